@@ -1,0 +1,363 @@
+/* gradcore: dense neural networks trained on CPUs. The one public C header.
+ *
+ * Conventions. Every function that can fail returns a status and, when `error` is not NULL, writes the
+ * reason there; a failed call leaves every object as it was, bit for bit. Option structs begin with
+ * their own size, so that later versions can append fields. Kinds, activations, losses and optimizers
+ * are named by strings (gradcore_list enumerates them), so their numbers are nobody's ABI.
+ * Matrices are row-major; a stride is counted in elements between the starts of two rows. `void *` data
+ * has the network's element type: float or double. Class labels are int32_t.
+ * Threads. Any number of threads may predict with one network at a time. Calls that change a network or
+ * use one trainer or pass exclude each other: the later one gets GRADCORE_BUSY.
+ */
+#ifndef GRADCORE_H
+#define GRADCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GRADCORE_API __attribute__((visibility("default")))
+#else
+#define GRADCORE_API
+#endif
+
+#define GRADCORE_VERSION_MAJOR 1
+#define GRADCORE_VERSION_MINOR 0
+#define GRADCORE_NUMERICS_VERSION 1 /* raised when the same seed and data give other bits */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum gradcore_status {
+    GRADCORE_OK = 0,
+    GRADCORE_INVALID = 1,   /* an argument has a value that it may not have */
+    GRADCORE_SHAPE = 2,     /* sizes do not fit each other */
+    GRADCORE_NO_MEMORY = 3,
+    GRADCORE_BUSY = 4,      /* another thread is using the object */
+    GRADCORE_NONFINITE = 5, /* a step met NaN or infinity and the policy is "raise" */
+    GRADCORE_NOT_FOUND = 6, /* no such file */
+    GRADCORE_IO = 7,        /* the operating system refused */
+    GRADCORE_FORMAT = 8,    /* the file is not what it should be */
+    GRADCORE_STATE = 9      /* the call needs another call before it */
+} gradcore_status;
+
+typedef struct gradcore_error {
+    int32_t status;
+    char message[508]; /* "argument: expected ..., got ..." */
+} gradcore_error;
+
+typedef enum gradcore_dtype { GRADCORE_FLOAT32 = 0, GRADCORE_FLOAT64 = 1 } gradcore_dtype;
+
+/* malloc-like hook; `alignment` is a power of two, free gets the size that was asked for. */
+typedef struct gradcore_allocator {
+    void *(*allocate)(void *context, size_t size, size_t alignment);
+    void (*release)(void *context, void *pointer, size_t size);
+    void *context;
+} gradcore_allocator;
+
+/* ---- About this build and machine ---- */
+
+typedef struct gradcore_build_info {
+    uint32_t size;
+    int32_t openmp;          /* _OPENMP of the build, 0 without */
+    const char *compiler;
+    const char *isa;         /* the instruction set that a new network gets */
+    const char *isa_reason;  /* why: "best of this CPU", "GRADCORE_ISA" */
+    int32_t threads;         /* the count that a new network gets before its cost model */
+    const char *threads_reason;
+} gradcore_build_info;
+GRADCORE_API void gradcore_get_build_info(gradcore_build_info *info);
+
+/* The i-th name of a family ("activation", "loss", "optimizer", "layer", "isa"), NULL past the end.
+ * "isa" lists those that this build has and this CPU can run. */
+GRADCORE_API const char *gradcore_list(const char *family, int32_t index);
+/* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha"),
+ * ("loss", name, "formula" | "target"), ("optimizer", name, "hyperparameters"). NULL if unknown. */
+GRADCORE_API const char *gradcore_describe(const char *family, const char *name, const char *property);
+
+/* ---- Networks ---- */
+
+typedef struct gradcore_network gradcore_network;
+
+enum { GRADCORE_LAYER_NO_BIAS = 1 };
+/* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). */
+typedef struct gradcore_layer {
+    uint32_t size;
+    uint32_t flags;
+    const char *kind;       /* "dense", "activation", "dropout", "standardize", "residual", "end" */
+    const char *activation; /* dense, activation; NULL: identity */
+    int64_t units;          /* dense: fan_out */
+    double alpha;           /* activation's parameter; NaN: its default */
+    double rate;            /* dropout: probability of zero, in [0, 1) */
+} gradcore_layer;
+
+enum { GRADCORE_FLUSH_DENORMALS = 1 };
+typedef struct gradcore_network_options {
+    uint32_t size;
+    uint32_t flags;
+    int64_t inputs;
+    int32_t dtype;
+    int32_t threads;  /* 0: automatic */
+    const char *isa;  /* NULL: automatic */
+    const gradcore_allocator *allocator; /* NULL: aligned malloc; copied */
+} gradcore_network_options;
+
+GRADCORE_API gradcore_status gradcore_network_create(const gradcore_network_options *options,
+                                                     const gradcore_layer *layers, size_t layer_count,
+                                                     gradcore_network **out, gradcore_error *error);
+/* The caller sees to it that nothing uses the network any more. NULL is fine. */
+GRADCORE_API void gradcore_network_destroy(gradcore_network *network);
+
+typedef struct gradcore_network_info {
+    uint32_t size;
+    int32_t dtype;
+    int64_t inputs, outputs;
+    int64_t parameters;     /* arrays, trainable or not */
+    int64_t elements;       /* trainable numbers */
+    int64_t layers;         /* positions that have an activation, containers included */
+    int32_t threads;
+    int32_t reserved;
+    const char *isa;
+} gradcore_network_info;
+GRADCORE_API void gradcore_network_get_info(const gradcore_network *network, gradcore_network_info *info);
+
+typedef struct gradcore_parameter_info {
+    uint32_t size;
+    int32_t trainable;
+    const char *name;       /* "0.weight", "2.1.bias", "0.mean": lives as long as the network */
+    const char *role;       /* "weight", "bias", "mean", "inverse_std" */
+    int32_t ndim;           /* 2: (rows, cols) = (fan_in, fan_out); 1: (cols) */
+    int32_t reserved;
+    int64_t rows, cols;     /* rows is 1 for vectors */
+    const char *activation; /* of the layer, for the choice of an initialiser */
+    double alpha;
+} gradcore_parameter_info;
+GRADCORE_API gradcore_status gradcore_network_parameter(const gradcore_network *network, int64_t index,
+                                                        gradcore_parameter_info *info);
+/* Copies parameter `index` to contiguous row-major dst. */
+GRADCORE_API gradcore_status gradcore_network_read(gradcore_network *network, int64_t index, void *dst,
+                                                   gradcore_error *error);
+/* Sets all parameters with src[index] not NULL (contiguous row-major); values must be finite. */
+GRADCORE_API gradcore_status gradcore_network_write(gradcore_network *network, const void *const *src,
+                                                    gradcore_error *error);
+/* Every trainable parameter anew: the default initialiser of each layer's activation, biases 0. */
+GRADCORE_API gradcore_status gradcore_network_initialize(gradcore_network *network, uint64_t seed,
+                                                         gradcore_error *error);
+
+/* Evaluation mode. x (rows, inputs), y (rows, outputs); they may not overlap. */
+GRADCORE_API gradcore_status gradcore_network_predict(gradcore_network *network, const void *x,
+                                                      int64_t x_stride, int64_t rows, void *y,
+                                                      int64_t y_stride, gradcore_error *error);
+
+typedef struct gradcore_data {
+    uint32_t size;
+    uint32_t reserved;
+    const void *x;
+    int64_t x_stride;
+    const void *target;     /* (rows, outputs) of the element type, or int32_t labels (rows) */
+    int64_t target_stride;
+    const double *weight;   /* a row's weight >= 0, or NULL: all 1. Losses are weighted means, / sum w. */
+    int64_t rows;
+} gradcore_data;
+
+typedef struct gradcore_score {
+    uint32_t size;
+    uint32_t reserved;
+    double loss;     /* weighted mean */
+    double accuracy; /* weighted share of right predictions; NaN for a regression loss */
+} gradcore_score;
+GRADCORE_API gradcore_status gradcore_network_evaluate(gradcore_network *network, const char *loss,
+                                                       const gradcore_data *data, gradcore_score *score,
+                                                       gradcore_error *error);
+
+/* ---- Passes: forward and backward by hand ---- */
+
+typedef struct gradcore_pass gradcore_pass;
+/* capacity: the most rows that a forward may have. The network must outlive the pass. */
+GRADCORE_API gradcore_status gradcore_pass_create(gradcore_network *network, int64_t capacity,
+                                                  gradcore_pass **out, gradcore_error *error);
+GRADCORE_API void gradcore_pass_destroy(gradcore_pass *pass);
+/* y may be NULL. training: dropout is active, its masks keyed by (seed, step). */
+GRADCORE_API gradcore_status gradcore_pass_forward(gradcore_pass *pass, const void *x, int64_t x_stride,
+                                                   int64_t rows, int32_t training, uint64_t seed,
+                                                   uint64_t step, void *y, int64_t y_stride,
+                                                   gradcore_error *error);
+/* d_out (rows, outputs) of the last forward; d_x (rows, inputs) may be NULL. Fills the gradients. May be
+ * called once a forward: it destroys what forward kept. */
+GRADCORE_API gradcore_status gradcore_pass_backward(gradcore_pass *pass, const void *d_out,
+                                                    int64_t d_out_stride, void *d_x, int64_t d_x_stride,
+                                                    gradcore_error *error);
+/* Gradient of trainable parameter `index` of the last backward, contiguous row-major. */
+GRADCORE_API gradcore_status gradcore_pass_gradient(gradcore_pass *pass, int64_t index, void *dst,
+                                                    gradcore_error *error);
+/* Output of layer position `layer` of the last forward: its width, its name, and, where dst is not
+ * NULL, its values (rows, width) contiguous. */
+GRADCORE_API gradcore_status gradcore_pass_activation(gradcore_pass *pass, int64_t layer, int64_t *width,
+                                                      const char **name, void *dst, gradcore_error *error);
+
+/* ---- Training ---- */
+
+typedef struct gradcore_trainer gradcore_trainer;
+
+enum {
+    GRADCORE_OPTIMIZER_MOMENTUM = 1, /* sgd, rmsprop: keep a momentum buffer */
+    GRADCORE_OPTIMIZER_NESTEROV = 2, /* sgd */
+    GRADCORE_OPTIMIZER_CENTERED = 4, /* rmsprop */
+    GRADCORE_DECAY_ALL = 8           /* weight decay on biases too */
+};
+typedef struct gradcore_trainer_options {
+    uint32_t size;
+    uint32_t flags;
+    const char *loss;
+    const char *optimizer;
+    const char *clip;      /* NULL, "value" or "global_norm"; the limit is a hyperparameter */
+    const char *nonfinite; /* NULL or "skip", "raise", "propagate" */
+    int64_t capacity;      /* the largest batch */
+    uint64_t seed;         /* of dropout */
+} gradcore_trainer_options;
+
+/* Hyperparameters of one step, in this order; unused ones are ignored. */
+enum {
+    GRADCORE_LR = 0,
+    GRADCORE_WEIGHT_DECAY = 1,
+    GRADCORE_CLIP = 2,     /* limit of clip "value", max_norm of "global_norm" */
+    GRADCORE_OWN = 3,      /* 3..7: the optimizer's own, in the order of gradcore_describe */
+    GRADCORE_HYPERS = 8
+};
+
+/* What one step saw. */
+typedef struct gradcore_report {
+    double loss;      /* weighted mean over the batch, before the update */
+    double correct;   /* weighted count of right predictions */
+    double weight;    /* sum of the row weights */
+    double norm;      /* global 2-norm of the gradient before clipping */
+    double scale;     /* what the global-norm clip multiplied by; 1: not clipped */
+    int32_t applied;  /* 0: the update was skipped (non-finite) */
+    int32_t rows;
+} gradcore_report;
+
+typedef struct gradcore_run {
+    uint32_t size;
+    uint32_t reserved;
+    const gradcore_data *data;
+    const int64_t *order;  /* row numbers in training order, or NULL: 0, 1, 2 ... */
+    int64_t begin, end;    /* positions of `order`: step i takes [begin + i batch, ...) cut at end */
+    int64_t batch;
+    int64_t steps;         /* steps to run */
+    const double *hypers;  /* (steps, GRADCORE_HYPERS) */
+    gradcore_report *reports; /* (steps) */
+    int64_t done;          /* out: steps finished; fewer only with an error */
+} gradcore_run;
+
+GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,
+                                                     const gradcore_trainer_options *options,
+                                                     gradcore_trainer **out, gradcore_error *error);
+GRADCORE_API void gradcore_trainer_destroy(gradcore_trainer *trainer);
+/* A slice of training steps in one call. Labels and row numbers are checked before the first step. */
+GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
+                                                  gradcore_error *error);
+/* Loss and gradients of one batch in training mode, as the next step would see them; no update. */
+GRADCORE_API gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer,
+                                                        const gradcore_data *batch, gradcore_report *report,
+                                                        gradcore_error *error);
+/* Gradient of the last gradients call or step, contiguous row-major. */
+GRADCORE_API gradcore_status gradcore_trainer_gradient(gradcore_trainer *trainer, int64_t index, void *dst,
+                                                       gradcore_error *error);
+/* 2-norm of each trainable parameter's gradient at the last step or gradients call, and of the parameter
+ * as it is now: norms (parameters, 2), 0 for those not trainable. */
+GRADCORE_API gradcore_status gradcore_trainer_norms(gradcore_trainer *trainer, double *norms,
+                                                    gradcore_error *error);
+
+/* State for checkpoints: slots of the optimizer (slot < count from _state_slots) and the counters. */
+GRADCORE_API int32_t gradcore_trainer_state_slots(const gradcore_trainer *trainer);
+GRADCORE_API gradcore_status gradcore_trainer_state_read(gradcore_trainer *trainer, int32_t slot,
+                                                         int64_t index, void *dst, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
+                                                          int64_t index, const void *src,
+                                                          gradcore_error *error);
+/* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
+GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
+                                                uint64_t *updates);
+GRADCORE_API gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step,
+                                                           uint64_t updates, gradcore_error *error);
+
+/* ---- Plain arrays ---- */
+
+/* One optimizer update of n elements; slots not in use are NULL. hypers: GRADCORE_HYPERS values, clip
+ * unused. step is 1 for the first update. */
+GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
+                                                       uint64_t step, const double *hypers, int64_t n,
+                                                       void *w, const void *g, void *const slots[3],
+                                                       gradcore_error *error);
+
+/* C (m, n) = A (m, k) B (k, n) + bias (n, or NULL), threads 0: automatic. isa NULL: automatic. C may not
+ * overlap A or B. a_row, a_col: A's strides in elements; B and C are row-major with strides ldb, ldc. */
+GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a,
+                                           int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
+                                           int64_t b_col, const void *bias, void *c, int64_t ldc,
+                                           int32_t threads, const char *isa, gradcore_error *error);
+/* y = f(x) over n contiguous elements; y may be x. */
+GRADCORE_API gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha,
+                                                         int64_t n, const void *x, void *y,
+                                                         gradcore_error *error);
+/* d_x = d_y f'(x) over n contiguous elements; d_x may be d_y. Needs x, whatever the training step keeps. */
+GRADCORE_API gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha,
+                                                          int64_t n, const void *x, const void *d_y,
+                                                          void *d_x, gradcore_error *error);
+/* losses (rows, unweighted) and d (rows, cols; NULL or the gradient of the mean) of contiguous z. */
+GRADCORE_API gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
+                                           const void *z, const void *target, double *losses, void *d,
+                                           gradcore_error *error);
+
+/* ---- Random numbers (Philox4x32-10) and initial values, the same on every platform ---- */
+
+/* kind: "uniform" [a, b), "normal" mean a, std b, "truncated_normal" (same, cut at 2 std, not rescaled),
+ * "orthogonal" (gain a). out: (rows, cols) doubles, row-major. */
+GRADCORE_API gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,
+                                           int64_t cols, double a, double b, double *out,
+                                           gradcore_error *error);
+/* The permutation of 0..n-1 that epoch `epoch` of seed `seed` trains in. */
+GRADCORE_API gradcore_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order,
+                                              gradcore_error *error);
+
+/* ---- Files: the safetensors container ---- */
+
+typedef struct gradcore_tensor {
+    const char *name;
+    const char *dtype;   /* "F32", "F64", "I32", "I64", "U8", "U64" */
+    int32_t ndim;
+    int32_t reserved;
+    int64_t shape[4];
+    const void *data;
+    int64_t bytes;
+} gradcore_tensor;
+typedef struct gradcore_pair {
+    const char *key, *value;
+} gradcore_pair;
+typedef struct gradcore_file gradcore_file;
+
+/* Writes beside `path`, syncs, renames over it, syncs the folder: whole or not at all. */
+GRADCORE_API gradcore_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n,
+                                                const gradcore_pair *metadata, size_t n_metadata,
+                                                gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_file_open(const char *path, gradcore_file **out, gradcore_error *error);
+/* The same from and to memory: *bytes is malloc'ed for the caller's gradcore_free. */
+GRADCORE_API gradcore_status gradcore_file_encode(const gradcore_tensor *tensors, size_t n,
+                                                  const gradcore_pair *metadata, size_t n_metadata,
+                                                  void **bytes, size_t *size, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_file_decode(const void *bytes, size_t size, gradcore_file **out,
+                                                  gradcore_error *error);
+GRADCORE_API void gradcore_free(void *bytes);
+GRADCORE_API size_t gradcore_file_tensors(const gradcore_file *file);
+GRADCORE_API gradcore_status gradcore_file_tensor(const gradcore_file *file, size_t index,
+                                                  gradcore_tensor *out);
+GRADCORE_API size_t gradcore_file_pairs(const gradcore_file *file);
+GRADCORE_API gradcore_status gradcore_file_pair(const gradcore_file *file, size_t index, gradcore_pair *out);
+GRADCORE_API void gradcore_file_close(gradcore_file *file);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

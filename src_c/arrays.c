@@ -1,0 +1,328 @@
+/* The kernels on plain arrays: optimizer updates, products, activations, losses, fills. */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+#include "rng.h"
+
+static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
+{
+    if (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) {
+        grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", dtype);
+        return NULL;
+    }
+    return grc_kernels_find(isa, dtype, error);
+}
+
+static size_t item_size(int32_t dtype)
+{
+    return dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
+}
+
+/* Plain functions run under our floating-point state too, on the calling thread. */
+typedef struct alone {
+    void (*body)(void *);
+    void *arguments;
+} alone;
+static void run_body(void *context, grc_team *team, int t, int count)
+{
+    const alone *a = context;
+    (void)team, (void)t, (void)count;
+    a->body(a->arguments);
+}
+static void run_alone(void (*body)(void *), void *arguments)
+{
+    alone a = {body, arguments};
+    grc_team_run(1, 0, &run_body, &a);
+}
+
+/* ---- optimizer ---- */
+
+typedef struct update_call {
+    grc_opt_fn *update;
+    size_t n;
+    void *w;
+    const void *g;
+    void *const *slots;
+    grc_opt_args args;
+} update_call;
+static void update_body(void *p)
+{
+    const update_call *c = p;
+    c->update(c->n, c->w, c->g, c->slots[0], c->slots[1], c->slots[2], &c->args);
+}
+
+grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
+                                     const double *hypers, int64_t n, void *w, const void *g, void *const slots[3],
+                                     gradcore_error *error)
+{
+    char known[120];
+    const int found = grc_find_optimizer(optimizer);
+    const grc_kernels *k = kernels_for(dtype, NULL, error);
+    if (!k)
+        return GRADCORE_INVALID;
+    if (found == GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "optimizer: expected one of %s, got '%.40s'",
+                        grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
+    if (!hypers || !w || !g || !slots || n < 0 || step < 1)
+        return grc_fail(error, GRADCORE_INVALID, "optimizer_update: expected pointers, n >= 0 and step >= 1");
+    const unsigned needs = grc_optimizer_slots(found, flags);
+    for (int i = 0; i < 3; i++)
+        if ((needs >> i & 1) && !slots[i])
+            return grc_fail(error, GRADCORE_INVALID, "slots[%d]: expected an array, got NULL", i);
+    update_call c = {k->opt[found], (size_t)n, w, g, slots,
+                     {.lr = hypers[GRADCORE_LR], .weight_decay = hypers[GRADCORE_WEIGHT_DECAY], .grad_scale = 1,
+                      .grad_limit = (double)INFINITY, .step = step, .flags = flags}};
+    memcpy(c.args.p, hypers + GRADCORE_OWN, sizeof c.args.p);
+    run_alone(&update_body, &c);
+    return GRADCORE_OK;
+}
+
+/* ---- product ---- */
+
+typedef struct gemm_call {
+    const grc_kernels *k;
+    size_t m, n, width, depth, item;
+    const char *a;
+    ptrdiff_t a_row, a_col;
+    void *panels, *bias, *c; /* packed B; padded bias or NULL; padded C */
+    size_t ldc;
+} gemm_call;
+
+static void gemm_team(void *context, grc_team *team, int t, int count)
+{
+    const gemm_call *c = context;
+    size_t row, end;
+    (void)team;
+    grc_rows_of(c->m, 1, t, count, &row, &end);
+    if (row == end)
+        return;
+    const grc_gemm g = {.m = end - row, .n = c->width, .k = c->depth,
+                        .a = c->a + (ptrdiff_t)row * c->a_row * (ptrdiff_t)c->item, .a_row = c->a_row,
+                        .a_col = c->a_col, .b = c->panels, .b_row = (ptrdiff_t)c->k->panel,
+                        .b_panel = (ptrdiff_t)(c->k->panel * c->depth),
+                        .c = (char *)c->c + row * c->width * c->item, .c_row = (ptrdiff_t)c->width,
+                        .c_panel = (ptrdiff_t)c->k->panel, .init = c->bias};
+    c->k->gemm(&g);
+}
+
+/* B, strided both ways, row-major into `rows`, then packed. */
+static void pack_b(const gemm_call *c, const char *b, int64_t b_row, int64_t b_col, char *row_major)
+{
+    const ptrdiff_t item = (ptrdiff_t)c->item;
+    if (b_col == 1) {
+        c->k->pack(c->depth, c->n, b, (size_t)b_row, c->panels);
+        return;
+    }
+    for (size_t p = 0; p < c->depth; p++)
+        for (size_t j = 0; j < c->n; j++)
+            memcpy(row_major + (p * c->n + j) * c->item, b + ((ptrdiff_t)p * b_row + (ptrdiff_t)j * b_col) * item,
+                   c->item);
+    c->k->pack(c->depth, c->n, row_major, c->n, c->panels);
+}
+
+grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                         const void *b, int64_t b_row, int64_t b_col, const void *bias, void *c, int64_t ldc,
+                         int32_t threads, const char *isa, gradcore_error *error)
+{
+    const int64_t most = INT32_MAX;
+    const char *reason;
+    const grc_kernels *kernels = kernels_for(dtype, isa, error);
+    if (!kernels)
+        return GRADCORE_INVALID;
+    if (m < 1 || n < 1 || k < 1 || m > most || n > most || k > most || !a || !b || !c || ldc < n)
+        return grc_fail(error, GRADCORE_SHAPE, "gemm: expected m, n, k from 1 to %lld and ldc >= n, got %lld %lld %lld %lld",
+                        (long long)most, (long long)m, (long long)n, (long long)k, (long long)ldc);
+    if (threads < 0 || threads > 1024)
+        return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
+    gemm_call g = {.k = kernels, .m = (size_t)m, .n = (size_t)n, .depth = (size_t)k, .item = item_size(dtype),
+                   .a = a, .a_row = a_row, .a_col = a_col, .ldc = (size_t)ldc};
+    g.width = grc_round_up(g.n, kernels->panel);
+
+    grc_arena arena = {NULL, 0, 0};
+    char *row_major = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        arena.used = 0;
+        g.panels = grc_take(&arena, g.depth * g.width, g.item);
+        g.bias = grc_take(&arena, g.width, g.item);
+        g.c = grc_take(&arena, g.m * g.width, g.item);
+        if (b_col != 1)
+            row_major = grc_take(&arena, g.depth * g.n, g.item);
+        if (pass == 0 && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
+            return grc_fail(error, GRADCORE_NO_MEMORY, "gemm: expected %zu bytes to work in, got none", arena.used);
+    }
+    pack_b(&g, b, b_row, b_col, row_major);
+    if (bias)
+        memcpy(g.bias, bias, g.n * g.item);
+    else
+        g.bias = NULL;
+    const double flops = 2.0 * (double)m * (double)n * (double)k;
+    const int most_threads = threads ? threads : grc_threads_default(&reason);
+    grc_team_run(flops < 2e6 ? 1 : most_threads, 0, &gemm_team, &g);
+    for (size_t r = 0; r < g.m; r++)
+        memcpy((char *)c + r * g.ldc * g.item, (char *)g.c + r * g.width * g.item, g.n * g.item);
+    grc_release(&grc_default_allocator, arena.base, arena.used);
+    return GRADCORE_OK;
+}
+
+/* ---- activations and losses ---- */
+
+#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
+static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
+
+typedef struct act_call {
+    const grc_kernels *k;
+    int activation;
+    double alpha;
+    size_t n, item;
+    const void *x, *d_y;
+    void *y;
+} act_call;
+static void act_forward_body(void *p)
+{
+    const act_call *c = p;
+    if (c->activation != GRC_ACT_identity)
+        c->k->act_forward[c->activation](1, c->n, c->x, c->y, c->n, c->alpha);
+    else if (c->y != c->x)
+        memmove(c->y, c->x, c->n * c->item);
+}
+
+/* In blocks, since the saved output of a block is needed beside x and d. */
+static void act_backward_body(void *p)
+{
+    const act_call *c = p;
+    double block[128], output[128];
+    const size_t step = sizeof block / c->item;
+    for (size_t i = 0; i < c->n; i += step) {
+        const size_t n = grc_min(step, c->n - i);
+        const char *x = (const char *)c->x + i * c->item;
+        memcpy(block, (const char *)c->d_y + i * c->item, n * c->item);
+        if (c->activation != GRC_ACT_identity) {
+            const int from_output = saves[c->activation] == GRC_SAVES_OUTPUT;
+            if (from_output)
+                c->k->act_forward[c->activation](1, n, x, output, n, c->alpha);
+            c->k->act_backward[c->activation](1, n, from_output ? (const void *)output : x, block, n, c->alpha);
+        }
+        memcpy((char *)c->y + i * c->item, block, n * c->item);
+    }
+}
+
+static grc_status activation_call(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
+                                  const void *d_y, void *y, gradcore_error *error)
+{
+    char known[200];
+    const int found = grc_find_activation(name);
+    act_call c = {.k = kernels_for(dtype, NULL, error), .activation = found, .alpha = alpha, .n = (size_t)n,
+                  .x = x, .d_y = d_y, .y = y};
+    if (!c.k)
+        return GRADCORE_INVALID;
+    if (found == GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "activation: expected one of %s, got '%.40s'",
+                        grc_names("activation", known, sizeof known), name ? name : "(null)");
+    if (!x || !y || n < 0)
+        return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
+    if (!(alpha >= 0 && alpha <= 1e6))
+        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from 0 to 1e6, got %g", alpha);
+    c.item = item_size(dtype);
+    run_alone(d_y ? &act_backward_body : &act_forward_body, &c);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n, const void *x, void *y,
+                                       gradcore_error *error)
+{
+    return activation_call(name, dtype, alpha, n, x, NULL, y, error);
+}
+
+grc_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
+                                        const void *d_y, void *d_x, gradcore_error *error)
+{
+    if (!d_y)
+        return grc_fail(error, GRADCORE_INVALID, "d_y: expected a pointer, got NULL");
+    return activation_call(name, dtype, alpha, n, x, d_y, d_x, error);
+}
+
+typedef struct loss_call {
+    grc_loss_fn *loss;
+    size_t rows, cols, item;
+    const char *z, *target;
+    int labels;
+    double *losses;
+    char *d;
+} loss_call;
+static void loss_body(void *p)
+{
+    const loss_call *c = p;
+    double scale = 1 / (double)c->rows;
+    int32_t right;
+    for (size_t r = 0; r < c->rows; r++) {
+        const size_t at = r * c->cols * c->item;
+        c->loss(1, c->cols, c->z + at, c->cols, c->target + (c->labels ? r * sizeof(int32_t) : at), c->cols, &scale,
+                c->d ? c->d + at : NULL, c->losses + r, &right);
+    }
+}
+
+grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z, const void *target,
+                         double *losses, void *d, gradcore_error *error)
+{
+    char known[120];
+    const int found = grc_find_loss(name);
+    const grc_kernels *k = kernels_for(dtype, NULL, error);
+    if (!k)
+        return GRADCORE_INVALID;
+    if (found == GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
+                        grc_names("loss", known, sizeof known), name ? name : "(null)");
+    if (!z || !target || !losses || rows < 1 || cols < 1)
+        return grc_fail(error, GRADCORE_SHAPE, "z: expected at least 1 row and 1 column, got (%lld, %lld)",
+                        (long long)rows, (long long)cols);
+    for (int64_t r = 0; grc_loss_takes_labels(found) && r < rows; r++) {
+        const int32_t label = ((const int32_t *)target)[r];
+        if (label < 0 || label >= cols)
+            return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
+                            (long long)r, (long long)cols - 1, label);
+    }
+    loss_call c = {k->loss[found], (size_t)rows, (size_t)cols, item_size(dtype), z, target,
+                   grc_loss_takes_labels(found), losses, d};
+    run_alone(&loss_body, &c);
+    return GRADCORE_OK;
+}
+
+/* ---- random fills ---- */
+
+grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols, double a,
+                         double b, double *out, gradcore_error *error)
+{
+    if (!kind || !out || rows < 1 || cols < 1 || rows > INT64_MAX / 16 / cols)
+        return grc_fail(error, GRADCORE_SHAPE, "fill: expected a kind, an array and a shape, got (%lld, %lld)",
+                        (long long)rows, (long long)cols);
+    if (!isfinite(a) || !isfinite(b))
+        return grc_fail(error, GRADCORE_INVALID, "a, b: expected finite numbers, got %g and %g", a, b);
+    const size_t r = (size_t)rows, c = (size_t)cols, n = r * c;
+    if (strcmp(kind, "uniform") == 0)
+        grc_fill_uniform(seed, stream, n, a, b, out);
+    else if (strcmp(kind, "normal") == 0)
+        grc_fill_normal(seed, stream, n, a, b, out);
+    else if (strcmp(kind, "truncated_normal") == 0) {
+        grc_fill_truncated_normal(seed, stream, n, b, out);
+        for (size_t i = 0; i < n; i++)
+            out[i] += a;
+    } else if (strcmp(kind, "orthogonal") == 0) {
+        double *work = r > c ? grc_allocate(&grc_default_allocator, n * sizeof *work) : NULL;
+        if (r > c && !work)
+            return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", n * sizeof *work);
+        grc_fill_orthogonal(seed, stream, r, c, a, work, out);
+        grc_release(&grc_default_allocator, work, n * sizeof *work);
+    } else
+        return grc_fail(error, GRADCORE_INVALID,
+                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'", kind);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order, gradcore_error *error)
+{
+    if (!order || n < 0)
+        return grc_fail(error, GRADCORE_INVALID, "n: expected an array and a count of at least 0, got %lld", (long long)n);
+    grc_shuffle(seed, epoch, (size_t)n, order);
+    return GRADCORE_OK;
+}

@@ -1,0 +1,272 @@
+/* What the files of the core share. Nothing outside src_c/ includes it.
+ *
+ * Words. A *value* is the matrix between two ops, (rows, width) with a padded leading dimension ld; value
+ * 0 is the input. A *delta* is the gradient of the loss by a value. The *parameter vector* holds every
+ * parameter array one after the other, each 64-byte aligned: weights as packed panels (kernels.h),
+ * vectors padded to whole panels with zeros. Gradients and optimizer slots have the same shape, so
+ * one offset serves all of them. Offsets and leading dimensions count elements.
+ */
+#ifndef GRC_INTERNAL_H
+#define GRC_INTERNAL_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../gradcore/include/gradcore/gradcore.h"
+#include "kernels/kernels.h"
+
+#if defined(__clang__)
+#pragma clang fp contract(off)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+#define GRC_PRINTF(text, first) __attribute__((format(printf, text, first)))
+
+typedef gradcore_status grc_status;
+
+/* ---- memory.c ---- */
+
+GRC_PRINTF(3, 4) grc_status grc_fail(gradcore_error *error, grc_status status, const char *format, ...);
+extern const gradcore_allocator grc_default_allocator;
+/* Zeroed, 64-byte aligned; NULL when there is no memory. */
+void *grc_allocate(const gradcore_allocator *allocator, size_t size);
+void grc_release(const gradcore_allocator *allocator, void *pointer, size_t size);
+
+/* Two-pass layout: with base NULL it measures, with the allocation it assigns. overflow sticks. */
+typedef struct grc_arena {
+    char *base;
+    size_t used;
+    int overflow;
+} grc_arena;
+void *grc_take(grc_arena *arena, size_t count, size_t item); /* 64-byte aligned region of count items */
+
+/* ---- cpu.c ---- */
+
+/* The table pair [dtype] of an instruction set by name (NULL: the best allowed), or NULL with an error. */
+const grc_kernels *grc_kernels_find(const char *isa, int dtype, gradcore_error *error);
+const char *grc_isa_default(const char **reason);
+const char *grc_isa_name(int32_t index); /* i-th that this CPU runs, NULL past the end */
+
+/* ---- threads.c ---- */
+
+typedef struct grc_team grc_team;
+typedef void grc_team_fn(void *context, grc_team *team, int thread, int count);
+/* Calls run(context, team, 0..count-1, count) on count <= wanted threads at once; 1 never enters the
+ * OpenMP runtime. Each call runs under round-to-nearest, with denormals kept unless flush. */
+void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context);
+void grc_barrier(grc_team *team);
+int grc_threads_default(const char **reason);
+
+/* ---- network.c ---- */
+
+typedef struct grc_value {
+    size_t width, ld;
+    int buffer; /* of its data: values of a fork share their input's */
+} grc_value;
+
+enum { GRC_NONE = -1 };
+
+typedef struct grc_op {
+    const struct grc_op_class *class;
+    int index;              /* in the list; also the random stream of dropout */
+    int in, out;            /* values */
+    int fork;               /* join: index of its fork op */
+    int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
+    enum grc_activation activation;
+    double alpha, rate;
+    int has_bias;
+    size_t fan_in, fan_out;
+    size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std */
+    size_t transposed;      /* dense: offset of the transposed weight panels */
+    int first_parameter;    /* index of its first parameter, or GRC_NONE */
+} grc_op;
+
+typedef struct grc_parameter {
+    char name[48];
+    const char *role;
+    int op, trainable, ndim;
+    size_t rows, cols, offset;
+} grc_parameter;
+
+typedef struct grc_position { /* a layer as the user counts them, for activations() */
+    char name[32];
+    int value;
+} grc_position;
+
+struct gradcore_network {
+    gradcore_allocator allocator;
+    const grc_kernels *kernels;
+    int dtype;
+    size_t item; /* bytes of an element */
+    int threads, flush_denormals;
+
+    grc_op *ops;
+    grc_value *values;
+    grc_parameter *parameters;
+    grc_position *positions;
+    int op_count, value_count, parameter_count, position_count;
+    size_t vector;            /* elements of the parameter vector */
+    size_t transposed;        /* elements of all transposed weights */
+    size_t trainable;         /* numbers that train */
+
+    void *w;                  /* the parameter vector */
+    void *tables;             /* one allocation for the arrays above */
+    size_t tables_size, w_size;
+    atomic_int users;         /* > 0: that many readers; -1: a writer */
+    atomic_uint_fast64_t version; /* of w: passes compare it with that of their transposed copies */
+    struct grc_exec *_Atomic spare; /* one idle prediction workspace */
+};
+
+int grc_lock_read(gradcore_network *n); /* 1 when taken */
+void grc_unlock_read(gradcore_network *n);
+int grc_lock_write(gradcore_network *n);
+void grc_unlock_write(gradcore_network *n);
+grc_status grc_busy(gradcore_error *error, const char *what);
+
+/* ---- ops/: one file an op ---- */
+
+struct grc_exec;
+#define GRC_DEPTH 16 /* of nested blocks */
+
+/* The network while it is being described, layer by layer. */
+typedef struct grc_builder {
+    struct gradcore_network *net;
+    const gradcore_layer *layer;
+    char name[32];                /* position, "2.0" */
+    int value;                    /* the running value */
+    int trains;                   /* a trainable parameter exists so far */
+    int depth;                    /* open blocks */
+    int counter[GRC_DEPTH + 1];   /* next position at each depth */
+    int open_fork[GRC_DEPTH];     /* op of each open block */
+    gradcore_error *error;
+} grc_builder;
+/* A new op from the running value to a new one of `width`. Room was made for all ops beforehand. */
+grc_op *grc_add_op(grc_builder *b, const struct grc_op_class *class, size_t width);
+/* Returns the offset of a new parameter in the vector, or SIZE_MAX with the error set. */
+size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols);
+size_t grc_value_width(const grc_builder *b);
+/* The layer's activation and alpha into op; a wrong name or value is an error. */
+grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, grc_op *op);
+
+enum grc_delta { GRC_DELTA_SHARED, GRC_DELTA_OWN };
+
+typedef struct grc_op_class {
+    /* Checks the layer and adds its op. */
+    grc_status (*describe)(grc_builder *b);
+    /* Row-local: rows [row, row + rows) of its values. backward reads delta out, writes delta in. */
+    void (*forward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
+    void (*backward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
+    enum grc_delta delta; /* does delta in have a buffer of its own, or is it delta out's, changed in place */
+    int shares_value;     /* the output is the input's buffer */
+} grc_op_class;
+#define GRC_DECLARE_OP(name, kind) extern const grc_op_class grc_op_##name;
+GRC_OPS(GRC_DECLARE_OP)
+
+/* ---- plan.c: the memory and the work split of one pass ---- */
+
+/* A chunk is the unit of gradient work and of norms: up to GRC_CHUNK_ROWS rows of one panel. */
+#define GRC_CHUNK_ROWS 64
+
+typedef struct grc_region { /* what one thread owns of a weight matrix */
+    size_t row, rows, panel, panels;
+} grc_region;
+
+enum { GRC_EXEC_PREDICT, GRC_EXEC_PASS, GRC_EXEC_TRAIN };
+
+typedef struct grc_exec {
+    gradcore_network *net;
+    int mode;
+    size_t capacity, rows;  /* of the batch */
+    int training;           /* dropout active */
+    uint64_t seed, step;
+    int want_dx;
+
+    void **value;           /* [value]: data */
+    void **delta;           /* [value]: gradients, NULL in prediction or where nobody needs it */
+    void **saved;           /* [op]: pre-activation (dense whose activation needs it), dropout mask */
+    void *zeros;            /* the widest value, all zero */
+    void *scratch;          /* (threads, widest value): partial bias gradients */
+    size_t widest;
+    void *grad;             /* parameter vector */
+    void *transposed;
+    uint64_t version;       /* of the weights that `transposed` mirrors */
+    double *chunk_norm;     /* sum of squares of every gradient chunk */
+    size_t *chunk_first;    /* [parameter + 1]: its chunks */
+
+    /* Training only. */
+    unsigned slot_mask;
+    void *slots[3];         /* NULL where its bit is not in slot_mask */
+    void *backup;           /* (1 + slots) parameter vectors, touched only by a careful update */
+    void *partial;          /* (blocks, vector): gradients by KC blocks of rows, or NULL */
+    void *target;           /* gathered: real rows (outputs wide) or int32 labels */
+    double *row_weight, *row_scale, *row_loss, *row_correct;
+    int32_t *row_right;
+
+    void *block;
+    size_t block_size;
+} grc_exec;
+
+/* target_bytes: of one row's target. */
+grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask,
+                           size_t target_bytes, grc_exec **out, gradcore_error *error);
+void grc_exec_destroy(grc_exec *x);
+/* What thread `t` of `count` owns of a (rows, panels) matrix: a split in whole chunks. */
+grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
+/* Rows [first, last) of thread t; whole blocks of `unit` rows. */
+void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last);
+/* Threads worth using for `flops`. */
+int grc_threads_for(const gradcore_network *n, double flops);
+
+/* ---- step.c: the recipe, called by every thread of a team ---- */
+
+void grc_forward(grc_exec *x, size_t row, size_t rows);
+void grc_backward(grc_exec *x, size_t row, size_t rows);
+/* Gradients of what thread t owns, into x->grad, and their chunk norms. */
+void grc_gradients(grc_exec *x, int t, int count);
+/* Gradients of the block of rows [row, row + rows) into out (a parameter vector). */
+void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
+void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
+/* Brings the transposed weights of what thread t owns up to date. */
+void grc_transpose_weights(grc_exec *x, int t, int count);
+double grc_sum(size_t n, const double *x); /* fixed tree */
+double grc_weighted_sum(size_t n, const double *weight, const double *x);
+/* Rows order[0..rows) (NULL: 0..rows) of `from` into rows [row, ...) of the input value. */
+void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order);
+/* Are the weight gradients of this batch made block by block (x->partial)? Same bits either way. */
+int grc_uses_partials(const grc_exec *x);
+
+/* ---- small helpers ---- */
+
+static inline size_t grc_round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+static inline size_t grc_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+static inline void *grc_at(const gradcore_network *n, const void *base, size_t element)
+{
+    return (char *)base + element * n->item;
+}
+/* Element (row, 0) of a value or of its delta. */
+static inline void *grc_row(const grc_exec *x, void *const *data, int value, size_t row)
+{
+    return grc_at(x->net, data[value], row * x->net->values[value].ld);
+}
+static inline size_t grc_panels(const gradcore_network *n, size_t cols)
+{
+    return (cols + n->kernels->panel - 1) / n->kernels->panel;
+}
+int grc_find_activation(const char *name);
+int grc_find_loss(const char *name);
+int grc_find_optimizer(const char *name);
+int grc_loss_takes_labels(int loss);
+unsigned grc_optimizer_slots(int optimizer, uint32_t flags); /* bit i: state slot i is in use */
+/* "relu, tanh, ..." of a family into text, for messages about unknown names. */
+const char *grc_names(const char *family, char *text, size_t size);
+
+#endif

@@ -1,0 +1,122 @@
+/* The contract of every kernel, stated once. A kernel is a serial leaf: it takes pointers and sizes,
+ * returns nothing but numbers, allocates nothing, knows no thread and checks no argument.
+ *
+ * Element type. `void *` data is float in the first table of an instruction set and double in the
+ * second; scalars come as double and are rounded to the element type once, inside.
+ * Panel. PW elements fill 64 bytes: 16 floats or 8 doubles. Reductions across lanes use PW virtual
+ * lanes on every instruction set, folded as ((0+8)+(4+12))... by grc fold, so bits never depend on it.
+ * Rows. A matrix argument is (rows, cols) with leading dimension ld in elements, ld >= cols. Any cols,
+ * any alignment; tails go through the same arithmetic by masks; nothing outside is read or written.
+ * Aliasing. Only where a kernel says "may alias".
+ * NaN and infinity propagate through everything unless a kernel says otherwise.
+ */
+#ifndef GRC_KERNELS_H
+#define GRC_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../tables.h"
+
+#define GRC_KC 256 /* products are chains of at most GRC_KC fused multiply-adds: part of numerics v1 */
+#define GRC_PANEL_BYTES 64
+
+enum grc_dtype { GRC_F32, GRC_F64, GRC_DTYPE_COUNT };
+
+/* C (m, n) = init + A (m, k) · B (k, n), n a multiple of PW.
+ * Element (i, j): block 0 is the chain acc = fma(a[i][p], b[p][j], acc) over p = 0..KC-1 from
+ * acc = init[j] (0 where init is NULL); every later block of KC starts a chain at 0, and its result
+ * is added to the sum so far. Nothing else about it is free.
+ * A is element-strided both ways; B and C are panels of PW columns: element (p, j) of B lies at
+ * b + (j / PW) * b_panel + p * b_row + j % PW. So weights (packed panels: b_row = PW,
+ * b_panel = PW * k) and row-major matrices (b_row = ld, b_panel = PW) both fit. */
+typedef struct grc_gemm {
+    size_t m, n, k;
+    const void *a;
+    ptrdiff_t a_row, a_col; /* elements between rows (m) and between columns (k) */
+    const void *b;
+    ptrdiff_t b_row, b_panel;
+    void *c;
+    ptrdiff_t c_row, c_panel;
+    const void *init; /* n elements or NULL */
+} grc_gemm;
+typedef void grc_gemm_fn(const grc_gemm *g);
+
+/* y = f(z) elementwise; y may alias z exactly. */
+typedef void grc_act_forward_fn(size_t rows, size_t cols, const void *z, void *y, size_t ld, double alpha);
+/* d *= f'(.) elementwise, from `saved`: the output or the pre-activation, as tables.h says. */
+typedef void grc_act_backward_fn(size_t rows, size_t cols, const void *saved, void *d, size_t ld, double alpha);
+
+/* Per row r: loss[r] = l_r (double, unweighted, mean over outputs where the loss has several values),
+ * correct[r] = 1 where the prediction is right (argmax, ties to the lowest index; sign for binary,
+ * all outputs right; 0 for mse), and d = row_scale[r] * d l_r / d z. d may be NULL (evaluation) or alias
+ * z exactly; when not NULL, elements cols..round_up(cols, PW)-1 of its row are set to 0 if they fit in ld.
+ * target: real matrix (rows, target_ld), or int32 labels (one a row, checked before) for LABELS. */
+typedef void grc_loss_fn(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
+                         size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct);
+
+enum { GRC_OPT_MOMENTUM = 1, GRC_OPT_NESTEROV = 2, GRC_OPT_CENTERED = 4 };
+typedef struct grc_opt_args {
+    double lr, weight_decay;
+    double grad_scale; /* multiplies g first: the global-norm clip; 1 leaves the bits alone */
+    double grad_limit; /* then g is clamped to +-limit, NaN stays; HUGE_VAL: no limit */
+    double p[5];       /* the optimizer's own, in the order of its row in tables.h */
+    uint64_t step;     /* 1 for the first update */
+    uint32_t flags;    /* GRC_OPT_*: slot 0 of sgd is touched only with MOMENTUM, and so on */
+} grc_opt_args;
+/* One update of n parameters w from gradients g and state slots; g is left as it was. */
+typedef void grc_opt_fn(size_t n, void *w, const void *g, void *s0, void *s1, void *s2, const grc_opt_args *args);
+
+typedef struct grc_kernels {
+    const char *name; /* of the instruction set */
+    size_t panel;     /* PW */
+    grc_gemm_fn *gemm;
+    grc_act_forward_fn *act_forward[GRC_ACT_COUNT];
+    grc_act_backward_fn *act_backward[GRC_ACT_COUNT];
+    grc_loss_fn *loss[GRC_LOSS_COUNT];
+    grc_opt_fn *opt[GRC_OPT_COUNT];
+
+    /* y[r][j] = y[r][j] + x[r][j] */
+    void (*add)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy);
+    /* y = x * m elementwise; y may alias x. */
+    void (*multiply)(size_t rows, size_t cols, const void *x, const void *m, void *y, size_t ld);
+    /* y[r][j] = (x[r][j] - mean[j]) * scale[j]; y may alias x when ldx == ldy. */
+    void (*standardize)(size_t rows, size_t cols, const void *x, size_t ldx, const void *mean,
+                        const void *scale, void *y, size_t ldy);
+    /* sum[j] = chain of additions x[0][j] + x[1][j] + ... in row order, from x[0][j]; rows >= 1. */
+    void (*column_sums)(size_t rows, size_t cols, const void *x, size_t ld, void *sum);
+    /* Sum of x[i]^2 in double: virtual lane i % PW accumulates element i in order, then the fold. */
+    double (*sum_squares)(size_t n, const void *x);
+    /* Largest |x[i]|, or NaN if any x[i] is NaN; 0 for n = 0. Order-free. */
+    double (*max_abs)(size_t n, const void *x);
+    /* mask[r][j] = philox word of element (first_row + r) * cols + j below `threshold` ? scale : 0. */
+    void (*dropout_mask)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                         uint32_t stream, uint64_t step, uint32_t threshold, double scale, void *mask);
+    /* (rows, cols) row-major with ld <-> panels [ceil(cols / PW)][rows][PW], zero-filled at the end. */
+    void (*pack)(size_t rows, size_t cols, const void *x, size_t ld, void *panels);
+    void (*unpack)(size_t rows, size_t cols, const void *panels, void *x, size_t ld);
+    /* Panels of W (rows, cols) -> the part of the panels of its transpose (cols, rows) that comes from
+     * W's rows [row, row + row_count) and panels [panel, panel + panel_count). row is a multiple of PW;
+     * so is row_count unless it reaches the end. Element (i, j) of W goes to
+     * out[(i / PW) * cols * PW + j * PW + i % PW]; rows past the end of W are written as 0. */
+    void (*transpose)(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count,
+                      size_t panel, size_t panel_count, void *out);
+    /* dst[i] = dst[i] + src[i] */
+    void (*accumulate)(size_t n, const void *src, void *dst);
+    /* The vector math alone, for the accuracy tests: y[i] = f(x[i]). */
+    void (*exp)(size_t n, const void *x, void *y);
+    void (*log)(size_t n, const void *x, void *y);
+    void (*tanh)(size_t n, const void *x, void *y);
+    void (*erf)(size_t n, const void *x, void *y);
+} grc_kernels;
+
+/* One table a dtype, for every instruction set this binary was compiled with. */
+extern const grc_kernels grc_kernels_scalar[GRC_DTYPE_COUNT];
+#if defined(__x86_64__)
+extern const grc_kernels grc_kernels_avx2[GRC_DTYPE_COUNT];
+extern const grc_kernels grc_kernels_avx512[GRC_DTYPE_COUNT];
+#elif defined(__aarch64__)
+extern const grc_kernels grc_kernels_neon[GRC_DTYPE_COUNT];
+#endif
+
+#endif

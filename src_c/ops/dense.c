@@ -1,0 +1,77 @@
+/* Dense: y = f(x W + b), x (rows, fan_in), W (fan_in, fan_out) as packed panels, y (rows, fan_out). */
+#include "../internal.h"
+
+#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
+static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
+
+static grc_status describe(grc_builder *b)
+{
+    const gradcore_layer *l = b->layer;
+    const size_t fan_in = grc_value_width(b);
+    if (l->units < 1 || l->units > INT32_MAX)
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld", b->name,
+                        (long long)l->units);
+    if (l->flags & ~(uint32_t)GRADCORE_LAYER_NO_BIAS)
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
+                        l->flags);
+    grc_op *op = grc_add_op(b, &grc_op_dense, (size_t)l->units);
+    const grc_status status = grc_set_activation(b, l->activation, l->alpha, op);
+    if (status != GRADCORE_OK)
+        return status;
+    op->fan_in = fan_in;
+    op->fan_out = (size_t)l->units;
+    op->has_bias = !(l->flags & GRADCORE_LAYER_NO_BIAS);
+    op->weight = grc_add_parameter(b, op, "weight", 1, fan_in, op->fan_out);
+    if (op->weight == SIZE_MAX)
+        return GRADCORE_NO_MEMORY;
+    if (op->has_bias && (op->bias = grc_add_parameter(b, op, "bias", 1, 1, op->fan_out)) == SIZE_MAX)
+        return GRADCORE_NO_MEMORY;
+    op->transposed = b->net->transposed;
+    b->net->transposed += grc_panels(b->net, fan_in) * b->net->kernels->panel * op->fan_out;
+    return GRADCORE_OK;
+}
+
+static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel, width = grc_panels(n, op->fan_out) * pw;
+    const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
+    void *y = grc_row(x, x->value, op->out, row);
+    void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out) : y;
+    const grc_gemm g = {.m = rows, .n = width, .k = op->fan_in,
+                        .a = grc_row(x, x->value, op->in, row), .a_row = (ptrdiff_t)ld_in, .a_col = 1,
+                        .b = grc_at(n, n->w, op->weight), .b_row = (ptrdiff_t)pw,
+                        .b_panel = (ptrdiff_t)(pw * op->fan_in),
+                        .c = z, .c_row = (ptrdiff_t)ld_out, .c_panel = (ptrdiff_t)pw,
+                        .init = op->has_bias ? grc_at(n, n->w, op->bias) : NULL};
+    n->kernels->gemm(&g);
+    if (op->activation != GRC_ACT_identity)
+        n->kernels->act_forward[op->activation](rows, width, z, y, ld_out, op->alpha);
+}
+
+/* delta out becomes the delta of the pre-activation, in place; delta in = that times W transposed. */
+static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel, width = grc_panels(n, op->fan_out) * pw;
+    const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
+    void *d = grc_row(x, x->delta, op->out, row);
+    if (op->activation != GRC_ACT_identity) {
+        const void *kept = saves[op->activation] == GRC_SAVES_INPUT
+                               ? grc_at(n, x->saved[op->index], row * ld_out)
+                               : grc_row(x, x->value, op->out, row);
+        n->kernels->act_backward[op->activation](rows, width, kept, d, ld_out, op->alpha);
+    }
+    if (!x->delta[op->in])
+        return;
+    const grc_gemm g = {.m = rows, .n = grc_panels(n, op->fan_in) * pw, .k = op->fan_out,
+                        .a = d, .a_row = (ptrdiff_t)ld_out, .a_col = 1,
+                        .b = grc_at(n, x->transposed, op->transposed), .b_row = (ptrdiff_t)pw,
+                        .b_panel = (ptrdiff_t)(pw * op->fan_out),
+                        .c = grc_row(x, x->delta, op->in, row), .c_row = (ptrdiff_t)ld_in,
+                        .c_panel = (ptrdiff_t)pw, .init = NULL};
+    n->kernels->gemm(&g);
+}
+
+const grc_op_class grc_op_dense = {.describe = &describe, .forward = &forward, .backward = &backward,
+                                   .delta = GRC_DELTA_OWN};

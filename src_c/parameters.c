@@ -1,0 +1,123 @@
+/* Reading, writing and initialising the parameters of a network. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "rng.h"
+
+static int has_index(const gradcore_network *n, int64_t index)
+{
+    return index >= 0 && index < n->parameter_count;
+}
+
+grc_status gradcore_network_parameter(const gradcore_network *n, int64_t index, gradcore_parameter_info *info)
+{
+    if (!n || !info || info->size < sizeof *info || !has_index(n, index))
+        return GRADCORE_INVALID;
+    const grc_parameter *p = &n->parameters[index];
+    const grc_op *op = &n->ops[p->op];
+    info->trainable = p->trainable;
+    info->name = p->name;
+    info->role = p->role;
+    info->ndim = p->ndim;
+    info->rows = (int64_t)p->rows;
+    info->cols = (int64_t)p->cols;
+    info->activation = gradcore_list("activation", op->activation);
+    info->alpha = op->alpha;
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)
+{
+    if (!n || !dst || !has_index(n, index))
+        return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld", n ? n->parameter_count - 1 : 0,
+                        (long long)index);
+    if (!grc_lock_read(n))
+        return grc_busy(error, "network");
+    const grc_parameter *p = &n->parameters[index];
+    n->kernels->unpack(p->rows, p->cols, grc_at(n, n->w, p->offset), dst, p->cols);
+    grc_unlock_read(n);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_write(gradcore_network *n, const void *const *src, gradcore_error *error)
+{
+    if (!n || !src)
+        return grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL");
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        if (src[i] && !isfinite(n->kernels->max_abs(p->rows * p->cols, src[i])))
+            return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity", p->name);
+    }
+    if (!grc_lock_write(n))
+        return grc_busy(error, "network");
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        if (src[i])
+            n->kernels->pack(p->rows, p->cols, src[i], p->cols, grc_at(n, n->w, p->offset));
+    }
+    atomic_fetch_add(&n->version, 1);
+    grc_unlock_write(n);
+    return GRADCORE_OK;
+}
+
+/* Variance scaling by name: he 2 / fan_in, lecun 1 / fan_in, glorot 2 / (fan_in + fan_out). */
+static void fill_weight(const char *rule, uint64_t seed, uint32_t stream, size_t fan_in, size_t fan_out, double *out)
+{
+    const size_t count = fan_in * fan_out;
+    const double in = (double)fan_in, both = (double)(fan_in + fan_out);
+    const double variance = strncmp(rule, "he", 2) == 0 ? 2 / in : strncmp(rule, "lecun", 5) == 0 ? 1 / in : 2 / both;
+    if (strstr(rule, "uniform"))
+        grc_fill_uniform(seed, stream, count, -sqrt(3 * variance), sqrt(3 * variance), out);
+    else
+        grc_fill_normal(seed, stream, count, 0, sqrt(variance), out);
+}
+
+/* Values of parameter i, contiguous and of the network's type, into dst; scratch: as many doubles. */
+static void initial_values(const gradcore_network *n, int i, uint64_t seed, double *scratch, void *dst)
+{
+    const grc_parameter *p = &n->parameters[i];
+    const char *activation = gradcore_list("activation", n->ops[p->op].activation);
+    const size_t count = p->rows * p->cols;
+    if (p->ndim == 2)
+        fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows, p->cols,
+                    scratch);
+    else
+        memset(scratch, 0, count * sizeof *scratch);
+    for (size_t j = 0; j < count; j++)
+        if (n->dtype == GRC_F32)
+            ((float *)dst)[j] = (float)scratch[j];
+        else
+            ((double *)dst)[j] = scratch[j];
+}
+
+grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradcore_error *error)
+{
+    size_t largest = 1;
+    if (!n)
+        return grc_fail(error, GRADCORE_INVALID, "network: expected a network, got NULL");
+    for (int i = 0; i < n->parameter_count; i++)
+        if (n->parameters[i].rows * n->parameters[i].cols > largest)
+            largest = n->parameters[i].rows * n->parameters[i].cols;
+    const size_t size = largest * 2 * sizeof(double);
+    double *scratch = grc_allocate(&n->allocator, size);
+    if (!scratch)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none", size);
+    if (!grc_lock_write(n)) {
+        grc_release(&n->allocator, scratch, size);
+        return grc_busy(error, "network");
+    }
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        if (!p->trainable)
+            continue;
+        initial_values(n, i, seed, scratch, scratch + largest);
+        n->kernels->pack(p->rows, p->cols, scratch + largest, p->cols, grc_at(n, n->w, p->offset));
+    }
+    atomic_fetch_add(&n->version, 1);
+    grc_unlock_write(n);
+    grc_release(&n->allocator, scratch, size);
+    return GRADCORE_OK;
+}

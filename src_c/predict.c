@@ -1,0 +1,178 @@
+/* Prediction and evaluation: rows in blocks, each thread its own, any number of callers at a time. */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define GRC_PREDICT_ROWS ((size_t)GRC_KC)
+
+typedef struct predict_call {
+    gradcore_network *net;
+    grc_exec *x;
+    const gradcore_data *data;
+    void *y;           /* predictions, or NULL: evaluate */
+    int64_t y_stride;
+    int loss;
+    double *sums;      /* evaluation: (blocks, 3): weighted loss, weighted right, weight */
+} predict_call;
+
+static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
+{
+    grc_exec *x = c->x;
+    const gradcore_network *n = c->net;
+    const int last = n->value_count - 1;
+    const size_t width = n->values[last].width, ld = n->values[last].ld;
+    const char *in = (const char *)c->data->x + (size_t)((int64_t)first * c->data->x_stride) * n->item;
+    grc_load_rows(x, lane, rows, in, (size_t)c->data->x_stride, NULL);
+    grc_forward(x, lane, rows);
+    if (c->y) {
+        for (size_t r = 0; r < rows; r++)
+            memcpy((char *)c->y + (size_t)((int64_t)(first + r) * c->y_stride) * n->item,
+                   grc_row(x, x->value, last, lane + r), width * n->item);
+        return;
+    }
+    const gradcore_data *d = c->data;
+    const int labels = grc_loss_takes_labels(c->loss);
+    const void *target = labels ? (const void *)((const int32_t *)d->target + first)
+                                : (const char *)d->target + (size_t)((int64_t)first * d->target_stride) * n->item;
+    double ones[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
+    for (size_t r = 0; r < rows; r++)
+        ones[r] = 1;
+    n->kernels->loss[c->loss](rows, width, grc_row(x, x->value, last, lane), ld, target,
+                              labels ? 1 : (size_t)d->target_stride, ones, NULL, x->row_loss + lane,
+                              x->row_right + lane);
+    for (size_t r = 0; r < rows; r++)
+        right[r] = x->row_right[lane + r];
+    const double *weight = d->weight ? d->weight + first : ones;
+    double *sum = c->sums + 3 * (first / GRC_PREDICT_ROWS);
+    sum[0] = grc_weighted_sum(rows, weight, x->row_loss + lane);
+    sum[1] = grc_weighted_sum(rows, weight, right);
+    sum[2] = grc_sum(rows, weight);
+}
+
+static void predict_team(void *context, grc_team *team, int t, int count)
+{
+    const predict_call *c = context;
+    size_t row, end;
+    (void)team;
+    grc_rows_of((size_t)c->data->rows, GRC_PREDICT_ROWS, t, count, &row, &end);
+    for (; row < end; row += GRC_PREDICT_ROWS)
+        predict_rows(c, (size_t)t * GRC_PREDICT_ROWS, row, grc_min(GRC_PREDICT_ROWS, end - row));
+}
+
+/* Runs c on a workspace: the idle one if it is free and large enough, else a new one. */
+static grc_status run(predict_call *c, gradcore_error *error)
+{
+    gradcore_network *n = c->net;
+    const size_t rows = (size_t)c->data->rows;
+    const int wanted = grc_threads_for(n, 2.0 * (double)n->trainable * (double)rows);
+    const size_t blocks = (rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
+    const int threads = blocks < (size_t)wanted ? (int)blocks : wanted;
+    const size_t capacity = threads > 1 ? (size_t)threads * GRC_PREDICT_ROWS : grc_min(rows, GRC_PREDICT_ROWS);
+
+    c->x = atomic_exchange(&n->spare, NULL);
+    if (c->x && c->x->capacity < capacity) {
+        grc_exec_destroy(c->x);
+        c->x = NULL;
+    }
+    if (!c->x) {
+        const grc_status status = grc_exec_create(n, GRC_EXEC_PREDICT, capacity, 0, 0, &c->x, error);
+        if (status != GRADCORE_OK)
+            return status;
+    }
+    c->x->training = 0;
+    grc_team_run(threads, n->flush_denormals, &predict_team, c);
+    grc_exec_destroy(atomic_exchange(&n->spare, c->x));
+    return GRADCORE_OK;
+}
+
+static grc_status check(const gradcore_network *n, const gradcore_data *d, gradcore_error *error)
+{
+    if (!d->x || d->rows < 1)
+        return grc_fail(error, d->x ? GRADCORE_SHAPE : GRADCORE_INVALID, "x: expected at least 1 row, got %lld",
+                        d->x ? (long long)d->rows : 0);
+    if (d->rows > 1 && (d->x_stride < 0 || d->x_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "x: expected a row stride of at least 0 (inputs: %zu), got %lld",
+                        n->values[0].width, (long long)d->x_stride);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_predict(gradcore_network *n, const void *x, int64_t x_stride, int64_t rows, void *y,
+                                    int64_t y_stride, gradcore_error *error)
+{
+    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = x_stride, .rows = rows};
+    if (!n || !y)
+        return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", n ? "y" : "network");
+    grc_status status = check(n, &data, error);
+    if (status == GRADCORE_OK && rows > 1 && y_stride < (int64_t)n->values[n->value_count - 1].width)
+        status = grc_fail(error, GRADCORE_SHAPE, "y: expected a row stride of at least %zu, got %lld",
+                          n->values[n->value_count - 1].width, (long long)y_stride);
+    if (status != GRADCORE_OK)
+        return status;
+    if (!grc_lock_read(n))
+        return grc_busy(error, "network");
+    predict_call c = {.net = n, .data = &data, .y = y, .y_stride = y_stride};
+    status = run(&c, error);
+    grc_unlock_read(n);
+    return status;
+}
+
+static grc_status check_targets(const gradcore_network *n, int loss, const gradcore_data *d, gradcore_error *error)
+{
+    const int64_t outputs = (int64_t)n->values[n->value_count - 1].width;
+    const int labels = grc_loss_takes_labels(loss);
+    if (!d->target)
+        return grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
+    if (!labels && d->rows > 1 && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "target: expected a row stride of at least 0, got %lld",
+                        (long long)d->target_stride);
+    for (int64_t r = 0; r < d->rows; r++) {
+        const int32_t label = labels ? ((const int32_t *)d->target)[r] : 0;
+        if (label < 0 || label >= outputs)
+            return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
+                            (long long)r, (long long)outputs - 1, label);
+        if (d->weight && !(d->weight[r] >= 0 && d->weight[r] <= 1e300))
+            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a finite number >= 0, got %g",
+                            (long long)r, d->weight[r]);
+    }
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss_name, const gradcore_data *d,
+                                     gradcore_score *score, gradcore_error *error)
+{
+    char known[120];
+    if (!n || !d || d->size != sizeof *d || !score || score->size != sizeof *score)
+        return grc_fail(error, GRADCORE_INVALID, "evaluate: expected a network, data and score with their sizes set");
+    const int loss = grc_find_loss(loss_name);
+    if (loss == GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
+                        grc_names("loss", known, sizeof known), loss_name ? loss_name : "(null)");
+    grc_status status = check(n, d, error);
+    if (status == GRADCORE_OK)
+        status = check_targets(n, loss, d, error);
+    if (status != GRADCORE_OK)
+        return status;
+
+    const size_t blocks = ((size_t)d->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
+    const size_t size = 3 * blocks * sizeof(double);
+    predict_call c = {.net = n, .data = d, .loss = loss, .sums = grc_allocate(&n->allocator, size)};
+    if (!c.sums)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "evaluate: expected %zu bytes, got none", size);
+    if (grc_lock_read(n)) {
+        status = run(&c, error);
+        grc_unlock_read(n);
+    } else {
+        status = grc_busy(error, "network");
+    }
+    if (status == GRADCORE_OK) {
+        double total[3] = {0};
+        for (size_t b = 0; b < blocks; b++)
+            for (int i = 0; i < 3; i++)
+                total[i] += c.sums[3 * b + (size_t)i];
+        score->loss = total[0] / total[2];
+        score->accuracy = loss == GRC_LOSS_mse ? (double)NAN : total[1] / total[2];
+    }
+    grc_release(&n->allocator, c.sums, size);
+    return status;
+}

@@ -1,0 +1,147 @@
+/* The tables as names and texts. */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define GRC_NAME(name, ...) #name,
+static const char *const activations[] = {GRC_ACTIVATIONS(GRC_NAME)};
+static const char *const losses[] = {GRC_LOSSES(GRC_NAME)};
+static const char *const optimizers[] = {GRC_OPTIMIZERS(GRC_NAME)};
+#define GRC_KIND(name, kind) kind,
+static const char *const layers[] = {GRC_OPS(GRC_KIND)};
+
+static const struct {
+    const char *alpha, *lowest, *initializer, *formula;
+} activation_rows[] = {
+#define GRC_ACTIVATION_TEXT(name, saves, alpha, lowest, init, formula) {#alpha, #lowest, #init, formula},
+    GRC_ACTIVATIONS(GRC_ACTIVATION_TEXT)};
+static const struct {
+    const char *target, *formula;
+} loss_rows[] = {
+#define GRC_TARGET_VALUES "values"
+#define GRC_TARGET_LABELS "labels"
+#define GRC_LOSS_TEXT(name, target, formula) {GRC_TARGET_##target, formula},
+    GRC_LOSSES(GRC_LOSS_TEXT)};
+static const char *const optimizer_hypers[] = {
+#define GRC_OPT_TEXT(name, slot0, slot1, slot2, hypers) hypers,
+    GRC_OPTIMIZERS(GRC_OPT_TEXT)};
+
+static int find(const char *const *names, int count, const char *name)
+{
+    for (int i = 0; name && i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return GRC_NONE;
+}
+int grc_find_activation(const char *name)
+{
+    return find(activations, GRC_ACT_COUNT, name);
+}
+int grc_find_loss(const char *name)
+{
+    return find(losses, GRC_LOSS_COUNT, name);
+}
+int grc_find_optimizer(const char *name)
+{
+    return find(optimizers, GRC_OPT_COUNT, name);
+}
+
+#define GRC_SLOT_ALWAYS 0u
+#define GRC_SLOT_MOMENTUM (unsigned)GRADCORE_OPTIMIZER_MOMENTUM
+#define GRC_SLOT_CENTERED (unsigned)GRADCORE_OPTIMIZER_CENTERED
+#define GRC_SLOT_ABSENT (1u << 31)
+static const unsigned slot_needs[][3] = {
+#define GRC_OPT_SLOTS(name, slot0, slot1, slot2, hypers) {GRC_SLOT_##slot0, GRC_SLOT_##slot1, GRC_SLOT_##slot2},
+    GRC_OPTIMIZERS(GRC_OPT_SLOTS)};
+
+unsigned grc_optimizer_slots(int optimizer, uint32_t flags)
+{
+    unsigned present = 0;
+    for (int i = 0; i < 3; i++)
+        if ((slot_needs[optimizer][i] & ~flags) == 0)
+            present |= 1u << i;
+    return present;
+}
+
+int grc_loss_takes_labels(int loss)
+{
+    return strcmp(loss_rows[loss].target, "labels") == 0;
+}
+
+const char *gradcore_list(const char *family, int32_t index)
+{
+    const struct {
+        const char *family;
+        const char *const *names;
+        int count;
+    } families[] = {{"activation", activations, GRC_ACT_COUNT},
+                    {"loss", losses, GRC_LOSS_COUNT},
+                    {"optimizer", optimizers, GRC_OPT_COUNT},
+                    {"layer", layers, (int)(sizeof layers / sizeof *layers)}};
+    if (!family || index < 0)
+        return NULL;
+    if (strcmp(family, "isa") == 0)
+        return grc_isa_name(index);
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strcmp(family, families[i].family) == 0)
+            return index < families[i].count ? families[i].names[index] : NULL;
+    return NULL;
+}
+
+const char *gradcore_describe(const char *family, const char *name, const char *property)
+{
+    int i;
+    if (!family || !name || !property)
+        return NULL;
+    if (strcmp(family, "activation") == 0 && (i = grc_find_activation(name)) != GRC_NONE) {
+        if (strcmp(property, "formula") == 0)
+            return activation_rows[i].formula;
+        if (strcmp(property, "initializer") == 0)
+            return activation_rows[i].initializer;
+        if (strcmp(property, "alpha") == 0)
+            return activation_rows[i].alpha;
+        if (strcmp(property, "lowest_alpha") == 0)
+            return activation_rows[i].lowest;
+    } else if (strcmp(family, "loss") == 0 && (i = grc_find_loss(name)) != GRC_NONE) {
+        if (strcmp(property, "formula") == 0)
+            return loss_rows[i].formula;
+        if (strcmp(property, "target") == 0)
+            return loss_rows[i].target;
+    } else if (strcmp(family, "optimizer") == 0 && (i = grc_find_optimizer(name)) != GRC_NONE) {
+        if (strcmp(property, "hyperparameters") == 0)
+            return optimizer_hypers[i];
+    }
+    return NULL;
+}
+
+const char *grc_names(const char *family, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t i = 0; gradcore_list(family, i) && used < size; i++) {
+        const int n = snprintf(text + used, size - used, "%s'%s'", i ? ", " : "", gradcore_list(family, i));
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return text;
+}
+
+void gradcore_get_build_info(gradcore_build_info *info)
+{
+    if (!info || info->size < sizeof *info)
+        return;
+#ifdef _OPENMP
+    info->openmp = _OPENMP;
+#else
+    info->openmp = 0;
+#endif
+#if defined(__clang__)
+    info->compiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+    info->compiler = "gcc " __VERSION__;
+#else
+    info->compiler = "unknown";
+#endif
+    info->isa = grc_isa_default(&info->isa_reason);
+    info->threads = grc_threads_default(&info->threads_reason);
+}

@@ -1,0 +1,432 @@
+/* A slice of training steps inside one parallel region; step.c has the recipe of one step. */
+#include <math.h>
+#include <string.h>
+
+#include "rng.h"
+#include "trainer.h"
+
+/* What every thread of the team sees. Decisions are made by each thread from the same numbers. */
+typedef struct slice {
+    gradcore_trainer *t;
+    const gradcore_data *data;
+    const int64_t *order;
+    int64_t begin, end, batch, steps;
+    const double *hypers;
+    gradcore_report *reports;
+    int64_t done;
+    int update;          /* 0: gradients only */
+    int refresh;         /* transposed weights are stale */
+    atomic_int spoiled;  /* a careful update produced NaN or infinity */
+} slice;
+
+/* ---- checks, before anything changes ---- */
+
+static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
+{
+    const gradcore_network *n = t->net;
+    const int64_t inputs = (int64_t)n->values[0].width, outputs = (int64_t)n->values[n->value_count - 1].width;
+    if (!d || d->size != sizeof *d)
+        return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
+    if (!d->x || !d->target)
+        return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", d->x ? "target" : "x");
+    if (d->rows < 1)
+        return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
+    if (d->rows > 1 && (d->x_stride < 0 || d->x_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "x: expected a row stride of at least 0 (inputs: %lld), got %lld",
+                        (long long)inputs, (long long)d->x_stride);
+    if (!t->labels && d->rows > 1
+        && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
+                        (long long)outputs, (long long)d->target_stride);
+    return GRADCORE_OK;
+}
+
+static grc_status check_rows(const slice *s, gradcore_error *error)
+{
+    const gradcore_network *n = s->t->net;
+    const int labels = s->t->labels;
+    const int64_t classes = (int64_t)n->values[n->value_count - 1].width;
+    const int64_t last = s->end - s->begin < s->steps * s->batch ? s->end : s->begin + s->steps * s->batch;
+    for (int64_t p = s->begin; p < last; p++) {
+        const int64_t row = s->order ? s->order[p] : p;
+        if (row < 0 || row >= s->data->rows)
+            return grc_fail(error, GRADCORE_INVALID, "order[%lld]: expected 0 to %lld, got %lld", (long long)p,
+                            (long long)s->data->rows - 1, (long long)row);
+        if (labels) {
+            const int32_t label = ((const int32_t *)s->data->target)[row];
+            if (label < 0 || label >= classes)
+                return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
+                                (long long)row, (long long)classes - 1, label);
+        }
+        if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= 1e300))
+            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a finite number >= 0, got %g",
+                            (long long)row, s->data->weight[row]);
+    }
+    return GRADCORE_OK;
+}
+
+static grc_status check_run(const gradcore_trainer *t, const gradcore_run *r, gradcore_error *error)
+{
+    if (!r || r->size != sizeof *r || !r->hypers || !r->reports)
+        return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with size, hypers and reports");
+    grc_status status = check_data(t, r->data, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (r->batch < 1 || (size_t)r->batch > t->x->capacity)
+        return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
+                        (long long)r->batch);
+    if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
+                        (long long)r->data->rows, (long long)r->begin, (long long)r->end);
+    if (r->steps < 1 || r->steps > (r->end - r->begin + r->batch - 1) / r->batch)
+        return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld",
+                        (long long)((r->end - r->begin + r->batch - 1) / r->batch), (long long)r->steps);
+    for (int64_t i = 0; i < r->steps * GRADCORE_HYPERS; i++)
+        if (isnan(r->hypers[i]))
+            return grc_fail(error, GRADCORE_INVALID, "hypers[%lld]: expected a number, got NaN", (long long)i);
+    return GRADCORE_OK;
+}
+
+/* ---- rows ---- */
+
+/* Returns the sum of the batch's row weights; rows [from, to) get their weight and scale = weight / sum. */
+static double weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
+{
+    grc_exec *x = s->t->x;
+    const size_t rows = x->rows;
+    const double *weight = s->data->weight;
+    if (!weight) {
+        for (size_t r = from; r < to; r++) {
+            x->row_weight[r] = 1;
+            x->row_scale[r] = 1 / (double)rows;
+        }
+        return (double)rows;
+    }
+    double lane[8] = {0}; /* as grc_sum folds */
+    for (size_t r = 0; r < rows; r++)
+        lane[r % 8] += weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
+    const double sum = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    for (size_t r = from; r < to; r++) {
+        x->row_weight[r] = weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
+        x->row_scale[r] = sum > 0 ? x->row_weight[r] / sum : 0;
+    }
+    return sum;
+}
+
+static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
+{
+    grc_exec *x = s->t->x;
+    const gradcore_network *n = x->net;
+    const size_t outputs = n->values[n->value_count - 1].width;
+    for (size_t r = row; r < row + rows; r++) {
+        const int64_t at = first + (int64_t)r, source = s->order ? s->order[at] : at;
+        if (s->t->labels)
+            ((int32_t *)x->target)[r] = ((const int32_t *)s->data->target)[source];
+        else
+            memcpy(grc_at(n, x->target, r * outputs),
+                   (const char *)s->data->target + (size_t)(source * s->data->target_stride) * n->item,
+                   outputs * n->item);
+    }
+}
+
+/* Load, forward, loss, backward of rows [row, row + rows) of the batch that starts at position `first`. */
+static void train_rows(const slice *s, int64_t first, size_t row, size_t rows)
+{
+    gradcore_trainer *t = s->t;
+    grc_exec *x = t->x;
+    const gradcore_network *n = t->net;
+    const int last = n->value_count - 1;
+    const size_t outputs = n->values[last].width;
+    const int64_t at = first + (int64_t)row;
+    const void *source = s->order ? s->data->x
+                                  : (const char *)s->data->x + (size_t)(at * s->data->x_stride) * n->item;
+
+    grc_load_rows(x, row, rows, source, (size_t)s->data->x_stride, s->order ? s->order + at : NULL);
+    load_targets(s, first, row, rows);
+    grc_forward(x, row, rows);
+    const void *target = t->labels ? (const void *)((int32_t *)x->target + row)
+                                                        : grc_at(n, x->target, row * outputs);
+    n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target, outputs,
+                              x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
+                              x->row_right + row);
+    for (size_t r = row; r < row + rows; r++)
+        x->row_correct[r] = x->row_right[r];
+    grc_backward(x, row, rows);
+}
+
+/* Returns the sum of the batch's row weights. */
+static double train_own_rows(const slice *s, int64_t first, int t, int count)
+{
+    grc_exec *x = s->t->x;
+    const int blocks = grc_uses_partials(x);
+    size_t row, last;
+    grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &row, &last);
+    const double weight = weigh_rows(s, first, row, last);
+    while (row < last) {
+        const size_t rows = grc_min(GRC_KC, last - row);
+        train_rows(s, first, row, rows);
+        if (blocks)
+            grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
+        row += rows;
+    }
+    return weight;
+}
+
+/* ---- update ---- */
+
+/* Calls visit for each contiguous piece of the parameter vector that thread t owns. */
+typedef void visit_fn(grc_exec *x, size_t offset, size_t size, int is_bias, void *context);
+static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *context)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel;
+    for (int i = 0; i < n->op_count; i++) {
+        const grc_op *op = &n->ops[i];
+        if (op->class != &grc_op_dense)
+            continue;
+        const grc_region r = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
+        if (r.panels && r.rows == op->fan_in)
+            visit(x, op->weight + r.panel * op->fan_in * pw, r.panels * op->fan_in * pw, 0, context);
+        else if (r.rows)
+            for (size_t p = r.panel; p < r.panel + r.panels; p++)
+                visit(x, op->weight + (p * op->fan_in + r.row) * pw, r.rows * pw, 0, context);
+        if (op->has_bias && i % count == t)
+            visit(x, op->bias, grc_panels(n, op->fan_out) * pw, 1, context);
+    }
+}
+
+typedef struct update {
+    const gradcore_trainer *t;
+    grc_opt_args args;
+    double decay;
+} update;
+
+static void apply(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+{
+    const gradcore_network *n = x->net;
+    update *u = context;
+    void *slot[3];
+    for (int i = 0; i < 3; i++)
+        slot[i] = x->slots[i] ? grc_at(n, x->slots[i], offset) : NULL;
+    u->args.weight_decay = is_bias && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
+    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0], slot[1],
+                                     slot[2], &u->args);
+}
+
+/* w and the slots in use, one after the other, to the backup (or back). */
+static void copy_state(grc_exec *x, size_t offset, size_t size, int restore)
+{
+    const gradcore_network *n = x->net;
+    void *from[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
+    for (size_t i = 0, k = 0; i < 4; i++)
+        if (from[i]) {
+            void *live = grc_at(n, from[i], offset), *kept = grc_at(n, x->backup, k++ * n->vector + offset);
+            memcpy(restore ? live : kept, restore ? kept : live, size * n->item);
+        }
+}
+static void keep(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+{
+    (void)is_bias, (void)context;
+    copy_state(x, offset, size, 0);
+}
+static void restore(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+{
+    (void)is_bias, (void)context;
+    copy_state(x, offset, size, 1);
+}
+static void look_for_nonfinite(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+{
+    const gradcore_network *n = x->net;
+    slice *s = context;
+    (void)is_bias;
+    void *state[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
+    for (int i = 0; i < 4; i++)
+        if (state[i] && !isfinite(n->kernels->max_abs(size, grc_at(n, state[i], offset))))
+            atomic_store(&s->spoiled, 1);
+}
+
+/* Could this update leave the finite numbers? Far from the edge it cannot, and nothing is checked; near it
+ * the update is made with a way back. The bounds leave many orders of magnitude for momentum. */
+static int is_risky(const gradcore_trainer *t, const double *h, double norm)
+{
+    const int single = t->net->dtype == GRC_F32;
+    const double lr = fabs(h[GRADCORE_LR]), decay = lr * fabs(h[GRADCORE_WEIGHT_DECAY]);
+    return !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
+}
+
+typedef enum verdict { APPLIED, SKIPPED } verdict;
+
+/* Clip and update of what thread t owns. All threads return the same verdict. */
+static verdict update_own(slice *s, grc_team *team, const double *h, uint64_t updates, double norm, int finite,
+                          double scale, int t, int count)
+{
+    gradcore_trainer *tr = s->t;
+    grc_exec *x = tr->x;
+    const int propagate = tr->nonfinite == GRC_NONFINITE_PROPAGATE;
+    if (!finite && !propagate)
+        return SKIPPED;
+    update u = {.t = tr,
+                .decay = h[GRADCORE_WEIGHT_DECAY],
+                .args = {.lr = h[GRADCORE_LR],
+                         .grad_scale = scale,
+                         .grad_limit = tr->clip == GRC_CLIP_VALUE ? h[GRADCORE_CLIP] : (double)INFINITY,
+                         .step = updates + 1,
+                         .flags = tr->flags}};
+    memcpy(u.args.p, h + GRADCORE_OWN, sizeof u.args.p);
+    const int careful = !propagate && is_risky(tr, h, norm);
+    if (careful) {
+        visit_own(x, t, count, &keep, NULL);
+        visit_own(x, t, count, &apply, &u);
+        visit_own(x, t, count, &look_for_nonfinite, s);
+        grc_barrier(team);
+        const int spoiled = atomic_load(&s->spoiled);
+        grc_barrier(team);
+        if (t == 0)
+            atomic_store(&s->spoiled, 0);
+        if (spoiled) {
+            visit_own(x, t, count, &restore, NULL);
+            return SKIPPED;
+        }
+    } else {
+        visit_own(x, t, count, &apply, &u);
+    }
+    grc_transpose_weights(x, t, count);
+    return APPLIED;
+}
+
+/* ---- the slice ---- */
+
+/* Sum of squares of all gradients, by every thread alike. */
+static double gradient_norm(const grc_exec *x)
+{
+    return sqrt(grc_sum(x->chunk_first[x->net->parameter_count], x->chunk_norm));
+}
+
+/* Step i's batch: where it begins in `order`, how many rows it has. */
+static int64_t batch_of(const slice *s, int64_t i, size_t *rows)
+{
+    const int64_t first = s->begin + i * s->batch;
+    *rows = (size_t)(s->end - first < s->batch ? s->end - first : s->batch);
+    return first;
+}
+
+static void run_team(void *context, grc_team *team, int t, int count)
+{
+    slice *s = context;
+    gradcore_trainer *tr = s->t;
+    grc_exec *x = tr->x;
+    uint64_t step = tr->step, updates = tr->updates; /* each thread counts for itself */
+    int64_t i = 0;
+
+    if (s->refresh)
+        grc_transpose_weights(x, t, count);
+    if (t == 0) {
+        batch_of(s, 0, &x->rows);
+        x->step = step;
+    }
+    grc_barrier(team);
+    for (; i < s->steps; i++) {
+        const size_t rows = x->rows;
+        const double *h = s->hypers + i * GRADCORE_HYPERS;
+        const double weight = train_own_rows(s, batch_of(s, i, &(size_t){0}), t, count);
+        grc_barrier(team);
+        if (grc_uses_partials(x))
+            grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);
+        else
+            grc_gradients(x, t, count);
+        grc_barrier(team);
+
+        const double norm = gradient_norm(x);
+        const double loss = weight > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / weight : 0;
+        const int finite = isfinite(norm) && isfinite(loss);
+        const double scale = tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
+        const verdict v = s->update ? update_own(s, team, h, updates, norm, finite, scale, t, count) : SKIPPED;
+        const int stop = s->update && v == SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
+        step += s->update && !stop;
+        updates += v == APPLIED;
+        if (t == 0) {
+            const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
+            s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = weight, .norm = norm,
+                                              .scale = scale, .applied = v == APPLIED, .rows = (int32_t)rows};
+            if (i + 1 < s->steps)
+                batch_of(s, i + 1, &x->rows);
+            x->step = step;
+        }
+        grc_barrier(team);
+        if (stop)
+            break;
+    }
+    if (t == 0) {
+        tr->step = step;
+        tr->updates = updates;
+        s->done = i;
+    }
+}
+
+/* Runs a checked slice; the caller holds the trainer. */
+static void run_slice(slice *s)
+{
+    gradcore_trainer *t = s->t;
+    gradcore_network *n = t->net;
+    const uint64_t version = atomic_load(&n->version);
+    const double flops = 6.0 * (double)n->trainable * (double)s->batch;
+    s->refresh = t->x->version != version;
+    t->x->training = 1;
+    atomic_init(&s->spoiled, 0);
+    grc_team_run(grc_threads_for(n, flops), n->flush_denormals, &run_team, s);
+    t->has_gradients = 1;
+    t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
+}
+
+grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = check_run(t, r, error);
+    if (status == GRADCORE_OK) {
+        slice s = {.t = t, .data = r->data, .order = r->order, .begin = r->begin, .end = r->end, .batch = r->batch,
+                   .steps = r->steps, .hypers = r->hypers, .reports = r->reports, .update = 1};
+        r->done = 0;
+        status = check_rows(&s, error);
+        if (status == GRADCORE_OK && !grc_lock_write(t->net))
+            status = grc_busy(error, "network");
+        else if (status == GRADCORE_OK) {
+            run_slice(&s);
+            grc_unlock_write(t->net);
+            r->done = s.done;
+            if (s.done < s.steps)
+                status = grc_fail(error, GRADCORE_NONFINITE,
+                                  "step %llu: expected a finite loss, gradient and update, got loss %g, gradient norm %g",
+                                  (unsigned long long)t->step, s.reports[s.done].loss, s.reports[s.done].norm);
+        }
+    }
+    grc_trainer_leave(t);
+    return status;
+}
+
+grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *batch, gradcore_report *report,
+                                      gradcore_error *error)
+{
+    const double no_hypers[GRADCORE_HYPERS] = {0};
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = check_data(t, batch, error);
+    if (status == GRADCORE_OK && (size_t)batch->rows > t->x->capacity)
+        status = grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
+                          (long long)batch->rows);
+    if (status == GRADCORE_OK) {
+        slice s = {.t = t, .data = batch, .end = batch->rows, .batch = batch->rows, .steps = 1, .hypers = no_hypers,
+                   .reports = report};
+        status = check_rows(&s, error);
+        if (status == GRADCORE_OK && !grc_lock_read(t->net))
+            status = grc_busy(error, "network");
+        else if (status == GRADCORE_OK) {
+            run_slice(&s);
+            grc_unlock_read(t->net);
+        }
+    }
+    grc_trainer_leave(t);
+    return status;
+}

@@ -1,0 +1,228 @@
+/* A trainer as an object: its making, its state for checkpoints, what can be asked of it. The training
+ * itself is in train.c. */
+#include <math.h>
+#include <string.h>
+
+#include "trainer.h"
+
+static grc_status bad_name(gradcore_error *error, const char *argument, const char *family, const char *got)
+{
+    char known[160];
+    return grc_fail(error, GRADCORE_INVALID, "%s: expected one of %s, got '%.40s'", argument,
+                    grc_names(family, known, sizeof known), got ? got : "(null)");
+}
+
+static grc_status read_options(const gradcore_trainer_options *o, gradcore_trainer *t, gradcore_error *error)
+{
+    const uint32_t known = GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED
+                           | GRADCORE_DECAY_ALL;
+    if (o->size != sizeof *o)
+        return grc_fail(error, GRADCORE_INVALID, "options.size: expected %zu, got %u", sizeof *o, o->size);
+    if ((t->loss = grc_find_loss(o->loss)) == GRC_NONE)
+        return bad_name(error, "loss", "loss", o->loss);
+    if ((t->optimizer = grc_find_optimizer(o->optimizer)) == GRC_NONE)
+        return bad_name(error, "optimizer", "optimizer", o->optimizer);
+    if (o->flags & ~known)
+        return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, got 0x%x", o->flags);
+    if ((o->flags & GRADCORE_OPTIMIZER_NESTEROV) && !(o->flags & GRADCORE_OPTIMIZER_MOMENTUM))
+        return grc_fail(error, GRADCORE_INVALID, "nesterov: expected a momentum with it, got none");
+    if (!o->clip)
+        t->clip = GRC_CLIP_NONE;
+    else if (strcmp(o->clip, "value") == 0)
+        t->clip = GRC_CLIP_VALUE;
+    else if (strcmp(o->clip, "global_norm") == 0)
+        t->clip = GRC_CLIP_GLOBAL_NORM;
+    else
+        return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'", o->clip);
+    if (!o->nonfinite || strcmp(o->nonfinite, "skip") == 0)
+        t->nonfinite = GRC_NONFINITE_SKIP;
+    else if (strcmp(o->nonfinite, "raise") == 0)
+        t->nonfinite = GRC_NONFINITE_RAISE;
+    else if (strcmp(o->nonfinite, "propagate") == 0)
+        t->nonfinite = GRC_NONFINITE_PROPAGATE;
+    else
+        return grc_fail(error, GRADCORE_INVALID, "nonfinite: expected 'skip', 'raise' or 'propagate', got '%.40s'",
+                        o->nonfinite);
+    if (o->capacity < 1 || o->capacity > INT32_MAX)
+        return grc_fail(error, GRADCORE_SHAPE, "capacity: expected 1 to 2147483647 rows, got %lld",
+                        (long long)o->capacity);
+    t->flags = o->flags;
+    t->seed = o->seed;
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_options *options,
+                                   gradcore_trainer **out, gradcore_error *error)
+{
+    gradcore_trainer draft = {.net = n};
+    if (!n || !options || !out)
+        return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL",
+                        !n ? "network" : !options ? "options" : "out");
+    grc_status status = read_options(options, &draft, error);
+    if (status != GRADCORE_OK)
+        return status;
+    const size_t outputs = n->values[n->value_count - 1].width;
+    draft.labels = grc_loss_takes_labels(draft.loss);
+    if (draft.labels && outputs < 2)
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu", outputs);
+    gradcore_trainer *t = grc_allocate(&n->allocator, sizeof *t);
+    if (!t)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
+    *t = draft;
+    atomic_init(&t->busy, 0);
+    status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)options->capacity,
+                             grc_optimizer_slots(t->optimizer, t->flags),
+                             t->labels ? sizeof(int32_t) : outputs * n->item, &t->x, error);
+    if (status != GRADCORE_OK) {
+        grc_release(&n->allocator, t, sizeof *t);
+        return status;
+    }
+    t->x->seed = t->seed;
+    *out = t;
+    return GRADCORE_OK;
+}
+
+void gradcore_trainer_destroy(gradcore_trainer *t)
+{
+    if (!t)
+        return;
+    gradcore_network *n = t->net;
+    grc_exec_destroy(t->x);
+    grc_release(&n->allocator, t, sizeof *t);
+}
+
+grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error)
+{
+    int idle = 0;
+    if (!t)
+        return grc_fail(error, GRADCORE_INVALID, "trainer: expected a trainer, got NULL");
+    return atomic_compare_exchange_strong(&t->busy, &idle, 1) ? GRADCORE_OK : grc_busy(error, "trainer");
+}
+
+void grc_trainer_leave(gradcore_trainer *t)
+{
+    atomic_store(&t->busy, 0);
+}
+
+static grc_status trainable(const gradcore_network *n, int64_t index, gradcore_error *error)
+{
+    if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
+        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
+    return GRADCORE_OK;
+}
+
+/* Copies parameter `index` of a parameter vector to dst. */
+static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t index, void *dst, gradcore_error *error)
+{
+    grc_status status = trainable(t->net, index, error);
+    if (status == GRADCORE_OK) {
+        const grc_parameter *p = &t->net->parameters[index];
+        t->net->kernels->unpack(p->rows, p->cols, grc_at(t->net, vector, p->offset), dst, p->cols);
+    }
+    return status;
+}
+
+grc_status gradcore_trainer_gradient(gradcore_trainer *t, int64_t index, void *dst, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = t->has_gradients
+                 ? read_vector(t, t->x->grad, index, dst, error)
+                 : grc_fail(error, GRADCORE_STATE, "trainer: expected a step or gradients before, got neither");
+    grc_trainer_leave(t);
+    return status;
+}
+
+grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    const gradcore_network *n = t->net;
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_exec *x = t->x;
+        const size_t size = grc_panels(n, p->cols) * n->kernels->panel * p->rows;
+        norms[2 * i] = norms[2 * i + 1] = 0;
+        if (!p->trainable)
+            continue;
+        norms[2 * i] = sqrt(grc_sum(x->chunk_first[i + 1] - x->chunk_first[i], x->chunk_norm + x->chunk_first[i]));
+        norms[2 * i + 1] = sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset)));
+    }
+    grc_trainer_leave(t);
+    return status;
+}
+
+/* ---- state ---- */
+
+int32_t gradcore_trainer_state_slots(const gradcore_trainer *t)
+{
+    return t ? __builtin_popcount(t->x->slot_mask) : 0;
+}
+
+/* The slot-th of those in use, or NULL. */
+static void *slot_vector(const gradcore_trainer *t, int32_t slot)
+{
+    for (int i = 0; i < 3; i++)
+        if (t->x->slots[i] && slot-- == 0)
+            return t->x->slots[i];
+    return NULL;
+}
+
+static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_error *error)
+{
+    return grc_fail(error, GRADCORE_INVALID, "slot: expected 0 to %d, got %d", gradcore_trainer_state_slots(t) - 1,
+                    slot);
+}
+
+grc_status gradcore_trainer_state_read(gradcore_trainer *t, int32_t slot, int64_t index, void *dst,
+                                       gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    const void *vector = slot_vector(t, slot);
+    status = vector ? read_vector(t, vector, index, dst, error) : bad_slot(t, slot, error);
+    grc_trainer_leave(t);
+    return status;
+}
+
+grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64_t index, const void *src,
+                                        gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    void *vector = slot_vector(t, slot);
+    status = vector ? trainable(t->net, index, error) : bad_slot(t, slot, error);
+    if (status == GRADCORE_OK) {
+        const grc_parameter *p = &t->net->parameters[index];
+        if (t->nonfinite == GRC_NONFINITE_PROPAGATE || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src)))
+            t->net->kernels->pack(p->rows, p->cols, src, p->cols, grc_at(t->net, vector, p->offset));
+        else
+            status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity", p->name);
+    }
+    grc_trainer_leave(t);
+    return status;
+}
+
+void gradcore_trainer_get_progress(const gradcore_trainer *t, uint64_t *step, uint64_t *updates)
+{
+    *step = t->step;
+    *updates = t->updates;
+}
+
+grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uint64_t updates, gradcore_error *error)
+{
+    if (updates > step || step > UINT64_C(1) << 48)
+        return grc_fail(error, GRADCORE_INVALID, "step: expected updates <= step <= 2^48, got %llu and %llu",
+                        (unsigned long long)updates, (unsigned long long)step);
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    t->step = step;
+    t->updates = updates;
+    grc_trainer_leave(t);
+    return GRADCORE_OK;
+}
