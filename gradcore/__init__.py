@@ -1,0 +1,76 @@
+"""Dense neural networks on the CPU: fast, and bit for bit the same for any number of threads."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import callbacks, clipping, initializers, kernels, losses, optimizers, schedules
+from ._core import build_info, names
+from .errors import (
+    ArgumentError,
+    BusyError,
+    DependencyError,
+    DTypeError,
+    FileError,
+    FormatError,
+    GradcoreError,
+    MemoryLimitError,
+    NonFiniteError,
+    NotFoundError,
+    ShapeError,
+    StateError,
+)
+from .history import History
+from .layers import Activation, Dense, Dropout, Layer, Residual, Standardize
+from .network import Network
+from .trainer import Trainer
+
+__version__: str = build_info()["version"]
+
+__all__ = [
+    "Activation",
+    "ArgumentError",
+    "BusyError",
+    "DTypeError",
+    "Dense",
+    "DependencyError",
+    "Dropout",
+    "FileError",
+    "FormatError",
+    "GradcoreError",
+    "History",
+    "Layer",
+    "MemoryLimitError",
+    "Network",
+    "NonFiniteError",
+    "NotFoundError",
+    "Residual",
+    "ShapeError",
+    "Standardize",
+    "StateError",
+    "Trainer",
+    "build_info",
+    "callbacks",
+    "clipping",
+    "datasets",
+    "health",
+    "initializers",
+    "kernels",
+    "losses",
+    "names",
+    "optimizers",
+    "schedules",
+]
+
+_ON_DEMAND = ("datasets", "health")  # imported when they are first named
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

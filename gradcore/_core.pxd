@@ -1,0 +1,45 @@
+# The extension types, for other Cython modules: `from gradcore._core cimport Network`.
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from gradcore.gradcore cimport (
+    gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report, gradcore_trainer,
+)
+
+cdef class Network:
+    cdef gradcore_network *handle  # NULL until __init__ succeeded
+    cdef int typenum               # NumPy's number of the element type
+    cdef int64_t parameter_count, layer_count
+    cdef readonly int64_t inputs, outputs, elements
+    cdef readonly int threads
+    cdef readonly str isa
+    cdef readonly object dtype
+    cdef readonly list parameters
+    cdef object __weakref__
+
+    cdef int require(self) except -1
+    cdef int64_t parameter(self, object index, gradcore_parameter_info *info) except -1
+    cdef dict parameter_dict(self, object index)
+    cdef cnp.ndarray array_for(self, object index, bint trainable, int64_t *at)
+    cdef const void *source_for(self, object index, object value, str name, int64_t *at) except? NULL
+
+cdef class Pass:
+    cdef gradcore_pass *handle
+    cdef int64_t rows  # of the last forward, 0 before it
+    cdef bint busy     # a method is running; rows must not change under another one
+    cdef readonly int64_t capacity
+    cdef readonly Network network
+
+    cdef int claim(self) except -1
+    cdef int require_forward(self) except -1
+
+cdef class Trainer:
+    cdef gradcore_trainer *handle
+    cdef bint labels    # the loss takes int32 labels
+    cdef bint reported  # report holds a step
+    cdef gradcore_report report
+    cdef readonly int64_t capacity
+    cdef readonly int slots
+    cdef readonly Network network
+
+    cdef int require(self) except -1

@@ -1,0 +1,158 @@
+"""The binding to the C core: arrays in, status out. No policy; every argument is checked here or in C.
+
+Errors raised: the classes of gradcore.errors, one per gradcore_status. Arrays that are written to (`out`)
+must be C-contiguous, aligned, writable, native byte order, of the network's dtype. Input arrays of
+the network's dtype may have any row stride as long as columns are contiguous; others are refused with
+DTypeError / ShapeError (the Python layer converts before it calls).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # of the network's dtype
+HYPERS: int  # 8: lr, weight_decay, clip, then the optimizer's own in the order of describe()
+
+class LayerSpec(TypedDict, total=False):
+    kind: str  # "dense", "activation", "dropout", "standardize", "residual", "end"
+    activation: str
+    units: int
+    alpha: float
+    rate: float
+    bias: bool
+
+class ParameterInfo(TypedDict):
+    name: str  # "0.weight"
+    role: str  # "weight", "bias", "mean", "inverse_std"
+    trainable: bool
+    shape: tuple[int, ...]
+    activation: str
+    alpha: float
+
+class BuildInfo(TypedDict):
+    version: str
+    openmp: int
+    compiler: str
+    isa: str
+    isa_reason: str
+    threads: int
+    threads_reason: str
+
+# One row per step of run(); a NumPy structured dtype with the fields of gradcore_report.
+REPORT_DTYPE: np.dtype[np.void]  # loss, correct, weight, norm, scale: f8; applied, rows: i4
+
+def build_info() -> BuildInfo: ...
+def names(family: str) -> list[str]: ...  # "activation", "loss", "optimizer", "layer", "isa"
+def describe(family: str, name: str, prop: str) -> str | None: ...
+
+class Network:
+    """Owns a gradcore_network."""
+
+    inputs: int
+    outputs: int
+    dtype: np.dtype[Any]
+    threads: int
+    isa: str
+    elements: int  # trainable numbers
+    parameters: list[ParameterInfo]
+    def __init__(
+        self,
+        layers: Sequence[LayerSpec],
+        inputs: int,
+        *,
+        dtype: str = "float32",
+        threads: int = 0,
+        isa: str | None = None,
+        flush_denormals: bool = False,
+    ) -> None: ...
+    def read(self, index: int) -> Array: ...
+    def write(self, arrays: Mapping[int, Array]) -> None: ...  # all or nothing; exact shape and dtype
+    def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
+    def evaluate(
+        self, loss: str, x: Array, target: Array, weight: NDArray[np.float64] | None = None
+    ) -> tuple[float, float]: ...  # weighted mean loss, accuracy (NaN for regression losses)
+
+class Pass:
+    """Forward and backward by hand; keeps the activations of one batch."""
+
+    capacity: int
+    def __init__(self, network: Network, capacity: int) -> None: ...
+    def forward(self, x: Array, training: bool, seed: int, step: int) -> Array: ...
+    def backward(self, d_out: Array) -> Array: ...  # d_x
+    def gradient(self, index: int) -> Array: ...  # of parameters[index], which must be trainable
+    def activations(self) -> dict[str, Array]: ...  # {"0": (rows, width), ...}, containers included
+
+class Trainer:
+    """Owns a gradcore_trainer; keeps its Network alive."""
+
+    step: int  # updates tried so far
+    updates: int  # updates applied so far (fewer where non-finite ones were skipped)
+    capacity: int
+    slots: int
+    def __init__(
+        self,
+        network: Network,
+        *,
+        loss: str,
+        optimizer: str,
+        flags: int,  # MOMENTUM | NESTEROV | CENTERED | DECAY_ALL
+        clip: str | None,  # None, "value", "global_norm"
+        nonfinite: str,
+        capacity: int,
+        seed: int,
+    ) -> None: ...
+    def train_step(
+        self, x: Array, target: Array, weight: NDArray[np.float64] | None, hypers: NDArray[np.float64]
+    ) -> float: ...  # one update over all rows of x; hypers (HYPERS,); the loss before it. The fast path.
+    def last_report(self) -> tuple[float, float, float, float, float, bool, int]: ...  # of train_step
+    def run(
+        self,
+        x: Array,
+        target: Array,
+        weight: NDArray[np.float64] | None,
+        order: NDArray[np.int64] | None,
+        begin: int,
+        end: int,
+        batch: int,
+        hypers: NDArray[np.float64],  # (steps, HYPERS)
+        reports: NDArray[np.void],  # (steps,) of REPORT_DTYPE, filled
+    ) -> int: ...  # steps done; GIL released
+    def gradients(self, x: Array, target: Array, weight: NDArray[np.float64] | None) -> float: ...
+    def gradient(self, index: int) -> Array: ...
+    def norms(self) -> NDArray[np.float64]: ...  # (parameters, 2): gradient norm, weight norm
+    def set_progress(self, step: int, updates: int) -> None: ...
+    def state_read(self, slot: int, index: int) -> Array: ...
+    def state_write(self, slot: int, index: int, value: Array) -> None: ...
+
+MOMENTUM: int
+NESTEROV: int
+CENTERED: int
+DECAY_ALL: int
+
+def optimizer_update(
+    optimizer: str,
+    flags: int,
+    step: int,
+    hypers: NDArray[np.float64],
+    w: Array,  # float32 or float64, contiguous, writable; updated in place
+    g: Array,  # same dtype and size
+    slots: Sequence[Array | None],  # three; same dtype and size; updated in place
+) -> None: ...
+def gemm(
+    a: Array, b: Array, bias: Array | None, out: Array | None, threads: int = 0, isa: str | None = None
+) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size
+def activation_forward(name: str, x: Array, out: Array | None, alpha: float) -> Array: ...
+def activation_backward(name: str, x: Array, d_y: Array, out: Array | None, alpha: float) -> Array: ...
+def loss(name: str, z: Array, target: Array, gradient: bool) -> tuple[NDArray[np.float64], Array | None]: ...
+def fill(
+    kind: str, seed: int, stream: int, rows: int, cols: int, a: float, b: float
+) -> NDArray[np.float64]: ...
+def shuffle(seed: int, epoch: int, n: int) -> NDArray[np.int64]: ...
+
+# Files: (name, array) in order, string metadata. Arrays F32, F64, I32, I64, U8, U64.
+def save_file(path: bytes, tensors: Sequence[tuple[str, Array]], metadata: Mapping[str, str]) -> None: ...
+def load_file(path: bytes) -> tuple[dict[str, Array], dict[str, str]]: ...
+def encode(tensors: Sequence[tuple[str, Array]], metadata: Mapping[str, str]) -> bytes: ...
+def decode(data: bytes) -> tuple[dict[str, Array], dict[str, str]]: ...

@@ -1,0 +1,292 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The binding to the C core: arrays in, status out. No policy; _core.pyi documents it."""
+
+import operator
+
+cimport cython
+cimport numpy as cnp
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.math cimport NAN
+from libc.stdint cimport INT32_MAX, INT64_MAX, UINT32_MAX, UINT64_MAX
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset, strlen
+
+from gradcore.gradcore cimport *
+
+import numpy as np
+
+from gradcore import errors
+
+cdef extern from *:
+    """
+    #ifndef GRADCORE_PACKAGE_VERSION
+    #define GRADCORE_PACKAGE_VERSION "unknown"
+    #endif
+    """
+    const char *GRADCORE_PACKAGE_VERSION
+
+cnp.import_array()
+
+include "_core_checks.pxi"
+
+HYPERS = GRADCORE_HYPERS
+MOMENTUM = GRADCORE_OPTIMIZER_MOMENTUM
+NESTEROV = GRADCORE_OPTIMIZER_NESTEROV
+CENTERED = GRADCORE_OPTIMIZER_CENTERED
+DECAY_ALL = GRADCORE_DECAY_ALL
+REPORT_DTYPE = np.dtype([("loss", "f8"), ("correct", "f8"), ("weight", "f8"), ("norm", "f8"),
+                         ("scale", "f8"), ("applied", "i4"), ("rows", "i4")])
+if REPORT_DTYPE.itemsize != sizeof(gradcore_report):
+    raise ImportError("gradcore_report and REPORT_DTYPE differ")
+
+
+def build_info():
+    cdef gradcore_build_info info
+    memset(&info, 0, sizeof(info))
+    info.size = sizeof(info)
+    gradcore_get_build_info(&info)
+    return {
+        "version": text_from(GRADCORE_PACKAGE_VERSION), "openmp": info.openmp,
+        "compiler": text_from(info.compiler), "isa": text_from(info.isa),
+        "isa_reason": text_from(info.isa_reason), "threads": info.threads,
+        "threads_reason": text_from(info.threads_reason),
+    }
+
+
+def names(family):
+    cdef list keep = [], found = []
+    cdef const char *c_family = text(family, "family", keep)
+    cdef const char *name = gradcore_list(c_family, 0)
+    while name is not NULL:
+        found.append(text_from(name))
+        name = gradcore_list(c_family, <int32_t>len(found))
+    if not found:
+        raise errors.ArgumentError(
+            f"family: expected 'activation', 'loss', 'optimizer', 'layer' or 'isa', got {family!r}"
+        )
+    return found
+
+
+def describe(family, name, prop):
+    cdef list keep = []
+    cdef const char *found = gradcore_describe(text(family, "family", keep), text(name, "name", keep),
+                                               text(prop, "prop", keep))
+    return None if found is NULL else text_from(found)
+
+
+cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) except -1:
+    if not isinstance(spec, dict):
+        raise errors.DTypeError(f"{name}: expected a dict, got {shown(spec)}")
+    layer.size = sizeof(gradcore_layer)
+    layer.alpha = NAN
+    layer.kind = text(spec.get("kind"), f"{name}['kind']", keep)
+    for key, value in spec.items():
+        if key == "activation":
+            layer.activation = optional_text(value, f"{name}['activation']", keep)
+        elif key == "units":
+            layer.units = integer(value, f"{name}['units']", -INT64_MAX, INT64_MAX)
+        elif key == "alpha":
+            layer.alpha = real(value, f"{name}['alpha']")
+        elif key == "rate":
+            layer.rate = real(value, f"{name}['rate']")
+        elif key == "bias":
+            if not truth(value, f"{name}['bias']"):
+                layer.flags |= GRADCORE_LAYER_NO_BIAS
+        elif key != "kind":
+            raise errors.ArgumentError(
+                f"{name}: expected keys kind, activation, units, alpha, rate, bias, got {shown(key)}")
+    return 0
+
+
+cdef gradcore_network *create_network(object layers, gradcore_network_options *options,
+                                      list keep) except NULL:
+    cdef gradcore_network *handle = NULL
+    cdef gradcore_error error
+    cdef gradcore_layer *array
+    cdef Py_ssize_t i
+    try:
+        specs = list(layers)
+    except TypeError:
+        raise errors.DTypeError(f"layers: expected a sequence of dicts, got {shown(layers)}") from None
+    array = <gradcore_layer *>calloc_or_raise(len(specs), sizeof(gradcore_layer))
+    error.message[0] = 0
+    try:
+        for i, spec in enumerate(specs):
+            layer_from(spec, f"layers[{i}]", &array[i], keep)
+        check(gradcore_network_create(options, array, len(specs), &handle, &error), &error)
+    finally:
+        free(array)
+    return handle
+
+
+@cython.no_gc_clear
+cdef class Network:
+    def __init__(self, layers, inputs, *, dtype="float32", threads=0, isa=None, flush_denormals=False):
+        cdef gradcore_network_options options
+        cdef gradcore_network_info info
+        cdef gradcore_network *handle
+        cdef list keep = []
+        if self.handle is not NULL:
+            raise errors.StateError("network: it is initialised already")
+        if dtype not in ("float32", "float64"):
+            raise errors.ArgumentError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
+        memset(&options, 0, sizeof(options))
+        options.size = sizeof(options)
+        options.flags = GRADCORE_FLUSH_DENORMALS if truth(flush_denormals, "flush_denormals") else 0
+        options.inputs = integer(inputs, "inputs", -INT64_MAX, INT64_MAX)
+        options.dtype = GRADCORE_FLOAT32 if dtype == "float32" else GRADCORE_FLOAT64
+        options.threads = integer(threads, "threads", 0, INT32_MAX)
+        options.isa = optional_text(isa, "isa", keep)
+        handle = create_network(layers, &options, keep)
+        if self.handle is not NULL:
+            gradcore_network_destroy(handle)
+            raise errors.StateError("network: it is initialised already")
+        self.handle = handle
+        memset(&info, 0, sizeof(info))
+        info.size = sizeof(info)
+        gradcore_network_get_info(handle, &info)
+        self.typenum = cnp.NPY_FLOAT32 if info.dtype == GRADCORE_FLOAT32 else cnp.NPY_FLOAT64
+        self.dtype = np.dtype(dtype)
+        self.inputs, self.outputs, self.elements = info.inputs, info.outputs, info.elements
+        self.parameter_count, self.layer_count = info.parameters, info.layers
+        self.threads, self.isa = info.threads, text_from(info.isa)
+        self.parameters = [self.parameter_dict(i) for i in range(info.parameters)]
+
+    def __dealloc__(self):
+        gradcore_network_destroy(self.handle)
+
+    cdef int require(self) except -1:
+        if self.handle is NULL or self.parameters is None:
+            raise errors.StateError("network: expected an initialised network")
+        return 0
+
+    # The checked number of parameter `index`; `index` is converted once, here.
+    cdef int64_t parameter(self, object index, gradcore_parameter_info *info) except -1:
+        cdef int64_t i = integer(index, "index", 0, self.parameter_count - 1)
+        memset(info, 0, sizeof(info[0]))
+        info.size = sizeof(info[0])
+        if gradcore_network_parameter(self.handle, i, info) != GRADCORE_OK:
+            raise errors.ArgumentError(f"index: expected a parameter's index, got {i}")
+        return i
+
+    cdef dict parameter_dict(self, object index):
+        cdef gradcore_parameter_info info
+        cdef tuple shape
+        self.parameter(index, &info)
+        if info.ndim == 2:
+            shape = (info.rows, info.cols)
+        else:
+            shape = (info.cols,)
+        return {
+            "name": text_from(info.name), "role": text_from(info.role), "trainable": bool(info.trainable),
+            "shape": shape,
+            "activation": text_from(info.activation) or "identity", "alpha": info.alpha,
+        }
+
+    # An array for parameter `index`, with its checked number in *at.
+    cdef cnp.ndarray array_for(self, object index, bint trainable, int64_t *at):
+        cdef gradcore_parameter_info info
+        at[0] = self.parameter(index, &info)
+        if trainable and not info.trainable:
+            raise errors.ArgumentError(
+                f"index: expected a trainable parameter, got {at[0]} ({text_from(info.name)})")
+        return empty(self.typenum, info.ndim, info.rows, info.cols)
+
+    # The data of `value`, which must be an array that parameter `index` can be set from; its number in *at.
+    cdef const void *source_for(self, object index, object value, str name, int64_t *at) except? NULL:
+        cdef gradcore_parameter_info info
+        cdef cnp.npy_intp dims[2]
+        at[0] = self.parameter(index, &info)
+        if name is None:
+            name = text_from(info.name)
+        dims[0] = info.rows if info.ndim == 2 else info.cols
+        dims[1] = info.cols
+        return exact(value, name, self.typenum, info.ndim, dims, False)
+
+    def read(self, index):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i = 0
+        self.require()
+        cdef cnp.ndarray array = self.array_for(index, False, &i)
+        cdef void *data = cnp.PyArray_DATA(array)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_read(self.handle, i, data, &error)
+        check(status, &error)
+        return array
+
+    def write(self, arrays):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef const void **sources
+        cdef const void *data
+        cdef int64_t i = 0
+        self.require()
+        try:
+            items = dict(arrays).items()
+        except (TypeError, ValueError):
+            raise errors.DTypeError(f"arrays: expected a mapping, got {shown(arrays)}") from None
+        sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
+        error.message[0] = 0
+        try:
+            for index, value in items:
+                data = self.source_for(index, value, None, &i)
+                sources[i] = data
+            with nogil:
+                status = gradcore_network_write(self.handle, sources, &error)
+            check(status, &error)
+        finally:
+            free(sources)
+
+    def predict(self, x, out=None):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef cnp.npy_intp dims[2]
+        cdef Matrix m
+        cdef void *y
+        cdef size_t item
+        self.require()
+        matrix(x, "x", self.typenum, self.inputs, &m)
+        if out is None:
+            out = empty(self.typenum, 2, m.rows, self.outputs)
+        dims[0], dims[1] = m.rows, self.outputs
+        y = exact(out, "out", self.typenum, 2, dims, True)
+        item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x)
+        if overlap(m.data, ((m.rows - 1) * m.stride + self.inputs) * item, y, m.rows * self.outputs * item):
+            raise errors.ArgumentError("out: expected memory apart from x, got an overlap")
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_predict(self.handle, m.data, m.stride, m.rows, y, self.outputs, &error)
+        check(status, &error)
+        return out
+
+    def evaluate(self, loss, x, target, weight=None):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef gradcore_score score
+        cdef list keep = []
+        cdef const char *c_loss = text(loss, "loss", keep)
+        self.require()
+        data_from(self, takes_labels(c_loss), x, target, weight, &data)
+        memset(&score, 0, sizeof(score))
+        score.size = sizeof(score)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_evaluate(self.handle, c_loss, &data, &score, &error)
+        check(status, &error)
+        return score.loss, score.accuracy
+
+
+cdef Network network_from(object value):
+    if not isinstance(value, Network):
+        raise errors.DTypeError(f"network: expected a Network, got {shown(value)}")
+    (<Network>value).require()
+    return <Network>value
+
+
+include "_core_training.pxi"
+include "_core_functions.pxi"
+include "_core_files.pxi"

@@ -1,0 +1,211 @@
+# Part of _core.pyx: functions of plain arrays, random numbers.
+
+
+cdef size_t bytes_of(object array) except? 0:
+    return cnp.PyArray_NBYTES(<cnp.ndarray>array)
+
+
+# The data of `value`, an array like `model` in element type and shape.
+cdef void *same(object value, str name, object model, int typenum, bint writable) except? NULL:
+    cdef cnp.ndarray array = model
+    return exact(value, name, typenum, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), writable)
+
+
+# `out` may be `source` itself but not overlap it otherwise.
+cdef int refuse_partial_overlap(object out, object source, str name) except -1:
+    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>source)
+    if a != b and overlap(a, bytes_of(out), b, bytes_of(source)):
+        raise errors.ArgumentError(f"out: expected {name} itself or memory apart from it, got a partial overlap")
+    return 0
+
+
+def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef void *c_slots[3]
+    cdef const char *c_optimizer = text(optimizer, "optimizer", keep)
+    cdef uint32_t c_flags = integer(flags, "flags", 0, UINT32_MAX)
+    cdef uint64_t c_step = unsigned64(step, "step")
+    cdef const double *c_hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
+    cdef int typenum = float_type(w, "w"), dtype = c_dtype(typenum)
+    cdef int i
+    cdef void *c_w = same(w, "w", w, typenum, True)
+    cdef const void *c_g = same(g, "g", w, typenum, False)
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>w)
+    if not isinstance(slots, (list, tuple)) or len(slots) != 3:
+        raise errors.DTypeError(f"slots: expected a list of three arrays or None, got {shown(slots)}")
+    for i in range(3):
+        slot = slots[i]
+        keep.append(slot)
+        c_slots[i] = NULL if slot is None else same(slot, f"slots[{i}]", w, typenum, True)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_optimizer_update(c_optimizer, dtype, c_flags, c_step, c_hypers, n, c_w, c_g,
+                                           c_slots, &error)
+    check(status, &error)
+
+
+# A two-dimensional operand of a product: its sizes and strides in elements, which may be anything.
+cdef int operand(object value, str name, int typenum, int64_t *sizes, int64_t *strides) except -1:
+    cdef cnp.ndarray array
+    cdef cnp.npy_intp item, stride
+    cdef int axis
+    if not has_type(value, typenum):
+        return refuse_dtype(value, name, f"a {dtype_name(typenum)} array of two dimensions")
+    array = <cnp.ndarray>value
+    if cnp.PyArray_NDIM(array) != 2:
+        return refuse_shape(value, name, "two dimensions")
+    item = cnp.PyArray_ITEMSIZE(array)
+    for axis in range(2):
+        sizes[axis] = cnp.PyArray_DIMS(array)[axis]
+        stride = cnp.PyArray_STRIDES(array)[axis]
+        if sizes[axis] > 1 and stride % item != 0:
+            return refuse_shape(value, name, f"strides that are multiples of {item} bytes")
+        strides[axis] = stride // item if sizes[axis] > 1 else (1 if axis else cnp.PyArray_DIMS(array)[1])
+    return 0
+
+
+def gemm(a, b, bias, out, threads=0, isa=None):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef int64_t a_size[2]
+    cdef int64_t a_stride[2]
+    cdef int64_t b_size[2]
+    cdef int64_t b_stride[2]
+    cdef cnp.npy_intp dims[2]
+    cdef const void *c_bias = NULL
+    cdef list keep = []
+    cdef const char *c_isa = optional_text(isa, "isa", keep)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
+    cdef int typenum = cnp.NPY_FLOAT64 if has_type(a, cnp.NPY_FLOAT64) else cnp.NPY_FLOAT32
+    cdef int dtype = c_dtype(typenum)
+    operand(a, "a", typenum, a_size, a_stride)
+    operand(b, "b", typenum, b_size, b_stride)
+    if b_size[0] != a_size[1]:
+        refuse_shape(b, "b", f"shape ({a_size[1]}, n)")
+    if bias is not None:
+        c_bias = vector(bias, "bias", typenum, b_size[1])
+    if out is None:
+        out = empty(typenum, 2, a_size[0], b_size[1])
+    else:
+        dims[0], dims[1] = a_size[0], b_size[1]
+        exact(out, "out", typenum, 2, dims, True)
+        for name, value in (("a", a), ("b", b), ("bias", bias)):
+            if value is not None and np.may_share_memory(out, value):
+                raise errors.ArgumentError(f"out: expected memory apart from {name}, got an overlap")
+    cdef const void *c_a = cnp.PyArray_DATA(<cnp.ndarray>a)
+    cdef const void *c_b = cnp.PyArray_DATA(<cnp.ndarray>b)
+    cdef void *c_out = cnp.PyArray_DATA(<cnp.ndarray>out)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_gemm(dtype, a_size[0], b_size[1], a_size[1], c_a, a_stride[0], a_stride[1], c_b,
+                               b_stride[0], b_stride[1], c_bias, c_out, b_size[1], c_threads, c_isa, &error)
+    check(status, &error)
+    return out
+
+
+def activation_forward(name, x, out, alpha):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_name = text(name, "name", keep)
+    cdef double c_alpha = real(alpha, "alpha")
+    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
+    cdef const void *c_x = same(x, "x", x, typenum, False)
+    if out is None:
+        out = empty_like(x, typenum)
+    cdef void *c_out = same(out, "out", x, typenum, True)
+    refuse_partial_overlap(out, x, "x")
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_activation_forward(c_name, dtype, c_alpha, n, c_x, c_out, &error)
+    check(status, &error)
+    return out
+
+
+def activation_backward(name, x, d_y, out, alpha):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_name = text(name, "name", keep)
+    cdef double c_alpha = real(alpha, "alpha")
+    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
+    cdef const void *c_x = same(x, "x", x, typenum, False)
+    cdef const void *c_d_y = same(d_y, "d_y", x, typenum, False)
+    if out is None:
+        out = empty_like(x, typenum)
+    cdef void *c_out = same(out, "out", x, typenum, True)
+    refuse_partial_overlap(out, d_y, "d_y")
+    if overlap(c_out, bytes_of(out), c_x, bytes_of(x)):
+        raise errors.ArgumentError("out: expected memory apart from x, got an overlap")
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_activation_backward(c_name, dtype, c_alpha, n, c_x, c_d_y, c_out, &error)
+    check(status, &error)
+    return out
+
+
+def loss(name, z, target, gradient):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_name = text(name, "name", keep)
+    cdef int typenum = float_type(z, "z"), dtype = c_dtype(typenum)
+    cdef const void *c_target
+    cdef void *c_d = NULL
+    cdef cnp.ndarray d = None
+    cdef bint wanted = truth(gradient, "gradient")
+    if z.ndim != 2:
+        refuse_shape(z, "z", "shape (rows, outputs)")
+    cdef int64_t rows = z.shape[0], cols = z.shape[1]
+    cdef const void *c_z = same(z, "z", z, typenum, False)
+    if takes_labels(c_name):
+        c_target = vector(target, "target", cnp.NPY_INT32, rows)
+    else:
+        c_target = same(target, "target", z, typenum, False)
+    cdef cnp.ndarray losses = empty(cnp.NPY_FLOAT64, 1, 1, rows)
+    cdef double *c_losses = <double *>cnp.PyArray_DATA(losses)
+    if wanted:
+        d = empty_like(z, typenum)
+        c_d = cnp.PyArray_DATA(d)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_loss(c_name, dtype, rows, cols, c_z, c_target, c_losses, c_d, &error)
+    check(status, &error)
+    return losses, d
+
+
+def fill(kind, seed, stream, rows, cols, a, b):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_kind = text(kind, "kind", keep)
+    cdef uint64_t c_seed = unsigned64(seed, "seed")
+    cdef uint32_t c_stream = integer(stream, "stream", 0, UINT32_MAX)
+    cdef int64_t c_rows = integer(rows, "rows", 0, INT64_MAX), c_cols = integer(cols, "cols", 0, INT64_MAX)
+    cdef double c_a = real(a, "a"), c_b = real(b, "b")
+    cdef cnp.ndarray out = empty(cnp.NPY_FLOAT64, 2, c_rows, c_cols)
+    cdef double *c_out = <double *>cnp.PyArray_DATA(out)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_fill(c_kind, c_seed, c_stream, c_rows, c_cols, c_a, c_b, c_out, &error)
+    check(status, &error)
+    return out
+
+
+def shuffle(seed, epoch, n):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef uint64_t c_seed = unsigned64(seed, "seed"), c_epoch = unsigned64(epoch, "epoch")
+    cdef int64_t c_n = integer(n, "n", 0, INT64_MAX)
+    cdef cnp.ndarray order = empty(cnp.NPY_INT64, 1, 1, c_n)
+    cdef int64_t *c_order = <int64_t *>cnp.PyArray_DATA(order)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_shuffle(c_seed, c_epoch, c_n, c_order, &error)
+    check(status, &error)
+    return order

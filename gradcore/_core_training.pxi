@@ -1,0 +1,313 @@
+# Part of _core.pyx: Pass and Trainer.
+
+
+@cython.no_gc_clear
+cdef class Pass:
+    def __init__(self, network, capacity):
+        cdef gradcore_error error
+        cdef gradcore_pass *handle = NULL
+        cdef Network owner = network_from(network)
+        cdef int64_t c_capacity = integer(capacity, "capacity", 1, INT64_MAX)
+        if self.handle is not NULL:
+            raise errors.StateError("pass: it is initialised already")
+        error.message[0] = 0
+        check(gradcore_pass_create(owner.handle, c_capacity, &handle, &error), &error)
+        self.handle, self.network, self.capacity = handle, owner, c_capacity
+
+    def __dealloc__(self):
+        gradcore_pass_destroy(self.handle)
+
+    # Claims the pass for one method; the caller sets busy to False again.
+    cdef int claim(self) except -1:
+        if self.handle is NULL:
+            raise errors.StateError("pass: expected an initialised pass")
+        if self.busy:
+            raise errors.BusyError("pass: another thread is using it")
+        self.busy = True
+        return 0
+
+    cdef int require_forward(self) except -1:
+        if self.rows == 0:
+            raise errors.StateError("pass: expected a forward before this call")
+        return 0
+
+    def forward(self, x, training, seed, step):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef Matrix m
+        cdef int32_t c_training = truth(training, "training")
+        cdef uint64_t c_seed = unsigned64(seed, "seed"), c_step = unsigned64(step, "step")
+        cdef cnp.ndarray y
+        cdef void *data
+        self.claim()
+        try:
+            matrix(x, "x", self.network.typenum, self.network.inputs, &m)
+            y = empty(self.network.typenum, 2, m.rows, self.network.outputs)
+            data = cnp.PyArray_DATA(y)
+            error.message[0] = 0
+            with nogil:
+                status = gradcore_pass_forward(self.handle, m.data, m.stride, m.rows, c_training, c_seed,
+                                               c_step, data, self.network.outputs, &error)
+            check(status, &error)
+            self.rows = m.rows
+        finally:
+            self.busy = False
+        return y
+
+    def backward(self, d_out):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef Matrix m
+        cdef cnp.ndarray d_x
+        cdef void *data
+        self.claim()
+        try:
+            self.require_forward()
+            matrix(d_out, "d_out", self.network.typenum, self.network.outputs, &m)
+            if m.rows != self.rows:
+                refuse_shape(d_out, "d_out", f"shape ({self.rows}, {self.network.outputs})")
+            d_x = empty(self.network.typenum, 2, m.rows, self.network.inputs)
+            data = cnp.PyArray_DATA(d_x)
+            error.message[0] = 0
+            with nogil:
+                status = gradcore_pass_backward(self.handle, m.data, m.stride, data, self.network.inputs,
+                                                &error)
+            check(status, &error)
+        finally:
+            self.busy = False
+        return d_x
+
+    def gradient(self, index):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i = 0
+        cdef cnp.ndarray array
+        cdef void *data
+        self.claim()
+        try:
+            array = self.network.array_for(index, True, &i)
+            data = cnp.PyArray_DATA(array)
+            error.message[0] = 0
+            with nogil:
+                status = gradcore_pass_gradient(self.handle, i, data, &error)
+            check(status, &error)
+        finally:
+            self.busy = False
+        return array
+
+    def activations(self):
+        cdef gradcore_error error
+        cdef const char *name
+        cdef int64_t i, width
+        cdef cnp.ndarray array
+        cdef dict found = {}
+        self.claim()
+        try:
+            self.require_forward()
+            error.message[0] = 0
+            for i in range(self.network.layer_count):
+                name, width = NULL, 0
+                check(gradcore_pass_activation(self.handle, i, &width, &name, NULL, &error), &error)
+                array = empty(self.network.typenum, 2, self.rows, width)
+                check(gradcore_pass_activation(self.handle, i, &width, &name, cnp.PyArray_DATA(array),
+                                               &error), &error)
+                found[text_from(name)] = array
+        finally:
+            self.busy = False
+        return found
+
+
+@cython.no_gc_clear
+cdef class Trainer:
+    def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed):
+        cdef gradcore_error error
+        cdef gradcore_trainer_options options
+        cdef gradcore_trainer *handle = NULL
+        cdef list keep = []
+        cdef Network owner = network_from(network)
+        memset(&options, 0, sizeof(options))
+        options.size = sizeof(options)
+        options.flags = integer(flags, "flags", 0, UINT32_MAX)
+        options.loss = text(loss, "loss", keep)
+        options.optimizer = text(optimizer, "optimizer", keep)
+        options.clip = optional_text(clip, "clip", keep)
+        options.nonfinite = text(nonfinite, "nonfinite", keep)
+        options.capacity = integer(capacity, "capacity", 1, INT64_MAX)
+        options.seed = unsigned64(seed, "seed")
+        cdef bint labels = takes_labels(options.loss)
+        if self.handle is not NULL:
+            raise errors.StateError("trainer: it is initialised already")
+        error.message[0] = 0
+        check(gradcore_trainer_create(owner.handle, &options, &handle, &error), &error)
+        self.handle, self.network, self.labels = handle, owner, labels
+        self.capacity, self.slots = options.capacity, gradcore_trainer_state_slots(handle)
+
+    def __dealloc__(self):
+        gradcore_trainer_destroy(self.handle)
+
+    cdef inline int require(self) except -1:
+        if self.handle is NULL:
+            raise errors.StateError("trainer: expected an initialised trainer")
+        return 0
+
+    @property
+    def step(self):
+        cdef uint64_t step = 0, updates = 0
+        self.require()
+        gradcore_trainer_get_progress(self.handle, &step, &updates)
+        return step
+
+    @property
+    def updates(self):
+        cdef uint64_t step = 0, updates = 0
+        self.require()
+        gradcore_trainer_get_progress(self.handle, &step, &updates)
+        return updates
+
+    def set_progress(self, step, updates):
+        cdef gradcore_error error
+        cdef uint64_t new_step = unsigned64(step, "step"), new_updates = unsigned64(updates, "updates")
+        self.require()
+        error.message[0] = 0
+        check(gradcore_trainer_set_progress(self.handle, new_step, new_updates, &error), &error)
+
+    # The structs live on the stack, not in self: another thread may be in the same call without the GIL.
+    def train_step(self, x, target, weight, hypers):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef gradcore_run run
+        cdef gradcore_report report
+        self.require()
+        data_from(self.network, self.labels, x, target, weight, &data)
+        run.size = sizeof(gradcore_run)
+        run.reserved = 0
+        run.data = &data
+        run.order = NULL
+        run.begin = 0
+        run.end = run.batch = data.rows
+        run.steps = 1
+        run.hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
+        run.reports = &report
+        run.done = 0
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_run(self.handle, &run, &error)
+        if run.done == 1:
+            self.report = report
+            self.reported = True
+        check(status, &error)
+        return report.loss
+
+    def last_report(self):
+        cdef gradcore_report r = self.report
+        if not self.reported:
+            raise errors.StateError("trainer: expected a train_step before last_report")
+        return r.loss, r.correct, r.weight, r.norm, r.scale, bool(r.applied), r.rows
+
+    def run(self, x, target, weight, order, begin, end, batch, hypers, reports):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef gradcore_run run
+        cdef cnp.npy_intp dims[2]
+        cdef int64_t length
+        self.require()
+        data_from(self.network, self.labels, x, target, weight, &data)
+        memset(&run, 0, sizeof(run))
+        run.size = sizeof(gradcore_run)
+        run.data = &data
+        length = data.rows
+        if order is not None:
+            if not isinstance(order, np.ndarray) or order.ndim != 1:
+                refuse_dtype(order, "order", "an int64 array of shape (n,)")
+            length = len(order)
+            run.order = <const int64_t *>vector(order, "order", cnp.NPY_INT64, length)
+        run.end = integer(end, "end", 0, length)
+        run.begin = integer(begin, "begin", 0, run.end)
+        run.batch = integer(batch, "batch", 1, INT64_MAX)
+        if not isinstance(hypers, np.ndarray) or hypers.ndim != 2:
+            refuse_dtype(hypers, "hypers", f"a float64 array of shape (steps, {HYPERS})")
+        run.steps = dims[0] = len(hypers)
+        dims[1] = GRADCORE_HYPERS
+        run.hypers = <const double *>exact(hypers, "hypers", cnp.NPY_FLOAT64, 2, dims, False)
+        run.reports = reports_from(reports, run.steps)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_run(self.handle, &run, &error)
+        check(status, &error)
+        return run.done
+
+    def gradients(self, x, target, weight):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef gradcore_report report
+        self.require()
+        data_from(self.network, self.labels, x, target, weight, &data)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        check(status, &error)
+        return report.loss
+
+    def gradient(self, index):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i = 0
+        self.require()
+        cdef cnp.ndarray array = self.network.array_for(index, True, &i)
+        cdef void *data = cnp.PyArray_DATA(array)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_gradient(self.handle, i, data, &error)
+        check(status, &error)
+        return array
+
+    def norms(self):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        self.require()
+        cdef cnp.ndarray array = empty(cnp.NPY_FLOAT64, 2, self.network.parameter_count, 2)
+        cdef double *data = <double *>cnp.PyArray_DATA(array)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_norms(self.handle, data, &error)
+        check(status, &error)
+        return array
+
+    def state_read(self, slot, index):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i = 0
+        self.require()
+        cdef int32_t c_slot = integer(slot, "slot", 0, self.slots - 1)
+        cdef cnp.ndarray array = self.network.array_for(index, True, &i)
+        cdef void *data = cnp.PyArray_DATA(array)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_state_read(self.handle, c_slot, i, data, &error)
+        check(status, &error)
+        return array
+
+    def state_write(self, slot, index, value):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i = 0
+        self.require()
+        cdef int32_t c_slot = integer(slot, "slot", 0, self.slots - 1)
+        cdef const void *data = self.network.source_for(index, value, "value", &i)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_state_write(self.handle, c_slot, i, data, &error)
+        check(status, &error)
+
+
+cdef gradcore_report *reports_from(object value, int64_t steps) except? NULL:
+    if not isinstance(value, np.ndarray) or value.dtype != REPORT_DTYPE or not value.flags.aligned:
+        refuse_dtype(value, "reports", "an aligned array of REPORT_DTYPE")
+    if value.shape != (steps,) or not value.flags.c_contiguous:
+        refuse_shape(value, "reports", f"shape ({steps},), contiguous")
+    if not value.flags.writeable:
+        raise errors.ArgumentError("reports: expected a writable array, got a read-only one")
+    return <gradcore_report *>cnp.PyArray_DATA(<cnp.ndarray>value)

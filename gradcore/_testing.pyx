@@ -1,0 +1,224 @@
+# cython: language_level=3
+"""Every kernel of every instruction set, for tests and benchmarks; _testing.pyi documents it.
+
+Linked from the same objects as libgradcore, whose kernels are hidden.
+"""
+
+cimport numpy as cnp
+from libc.math cimport HUGE_VAL
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+from gradcore.gradcore cimport gradcore_list
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #include "kernels/kernels.h"
+    #include "rng.h"
+
+    #define TESTING_NAME(name, ...) #name,
+    #define TESTING_SAVES(name, saves, ...) #saves,
+    static const char *const testing_activations[] = {GRC_ACTIVATIONS(TESTING_NAME)};
+    static const char *const testing_saves[] = {GRC_ACTIVATIONS(TESTING_SAVES)};
+    static const char *const testing_losses[] = {GRC_LOSSES(TESTING_NAME)};
+    static const char *const testing_optimizers[] = {GRC_OPTIMIZERS(TESTING_NAME)};
+
+    static const grc_kernels *testing_table(const char *isa)
+    {
+        static const grc_kernels *const tables[] = {
+            grc_kernels_scalar,
+    #if defined(__x86_64__)
+            grc_kernels_avx2, grc_kernels_avx512,
+    #elif defined(__aarch64__)
+            grc_kernels_neon,
+    #endif
+        };
+        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+            if (strcmp(tables[i][0].name, isa) == 0)
+                return tables[i];
+        return NULL;
+    }
+    """
+    const char *testing_activations[]
+    const char *testing_saves[]
+    const char *testing_losses[]
+    const char *testing_optimizers[]
+    int GRC_ACT_COUNT, GRC_LOSS_COUNT, GRC_OPT_COUNT, GRC_KC
+
+    ctypedef struct grc_gemm:
+        size_t m, n, k
+        const void *a
+        ptrdiff_t a_row, a_col
+        const void *b
+        ptrdiff_t b_row, b_panel
+        void *c
+        ptrdiff_t c_row, c_panel
+        const void *init
+
+    ctypedef struct grc_opt_args:
+        double lr, weight_decay, grad_scale, grad_limit
+        double p[5]
+        uint64_t step
+        uint32_t flags
+
+    ctypedef struct grc_kernels:
+        const char *name
+        size_t panel
+        void (*gemm)(const grc_gemm *g) noexcept nogil
+        void (*act_forward[1])(size_t rows, size_t cols, const void *z, void *y, size_t ld, double alpha)
+        void (*act_backward[1])(size_t rows, size_t cols, const void *saved, void *d, size_t ld, double alpha)
+        void (*loss[1])(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
+                        size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct)
+        void (*opt[1])(size_t n, void *w, const void *g, void *s0, void *s1, void *s2,
+                       const grc_opt_args *args)
+        void (*add)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy)
+        void (*multiply)(size_t rows, size_t cols, const void *x, const void *m, void *y, size_t ld)
+        void (*standardize)(size_t rows, size_t cols, const void *x, size_t ldx, const void *mean,
+                            const void *scale, void *y, size_t ldy)
+        void (*column_sums)(size_t rows, size_t cols, const void *x, size_t ld, void *sums)
+        double (*sum_squares)(size_t n, const void *x)
+        double (*max_abs)(size_t n, const void *x)
+        void (*dropout_mask)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                             uint32_t stream, uint64_t step, uint32_t threshold, double scale, void *mask)
+        void (*pack)(size_t rows, size_t cols, const void *x, size_t ld, void *panels)
+        void (*unpack)(size_t rows, size_t cols, const void *panels, void *x, size_t ld)
+        void (*transpose)(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count,
+                          size_t panel, size_t panel_count, void *out)
+        void (*accumulate)(size_t n, const void *src, void *dst)
+        void (*exp)(size_t n, const void *x, void *y)
+        void (*log)(size_t n, const void *x, void *y)
+        void (*tanh)(size_t n, const void *x, void *y)
+        void (*erf)(size_t n, const void *x, void *y)
+
+    const grc_kernels *testing_table(const char *isa)
+    void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
+
+
+cdef dict ACTIVATIONS = {testing_activations[i].decode(): i for i in range(GRC_ACT_COUNT)}
+cdef dict LOSSES = {testing_losses[i].decode(): i for i in range(GRC_LOSS_COUNT)}
+cdef dict OPTIMIZERS = {testing_optimizers[i].decode(): i for i in range(GRC_OPT_COUNT)}
+KC = GRC_KC
+SAVES = {name: testing_saves[i].decode().lower() for name, i in ACTIVATIONS.items()}
+
+
+def isas():
+    cdef list found = []
+    while gradcore_list("isa", <int32_t>len(found)) is not NULL:
+        found.append(gradcore_list("isa", <int32_t>len(found)).decode())
+    return found
+
+
+def philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block):
+    cdef uint32_t words[4]
+    grc_philox(seed, stream, step, block, words)
+    return words[0], words[1], words[2], words[3]
+
+
+cdef void *at(object value) except? NULL:
+    if value is None:
+        return NULL
+    if isinstance(value, np.ndarray):
+        return cnp.PyArray_DATA(<cnp.ndarray>value)
+    if hasattr(value, "__index__"):
+        return <void *><uintptr_t>value
+    return cnp.PyArray_DATA(<cnp.ndarray>np.frombuffer(value, np.uint8))
+
+
+cdef class Kernels:
+    cdef const grc_kernels *t
+    cdef readonly str name, dtype
+    cdef readonly size_t panel
+
+    def __cinit__(self, str isa, str dtype):
+        if isa not in isas():
+            raise ValueError(f"isa: expected one of {isas()}, got {isa!r}")
+        self.t = testing_table(isa.encode()) + ("float32", "float64").index(dtype)
+        self.name, self.dtype, self.panel = isa, dtype, self.t.panel
+
+    def gemm(self, size_t m, size_t n, size_t k, a, ptrdiff_t a_row, ptrdiff_t a_col, b, ptrdiff_t b_row,
+             ptrdiff_t b_panel, c, ptrdiff_t c_row, ptrdiff_t c_panel, init=None):
+        cdef grc_gemm g
+        g.m, g.n, g.k = m, n, k
+        g.a, g.a_row, g.a_col = at(a), a_row, a_col
+        g.b, g.b_row, g.b_panel = at(b), b_row, b_panel
+        g.c, g.c_row, g.c_panel = at(c), c_row, c_panel
+        g.init = at(init)
+        with nogil:
+            self.t.gemm(&g)
+
+    def act_forward(self, str name, size_t rows, size_t cols, z, y, size_t ld, double alpha):
+        cdef int i = ACTIVATIONS[name]
+        self.t.act_forward[i](rows, cols, at(z), at(y), ld, alpha)
+
+    def act_backward(self, str name, size_t rows, size_t cols, saved, d, size_t ld, double alpha):
+        cdef int i = ACTIVATIONS[name]
+        self.t.act_backward[i](rows, cols, at(saved), at(d), ld, alpha)
+
+    def loss(self, str name, size_t rows, size_t cols, z, size_t ld, target, size_t target_ld, row_scale, d,
+             losses, correct):
+        cdef int i = LOSSES[name]
+        self.t.loss[i](rows, cols, at(z), ld, at(target), target_ld, <const double *>at(row_scale), at(d),
+                       <double *>at(losses), <int32_t *>at(correct))
+
+    def opt(self, str name, size_t n, w, g, s0=None, s1=None, s2=None, *, double lr, double weight_decay=0.0,
+            double grad_scale=1.0, double grad_limit=HUGE_VAL, p=(), uint64_t step=1, uint32_t flags=0):
+        cdef grc_opt_args args
+        cdef int i = OPTIMIZERS[name]
+        memset(&args, 0, sizeof(args))
+        args.lr, args.weight_decay = lr, weight_decay
+        args.grad_scale, args.grad_limit = grad_scale, grad_limit
+        args.step, args.flags = step, flags
+        for j, value in enumerate(p[:5]):
+            args.p[<int>j] = value
+        self.t.opt[i](n, at(w), at(g), at(s0), at(s1), at(s2), &args)
+
+    def add(self, size_t rows, size_t cols, x, size_t ldx, y, size_t ldy):
+        self.t.add(rows, cols, at(x), ldx, at(y), ldy)
+
+    def multiply(self, size_t rows, size_t cols, x, m, y, size_t ld):
+        self.t.multiply(rows, cols, at(x), at(m), at(y), ld)
+
+    def standardize(self, size_t rows, size_t cols, x, size_t ldx, mean, scale, y, size_t ldy):
+        self.t.standardize(rows, cols, at(x), ldx, at(mean), at(scale), at(y), ldy)
+
+    def column_sums(self, size_t rows, size_t cols, x, size_t ld, sums):
+        self.t.column_sums(rows, cols, at(x), ld, at(sums))
+
+    def sum_squares(self, size_t n, x):
+        return self.t.sum_squares(n, at(x))
+
+    def max_abs(self, size_t n, x):
+        return self.t.max_abs(n, at(x))
+
+    def dropout_mask(self, size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                     uint32_t stream, uint64_t step, uint32_t threshold, double scale, mask):
+        self.t.dropout_mask(rows, cols, ld, first_row, seed, stream, step, threshold, scale, at(mask))
+
+    def pack(self, size_t rows, size_t cols, x, size_t ld, panels):
+        self.t.pack(rows, cols, at(x), ld, at(panels))
+
+    def unpack(self, size_t rows, size_t cols, panels, x, size_t ld):
+        self.t.unpack(rows, cols, at(panels), at(x), ld)
+
+    def transpose(self, size_t rows, size_t cols, panels, size_t row, size_t row_count, size_t panel,
+                  size_t panel_count, out):
+        self.t.transpose(rows, cols, at(panels), row, row_count, panel, panel_count, at(out))
+
+    def accumulate(self, size_t n, src, dst):
+        self.t.accumulate(n, at(src), at(dst))
+
+    def exp(self, size_t n, x, y):
+        self.t.exp(n, at(x), at(y))
+
+    def log(self, size_t n, x, y):
+        self.t.log(n, at(x), at(y))
+
+    def tanh(self, size_t n, x, y):
+        self.t.tanh(n, at(x), at(y))
+
+    def erf(self, size_t n, x, y):
+        self.t.erf(n, at(x), at(y))

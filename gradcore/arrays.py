@@ -1,0 +1,179 @@
+"""Array-likes of users into arrays that the core takes.
+
+Taken: nested lists, NumPy arrays of any real dtype, stride and byte order, read-only or memory-mapped ones,
+pandas frames, and whatever else `numpy.asarray` understands. An array that already has the right dtype
+and contiguous columns is passed on without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ArgumentError, DTypeError, ShapeError
+
+Array = NDArray[Any]
+
+_CHUNK = 1 << 20  # elements looked at in one go, so that a check of a large array needs little memory
+
+
+def as_array(value: object, name: str) -> Array:
+    """Any array-like of real numbers as an ndarray of a bool, integer or float dtype."""
+    if type(value) is np.ndarray:
+        array: Array = value
+    else:
+        if hasattr(value, "filled") and np.any(getattr(value, "mask", False)):
+            raise ArgumentError(f"{name}: expected no masked values; fill them first, as in {name}.filled(0)")
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(f"{name}: expected a rectangular array, got {_brief(value)}: {error}") from None
+        except Exception as error:
+            raise DTypeError(f"{name}: expected an array of numbers, got {_brief(value)}: {error}") from None
+    if array.dtype.kind not in "biuf":
+        hint = "; use .toarray() for a sparse matrix" if hasattr(value, "toarray") else ""
+        hint = hint or ("; use .astype(float)" if hasattr(value, "dtypes") else "")
+        raise DTypeError(f"{name}: expected real numbers, got dtype {array.dtype}{hint}")
+    return array
+
+
+def as_dtype(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
+    """`array` in native `dtype`; a finite value that overflows there is refused with its position."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        result = array.astype(dtype)
+    if array.dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
+        _refuse(array, result, name, dtype)
+    return result
+
+
+def as_matrix(
+    value: object, name: str, dtype: np.dtype[Any], columns: int | None = None, *, finite: bool = False
+) -> Array:
+    """`value` as (rows, columns) of `dtype` with contiguous columns, rows >= 1.
+
+    With `finite`, NaN and infinities are refused with their position.
+    """
+    array = as_array(value, name)
+    if array.ndim == 1:
+        raise ShapeError(
+            f"{name}: expected shape (rows, {columns or 'columns'}), got {array.shape}; "
+            f"use {name}.reshape(1, -1) for one row or {name}.reshape(-1, 1) for one column"
+        )
+    if array.ndim != 2 or (columns is not None and array.shape[1] != columns):
+        raise ShapeError(f"{name}: expected shape (rows, {columns or 'columns'}), got {array.shape}")
+    if array.size == 0:
+        raise ShapeError(f"{name}: expected at least one row and one column, got shape {array.shape}")
+    array = columns_contiguous(as_dtype(array, name, dtype))
+    if finite:
+        check_finite(array, name)
+    return array
+
+
+def as_weights(value: object, name: str, rows: int) -> NDArray[np.float64]:
+    """Row weights: (rows,) float64, finite, none negative, not all zero."""
+    array = as_array(value, name)
+    if array.shape != (rows,):
+        raise ShapeError(f"{name}: expected shape ({rows},), got {array.shape}")
+    weights = np.require(as_dtype(array, name, np.dtype(np.float64)), requirements=["C", "A"])
+    check_finite(weights, name)
+    lowest = int(np.argmin(weights))
+    if weights[lowest] < 0:
+        raise ArgumentError(f"{name}: expected values >= 0, got {weights[lowest]} at [{lowest}]")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not 0 < total < np.inf:
+        raise ArgumentError(f"{name}: expected a positive, finite sum, got {total}")
+    return weights
+
+
+def columns_contiguous(array: Array) -> Array:
+    """`array` itself where the core can read it, else a contiguous copy."""
+    item = array.itemsize
+    if array.flags.aligned and (
+        array.flags.c_contiguous
+        or (
+            array.strides[1] == item
+            and array.strides[0] % item == 0
+            and array.strides[0] >= array.shape[1] * item
+        )
+    ):
+        return array
+    return np.array(array, order="C")
+
+
+def check_finite(array: Array, name: str) -> None:
+    """Refuse NaN and infinities, naming the first one's position."""
+    if array.dtype.kind != "f":
+        return
+    for start, part in _chunks(array):
+        good = np.isfinite(part)
+        if not good.all():
+            where = np.argwhere(~good)[0]
+            raise ArgumentError(
+                f"{name}: expected finite values, got {part[tuple(where)]} at {_position(start, where)}"
+            )
+
+
+def column_statistics(
+    x: Array, rows: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and 1 / standard deviation of every column, over all rows or those given; two passes in float64.
+
+    Constant columns, and those whose deviation is too small for a finite inverse, get 1.
+    """
+    columns = x.shape[1]
+    count = len(x) if rows is None else len(rows)
+    step = max(1, _CHUNK // columns)
+
+    def parts() -> Iterator[NDArray[np.float64]]:
+        for start in range(0, count, step):
+            at = slice(start, start + step)
+            yield (x[at] if rows is None else x[rows[at]]).astype(np.float64)
+
+    total, low, high = np.zeros(columns), np.full(columns, np.inf), np.full(columns, -np.inf)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for part in parts():
+            total += part.sum(axis=0)
+            low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+        mean = total / count
+        squares = np.zeros(columns)
+        for part in parts():
+            squares += np.square(part - mean).sum(axis=0)
+        inverse = 1.0 / np.sqrt(squares / count)
+        limit = np.finfo(x.dtype).max
+        usable = (low < high) & np.isfinite(inverse) & (inverse > 0) & (inverse <= limit)
+    return np.where(np.isfinite(mean), mean, 0.0), np.where(usable, inverse, 1.0)
+
+
+def _refuse(source: Array, result: Array, name: str, dtype: np.dtype[Any]) -> None:
+    for (start, part), (_, cast) in zip(_chunks(source), _chunks(result), strict=True):
+        bad = np.isinf(cast)
+        if bad.any() and (bad := bad & np.isfinite(part)).any():
+            where = np.argwhere(bad)[0]
+            raise ArgumentError(
+                f"{name}: expected values that {dtype} can hold, got {part[tuple(where)]} "
+                f"at {_position(start, where)}"
+            )
+
+
+def _chunks(array: Array) -> list[tuple[int, Array]]:
+    if array.ndim == 0:
+        return [(0, array)]
+    rows = max(1, _CHUNK // max(1, array.size // max(1, len(array))))
+    return [(start, array[start : start + rows]) for start in range(0, len(array), rows)]
+
+
+def _position(start: int, where: Array) -> str:
+    index = [int(i) for i in where]
+    if index:
+        index[0] += start
+    return f"[{', '.join(map(str, index))}]"
+
+
+def _brief(value: object) -> str:
+    return f"a {type(value).__name__}"

@@ -1,0 +1,164 @@
+"""What fit() calls while it trains.
+
+A callback is any object with some of the methods of `Callback`; it need not inherit from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .arrays import Array
+from .checks import choice, compact_repr, file_path, flag, integer, number
+from .errors import ArgumentError, DTypeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .trainer import Trainer
+
+__all__ = ["Callback", "Checkpoint", "EarlyStopping"]
+
+_MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
+
+
+class Callback:
+    """The methods that fit() looks for. Inheriting is optional; every method is.
+
+    An integer attribute `every_steps` makes a slice end, and so `on_slice` run, at every multiple of it.
+    """
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Before the first step of a fit()."""
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Before an epoch; `epoch` counts from 1 over all fits."""
+
+    def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
+        """After a slice of steps, about every 30 ms; `reports` has a row a step and is reused afterwards."""
+
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+        """After an epoch, with its row of the history. Returning True ends the fit."""
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """After a fit() that came to its end."""
+
+
+HOOKS = ("on_train_begin", "on_epoch_begin", "on_slice", "on_epoch_end", "on_train_end")
+
+
+def check_callbacks(callbacks: object) -> list[Any]:
+    """`callbacks` as a list of objects that have at least one of the methods."""
+    if not hasattr(callbacks, "__iter__"):
+        raise DTypeError(f"callbacks: expected a list of callbacks, got {callbacks!r}")
+    result = list(callbacks)
+    for index, callback in enumerate(result):
+        if isinstance(callback, type) or not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
+            raise DTypeError(
+                f"callbacks[{index}]: expected an object with one of {', '.join(HOOKS)}, got {callback!r}"
+            )
+        every = getattr(callback, "every_steps", None)
+        if every is not None:
+            integer(every, f"callbacks[{index}]: every_steps", 1)
+    return result
+
+
+@dataclass(frozen=True, repr=False)
+class EarlyStopping:
+    """Ends a fit() once a column of the history has not improved for `patience` epochs.
+
+    Parameters
+    ----------
+    monitor : str, optional
+        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm"; accuracies should rise, others fall.
+        Default: "val_loss" with validation data, else "loss".
+    patience : int, default 10
+        >= 1. Training ends at the `patience`-th epoch in a row without improvement, as in Keras.
+    min_delta : float, default 0.0
+        >= 0: a smaller change is no improvement.
+    restore_best : bool, default True
+        At the end of the fit, early or not, go back to the parameters of the best epoch.
+
+    Examples
+    --------
+    >>> from gradcore.callbacks import EarlyStopping
+    >>> EarlyStopping(patience=3)
+    EarlyStopping(patience=3)
+    """
+
+    monitor: str | None = None
+    patience: int = 10
+    min_delta: float = 0.0
+    restore_best: bool = True
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        if self.monitor is not None:
+            choice(self.monitor, "EarlyStopping: monitor", _MONITORS)
+        object.__setattr__(self, "patience", integer(self.patience, "EarlyStopping: patience", 1))
+        object.__setattr__(self, "min_delta", number(self.min_delta, "EarlyStopping: min_delta"))
+        object.__setattr__(self, "restore_best", flag(self.restore_best, "EarlyStopping: restore_best"))
+        if self.min_delta < 0:
+            raise ArgumentError(f"EarlyStopping: min_delta: expected a number >= 0, got {self.min_delta}")
+
+
+@dataclass
+class StopState:
+    """How far early stopping has come in a fit."""
+
+    best: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+    stopped: bool = False
+    parameters: dict[str, Array] = field(default_factory=dict)
+
+    def see(self, rule: EarlyStopping, monitor: str, row: Mapping[str, float], trainer: Trainer) -> None:
+        """Take in the row of an epoch; NaN is no improvement."""
+        value = row.get(monitor, math.nan)
+        signed = -value if monitor.endswith("accuracy") else value
+        best = self.best
+        if signed == signed and (best is None or signed < best - rule.min_delta):
+            self.best, self.best_epoch, self.waited = signed, int(row["epoch"]), 0
+            if rule.restore_best:
+                self.parameters = trainer.net.parameters()
+            return
+        self.waited += 1
+        self.stopped = self.waited >= rule.patience
+
+
+@dataclass(frozen=True)
+class Checkpoint(Callback):
+    """Saves the trainer while it trains, at the end of every epoch or every so many steps.
+
+    A file saved inside a fit resumes there: ``Trainer.load(path).fit(X, y, ...)`` with the same arguments
+    finishes that fit with the same bits as if it had never been interrupted.
+
+    Parameters
+    ----------
+    path : str or path
+        Replaced as a whole each time.
+    every_steps : int, optional
+        Default: at the end of every epoch.
+    """
+
+    path: Any
+    every_steps: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        file_path(self.path)
+        if self.every_steps is not None:
+            integer(self.every_steps, "Checkpoint: every_steps", 1)
+
+    def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
+        """Save at multiples of every_steps."""
+        if self.every_steps is not None and trainer.steps % self.every_steps == 0:
+            trainer.save(self.path)
+
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+        """Save, unless every_steps says when."""
+        if self.every_steps is None:
+            trainer.save(self.path)
+        return None

@@ -1,0 +1,130 @@
+"""Trainers to files and back: the network, the optimizer's state, and where a fit stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from . import _core, files
+from .arrays import Array
+from .callbacks import StopState
+from .errors import FormatError
+from .fitting import FitState, Sums
+from .history import History
+from .network import Network
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def save(trainer: Trainer, path: object) -> None:
+    """Write a checkpoint."""
+    files.write(path, *_file(trainer))
+
+
+def load(kind: type[Trainer], path: object, threads: int | None, isa: str | None) -> Trainer:
+    """Read a checkpoint."""
+    return _from_file(kind, *files.read(path), threads, isa)
+
+
+def encode(trainer: Trainer) -> bytes:
+    """A checkpoint as bytes."""
+    return files.encode(*_file(trainer))
+
+
+def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
+    """The trainer of `encode`."""
+    from .trainer import Trainer
+
+    known = isa if isa in _core.names("isa") else None
+    return _from_file(Trainer, *files.decode(data), threads, known)
+
+
+def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
+    tensors = trainer.net._tensors()
+    core, fit = trainer._core, trainer._fit
+    if core is not None:
+        tensors += [
+            (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
+            for slot in range(core.slots)
+            for index, info in enumerate(trainer.net._info)
+            if info["trainable"]
+        ]
+    if fit is not None:
+        tensors += [(f"best.{name}", value) for name, value in fit.stop.parameters.items()]
+    about = {
+        "loss": files.describe(trainer.loss, "loss"),
+        "optimizer": files.describe(trainer.optimizer, "optimizer"),
+        "clip": files.describe(trainer.clip, "clip"),
+        "nonfinite": trainer.nonfinite,
+        "seed": trainer.seed,
+        "steps": trainer.steps,
+        "updates": 0 if trainer._core is None else trainer._core.updates,
+        "capacity": 0 if core is None else core.capacity,
+        "epochs": trainer._epochs,
+        "history": asdict(trainer.history),
+        "fit": None if fit is None else _fit_description(fit),
+    }
+    return tensors, files.header(
+        "trainer", network=trainer.net._description(), metadata=trainer.net.metadata, trainer=about
+    )
+
+
+def _fit_description(fit: FitState) -> dict[str, Any]:
+    plain = {field.name: getattr(fit, field.name) for field in fields(fit)}
+    stop = {field.name: getattr(fit.stop, field.name) for field in fields(fit.stop)}
+    stop["parameters"] = bool(fit.stop.parameters)
+    return {**plain, "sums": asdict(fit.sums), "stop": stop}
+
+
+def _from_file(
+    kind: type[Trainer],
+    tensors: dict[str, Array],
+    metadata: dict[str, str],
+    threads: int | None,
+    isa: str | None,
+) -> Trainer:
+    with files.reading():
+        about = files.parts(metadata, ("trainer",))["trainer"]
+    network = Network._from_file(tensors, metadata, threads, isa)
+    with files.reading():
+        trainer = kind(
+            network,
+            files.build(about["loss"]),
+            files.build(about["optimizer"]),
+            files.build(about["clip"]),
+            about["nonfinite"],
+            seed=about["seed"],
+        )
+        if about["capacity"]:
+            core = trainer._reserve(about["capacity"])
+            for slot in range(core.slots):
+                for index, info in enumerate(network._info):
+                    if info["trainable"]:
+                        name = f"optimizer.{slot}.{info['name']}"
+                        value = files.tensor(tensors, name, info["shape"], network.dtype)
+                        core.state_write(slot, index, value)
+            core.set_progress(about["steps"], about["updates"])
+        trainer._epochs = int(about["epochs"])
+        trainer.history = History(**about["history"])
+        if len({len(trainer.history[column.name]) for column in fields(History)}) != 1:
+            raise FormatError("history: expected columns of one length")
+        if about["fit"] is not None:
+            trainer._fit = _fit_state(about["fit"], tensors, network)
+    return trainer
+
+
+def _fit_state(about: dict[str, Any], tensors: dict[str, Array], network: Network) -> FitState:
+    stop = StopState(**{**about["stop"], "parameters": {}})
+    if about["stop"]["parameters"]:
+        stop.parameters = {
+            info["name"]: files.tensor(tensors, f"best.{info['name']}", info["shape"], network.dtype)
+            for info in network._info
+        }
+    state = FitState(**{**about, "sums": Sums(**about["sums"]), "stop": stop})
+    for name in ("rows", "batch_size", "first_row", "epoch", "position"):
+        if not isinstance(getattr(state, name), int) or getattr(state, name) < 0:
+            raise FormatError(f"fit: expected {name} to be a count, got {getattr(state, name)!r}")
+    if not state.batch_size or (state.position != state.rows and state.position % state.batch_size):
+        raise FormatError(f"fit: expected position at the start of a batch, got {state.position}")
+    return state

@@ -1,0 +1,86 @@
+"""Checks of scalar arguments, each with one message: argument, expected, received."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+import os
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError
+
+
+def integer(value: object, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
+    """`value` as an int within [low, high]; booleans and floats are refused."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        result = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise DTypeError(f"{name}: expected an integer, got {value!r}") from None
+    if not low <= result <= high:
+        bound = f">= {low}" if high == 2**63 - 1 else f"in [{low}, {high}]"
+        raise ArgumentError(f"{name}: expected an integer {bound}, got {result}")
+    return result
+
+
+def number(value: object, name: str) -> float:
+    """`value` as a finite float; booleans, strings and arrays are refused."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise DTypeError(f"{name}: expected a number, got {value!r}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ArgumentError(f"{name}: expected a finite number, got {result}")
+    return result
+
+
+def flag(value: object, name: str) -> bool:
+    """`value` as a bool; only True and False (NumPy's too) are taken."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise DTypeError(f"{name}: expected True or False, got {value!r}")
+
+
+def choice(value: object, name: str, options: Iterable[str]) -> str:
+    """`value` if it is one of `options`; the message lists them."""
+    valid = list(options)
+    if not isinstance(value, str):
+        raise DTypeError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
+    if value not in valid:
+        raise ArgumentError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
+    return value
+
+
+def file_path(path: object) -> bytes:
+    """A path as the operating system's bytes."""
+    try:
+        result = os.fsencode(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise DTypeError(f"path: expected a string or a path object, got {path!r}") from None
+    if not result or b"\0" in result:
+        raise ArgumentError(f"path: expected a non-empty path without null characters, got {path!r}")
+    return result
+
+
+def compact_repr(self: Any) -> str:
+    """The repr of a dataclass that can be pasted back: required fields by position, others only where
+    they differ from their default."""
+    parts = []
+    for field in fields(self):
+        if not field.init:
+            continue
+        value = getattr(self, field.name)
+        if field.default is MISSING:
+            parts.append(repr(value))
+        elif value != field.default or type(value) is not type(field.default):
+            positional = field.metadata.get("positional", False)
+            parts.append(repr(value) if positional else f"{field.name}={value!r}")
+    return f"{type(self).__name__}({', '.join(parts)})"

@@ -1,0 +1,246 @@
+"""The command line: this file only parses; each command is a module of gradcore.commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main"]
+
+_DATA = "a CSV (.csv, .tsv, .txt; may end in .gz), Parquet or NPZ file, or a folder of IDX files (MNIST)"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gradcore: error: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Default: the arguments of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 2 for wrong usage or bad data, 130 after Ctrl-C.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        from .errors import GradcoreError
+
+        try:
+            importlib.import_module(f"gradcore.commands.{arguments.command}").run(arguments)
+            sys.stdout.flush()
+        except (GradcoreError, MemoryError) as error:
+            text = " ".join(str(error).split()) or "not enough memory"
+            print(f"gradcore: error: {text}", file=sys.stderr)
+            return 2
+    except KeyboardInterrupt:
+        print("gradcore: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, `head` for one, has enough. Python's own flush at exit would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="gradcore", description="Trains dense neural networks on the CPU.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    _demo(commands)
+    _train(commands)
+    _predict(commands)
+    _info(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=_DATA)
+    header = parser.add_mutually_exclusive_group()
+    header.add_argument(
+        "--header", action="store_true", default=None, help="the first line of a CSV file has the names"
+    )
+    header.add_argument(
+        "--no-header",
+        dest="header",
+        action="store_false",
+        help="it has not (default: none of it is a number)",
+    )
+
+
+def _demo(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "show a vanishing gradient and its cure on shipped data",
+        "gradcore demo --output gradients.png",
+    )
+    parser.add_argument("--output", metavar="PICTURE", help="also draw the bars to a .png, .svg or .pdf file")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads (default: 1)")
+    _json(parser)
+
+
+def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "train a network on a file of data",
+        "gradcore train houses.csv --target price --hidden 64,32 --output houses.gradcore",
+    )
+    _table_options(parser)
+    data = parser.add_argument_group("data")
+    data.add_argument("--target", metavar="COLUMN", help="name or position of the target (default: the last)")
+    data.add_argument("--drop", metavar="A,B", type=_names, default=(), help="columns to leave out")
+    data.add_argument(
+        "--text", metavar="A,B", type=_names, default=(), help="columns of numbers that are names"
+    )
+    data.add_argument(
+        "--task",
+        choices=("classes", "number"),
+        help="what the target is (default: classes for texts and for at most 20 different whole numbers)",
+    )
+    data.add_argument("--test", metavar="DATA", help="more data of the same kind, for a final test")
+    data.add_argument(
+        "--validation",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="rows to hold out (default: 0.1; 0: none)",
+    )
+    data.add_argument(
+        "--no-standardize",
+        dest="standardize",
+        action="store_false",
+        help="take the columns as they are (default: scale each to mean 0 and deviation 1)",
+    )
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--hidden",
+        type=_widths,
+        default=(256, 128),
+        metavar="A,B",
+        help="hidden widths (default: 256,128; 0: none)",
+    )
+    network.add_argument(
+        "--activation", default="relu", metavar="NAME", help="of hidden layers (default: relu)"
+    )
+    network.add_argument(
+        "--dropout", type=_share, default=0.0, metavar="RATE", help="after each hidden layer"
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument("--optimizer", default="adam", metavar="NAME", help="adam, adamw, sgd, rmsprop")
+    training.add_argument(
+        "--lr", type=_number, default=1e-3, metavar="LR", help="learning rate (default: 0.001)"
+    )
+    training.add_argument("--epochs", type=_positive, metavar="N", help="default: 10, more for small data")
+    training.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="default: 128, 32 below 2,000 rows"
+    )
+    training.add_argument(
+        "--patience", type=_positive, metavar="N", help="stop after N epochs without improvement"
+    )
+    training.add_argument("--seed", type=_natural, default=0, metavar="S", help="first seed (default: 0)")
+    training.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="train N times and print the mean"
+    )
+    training.add_argument("--threads", type=_positive, metavar="N", help="default: as gradcore info says")
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", metavar="MODEL", help="save the model of the first seed")
+    output.add_argument("--history", metavar="CSV", help="save the epochs of the first seed")
+    _json(output)  # type: ignore[arg-type]
+
+
+def _predict(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "predict",
+        "apply a model that train saved",
+        "gradcore predict houses.gradcore new.csv --output prices.csv",
+    )
+    parser.add_argument("model", metavar="MODEL", help="the file that gradcore train --output wrote")
+    _table_options(parser)
+    parser.add_argument("--output", metavar="CSV", help="write here (default: standard output)")
+    parser.add_argument("--proba", action="store_true", help="also the probability of every class")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="default: as gradcore info says")
+    _json(parser)
+
+
+def _info(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands, "info", "say what this build is and what it found on this machine", "gradcore info --json"
+    )
+    _json(parser)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number in [0, 1), got {text!r}")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return () if text.strip() == "0" else tuple(_positive(part) for part in text.split(","))
+
+
+for _type, _name in (
+    (_number, "number"),
+    (_share, "share"),
+    (_natural, "whole number"),
+    (_positive, "whole number"),
+):
+    _type.__name__ = _name  # what argparse calls it in "invalid ... value"
+_widths.__name__ = "list of widths"

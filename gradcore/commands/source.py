@@ -1,0 +1,70 @@
+"""What train and predict share: data in any of the formats as tables, and the place of the encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets import load_idx, load_npz
+from ..errors import ArgumentError, FileError, NotFoundError
+from ..tables import Table, load_csv, load_parquet
+
+METADATA_KEY = "data"  # of a model file; holds Encoding.to_json()
+ARRAY_TARGET = "y"  # the column that the labels of NPZ files and IDX folders become
+
+_CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+
+
+def read_data(
+    path: str, *, header: bool | None = None, text: Collection[str] = ()
+) -> tuple[Table, Table | None]:
+    """The data to train on and, where the format has a place for it, the data to test on."""
+    lower = path.lower()
+    if Path(path).is_dir():
+        arrays: tuple[Any, ...] = load_idx(path)
+    elif is_archive(path):
+        arrays = load_npz(path)
+    elif lower.endswith((".parquet", ".pq")):
+        return load_parquet(path, text=text), None
+    elif lower.endswith(_CSV) or not Path(path).exists():
+        return load_csv(path, header=header, text=text), None
+    else:
+        raise ArgumentError(f"{path}: expected a file that ends in {', '.join(_CSV[:3])}, .parquet or .npz")
+    x, y, x_test, y_test = arrays
+    test = None if x_test is None else _as_table(path, x_test, y_test)
+    return _as_table(path, x, y), test
+
+
+def is_archive(path: str) -> bool:
+    """Whether a path is that of an NPZ file."""
+    return path.lower().endswith(".npz")
+
+
+def _as_table(source: str, x: NDArray[Any], y: NDArray[Any] | None) -> Table:
+    names = tuple(str(i) for i in range(x.shape[1]))
+    if y is None:
+        return Table(source, names, tuple(x.T))
+    if y.dtype.kind == "U":
+        texts = np.empty(len(y), object)
+        texts[:] = y.tolist()
+        y = texts
+    return Table(source, (*names, ARRAY_TARGET), (*x.T, y))
+
+
+def check_writable(*paths: str | None) -> None:
+    """Refuse paths in folders that do not exist before any work is done for them."""
+    for path in paths:
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise NotFoundError(f"{path}: no such folder to write to")
+
+
+def write_text(path: str, content: str) -> None:
+    """Write a file of text."""
+    try:
+        Path(path).write_text(content, encoding="utf-8", newline="")
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from None

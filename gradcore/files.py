@@ -1,0 +1,200 @@
+"""Descriptions of gradcore objects as JSON, and the header that every file of gradcore carries."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from typing import Any
+
+import numpy as np
+
+from . import _core, clipping, initializers, layers, losses, optimizers, schedules
+from .arrays import Array
+from .callbacks import EarlyStopping
+from .checks import file_path
+from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError
+
+Tensors = list[tuple[str, Array]]
+
+FORMAT_VERSION = 1
+
+
+def _classes(module: Any, base: type) -> Iterable[type]:
+    found = (getattr(module, name) for name in module.__all__)
+    return (item for item in found if isinstance(item, type) and issubclass(item, base) and item is not base)
+
+
+_REGISTRY: dict[str, type] = {
+    f"{module.__name__.rpartition('.')[2]}.{item.__name__}": item
+    for module, base in (
+        (layers, layers.Layer),
+        (initializers, initializers.Initializer),
+        (optimizers, optimizers.Optimizer),
+        (clipping, clipping.Clip),
+        (losses, losses.Loss),
+        (schedules, object),
+    )
+    for item in _classes(module, base)
+}
+_REGISTRY["callbacks.EarlyStopping"] = EarlyStopping
+_NAMES = {item: name for name, item in _REGISTRY.items()}
+
+
+def describe(value: object, name: str) -> Any:
+    """`value` as JSON data; `name` is where it stands, for the message if it cannot be stored."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [describe(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    kind = _NAMES.get(type(value))
+    if kind is None:
+        raise ArgumentError(
+            f"{name}: expected a number or a class of gradcore where it is saved, got {value!r}"
+        )
+    described = {
+        field.name: describe(getattr(value, field.name), f"{name}.{field.name}")
+        for field in fields(value)  # type: ignore[arg-type]
+        if field.init
+    }
+    return {"type": kind, **described}
+
+
+def build(description: Any) -> Any:
+    """The object that `describe` described; its class checks it anew."""
+    if isinstance(description, list):
+        return tuple(build(item) for item in description)
+    if not isinstance(description, dict):
+        return description
+    options = dict(description)
+    kind = _REGISTRY[options.pop("type")]
+    built = {key: build(value) for key, value in options.items()}
+    if kind is layers.Residual:
+        return layers.Residual(*built["layers"])
+    known = {field.name: field for field in fields(kind)}
+    missing = [
+        key
+        for key, field in known.items()
+        if field.init and field.default is MISSING and field.default_factory is MISSING and key not in built
+    ]
+    if missing or built.keys() - known.keys():
+        raise FormatError(f"{kind.__name__}: expected the fields {list(known)}, got {list(built)}")
+    return kind(**built)
+
+
+def header(kind: str, **parts: Any) -> dict[str, str]:
+    """The metadata of a file: what it is, and its parts as JSON."""
+    return {
+        "format": "gradcore",
+        "format_version": str(FORMAT_VERSION),
+        "kind": kind,
+        **{key: json.dumps(part, separators=(",", ":")) for key, part in parts.items()},
+    }
+
+
+def parts(metadata: Mapping[str, str], kinds: tuple[str, ...]) -> dict[str, Any]:
+    """The parts of a file's metadata; FormatError if it is not one of `kinds`."""
+    if metadata.get("format") != "gradcore":
+        raise FormatError("file: expected one that gradcore saved, got another safetensors file")
+    version = metadata.get("format_version", "")
+    if not (version.isascii() and version.isdigit() and 1 <= int(version) <= FORMAT_VERSION):
+        raise FormatError(f"file: expected format version 1 to {FORMAT_VERSION}, got {version!r}")
+    kind = metadata.get("kind")
+    if kind not in kinds:
+        raise FormatError(f"file: expected a {' or a '.join(kinds)}, got a {kind}")
+    skip = ("format", "format_version", "kind")
+    try:
+        return {key: json.loads(text) for key, text in metadata.items() if key not in skip}
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"file: expected JSON in its metadata: {error}") from None
+
+
+def read(path: object) -> tuple[dict[str, Array], dict[str, str]]:
+    """Tensors and metadata of a file, its checksum tested."""
+    with _naming(path):
+        return _checked(*_core.load_file(file_path(path)))
+
+
+def write(path: object, tensors: Tensors, metadata: Mapping[str, str]) -> None:
+    """A file, whole or not at all."""
+    with _naming(path):
+        _core.save_file(file_path(path), tensors, _sealed(tensors, metadata))
+
+
+def decode(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
+    """`read` from memory."""
+    return _checked(*_core.decode(data))
+
+
+def encode(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """`write` to memory."""
+    return _core.encode(tensors, _sealed(tensors, metadata))
+
+
+@contextmanager
+def _naming(path: object) -> Iterator[None]:
+    """The core's messages about a file lack its name."""
+    try:
+        yield
+    except (FileError, FormatError) as error:
+        named = type(error)(f"{path}: {error}")
+        if isinstance(named, OSError):
+            named.filename = path
+        raise named from None
+
+
+def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    """CRC-32 of all but itself, in the order of the names: metadata, then names, dtypes, shapes and bytes."""
+    about = [sorted(metadata.items())]
+    crc = zlib.crc32(json.dumps(about).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        crc = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), crc)
+        crc = zlib.crc32(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)), crc)
+    return f"{crc:08x}"
+
+
+def _sealed(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, str]:
+    return {**metadata, "crc32": _checksum(dict(tensors), metadata)}
+
+
+def _checked(tensors: dict[str, Array], metadata: dict[str, str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Without the checksum, which files that other programs wrote need not have."""
+    rest = {key: text for key, text in metadata.items() if key != "crc32"}
+    if "crc32" in metadata and metadata["crc32"] != (found := _checksum(tensors, rest)):
+        raise FormatError(f"file: expected the checksum {metadata['crc32']!r}, got {found!r}: it is damaged")
+    return tensors, rest
+
+
+def check_strings(value: object, name: str) -> dict[str, str]:
+    """`value` as a dict of strings."""
+    if not isinstance(value, Mapping):
+        raise DTypeError(f"{name}: expected a dict of strings, got a {type(value).__name__}")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise DTypeError(f"{name}: expected strings, got {key!r}: {text!r}")
+    return dict(value)
+
+
+def tensor(
+    tensors: Mapping[str, Array], name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None
+) -> Array:
+    """The tensor with this name; FormatError unless it has this shape and dtype."""
+    value = tensors.get(name)
+    if value is None or value.shape != shape or (dtype is not None and value.dtype != dtype):
+        got = "none" if value is None else f"{value.dtype} of shape {value.shape}"
+        raise FormatError(f"{name}: expected {dtype or 'an array'} of shape {shape}, got {got}")
+    return value
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """While something is built from a file: whatever the file's content makes fail is a FormatError."""
+    try:
+        yield
+    except (FormatError, MemoryError):
+        raise
+    except (GradcoreError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FormatError(f"file: its description does not fit its content: {error}") from error

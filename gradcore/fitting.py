@@ -1,0 +1,399 @@
+"""The loop behind `Trainer.fit`: epochs cut into slices of steps that the core runs in one call each."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .arrays import Array
+from .callbacks import EarlyStopping, StopState, check_callbacks
+from .checks import flag, integer, number
+from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
+from .history import History
+from .hypers import LR
+from .progress import progress_for
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+SLICE_SECONDS = 0.03  # aimed at; Ctrl-C is heard between slices
+MAX_SLICE = 16384  # steps
+_SPLIT_EPOCH = 2**63  # the permutation that decides what is held out is no epoch's
+
+
+@dataclass
+class Data:
+    """Checked arrays of a fit."""
+
+    x: Array
+    target: Array
+    weight: NDArray[np.float64] | None
+    rows: NDArray[np.int64] | None  # the rows to train on; None: all
+    validation: tuple[Array, Array, NDArray[np.float64] | None] | None
+
+    @property
+    def count(self) -> int:
+        """Rows to train on."""
+        return len(self.x) if self.rows is None else len(self.rows)
+
+
+@dataclass
+class Sums:
+    """What the steps of an unfinished epoch have added up to, in step order."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    weight: float = 0.0
+    norm: float = 0.0
+    normed: int = 0
+    clipped: int = 0
+    skipped: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def add(self, reports: NDArray[np.void], seconds: float) -> None:
+        """Add the reports of a slice; the result does not depend on how an epoch is sliced."""
+        counted = reports[reports["applied"] != 0]
+        weight, norm = counted["weight"], counted["norm"]
+        self.loss = _chain(self.loss, counted["loss"] * weight)
+        self.correct = _chain(self.correct, counted["correct"])
+        self.weight = _chain(self.weight, weight)
+        self.norm = _chain(self.norm, norm)
+        self.normed += len(norm)
+        self.clipped += int(np.count_nonzero(counted["scale"] < 1.0))
+        self.skipped += len(reports) - len(counted)
+        self.steps += len(reports)
+        self.seconds += seconds
+
+
+@dataclass
+class FitState:
+    """Where a fit stands: all that a checkpoint must know to finish it."""
+
+    rows: int
+    batch_size: int
+    shuffle: bool
+    first_row: int  # of the history, of this fit
+    epoch: int = 0  # complete
+    position: int = 0  # rows of the current epoch that have been trained on
+    sums: Sums = field(default_factory=Sums)
+    stop: StopState = field(default_factory=StopState)
+    ended: bool = False  # a callback or early stopping asked for the end
+
+
+def prepare(
+    trainer: Trainer, X: object, y: object, validation: object, sample_weight: object, class_weight: object
+) -> Data:
+    """Check and convert everything that fit() gets; the first fit also fills a Standardize layer."""
+    x, target, weight = trainer._batch(X, y, sample_weight)
+    rows: NDArray[np.int64] | None = None
+    held: tuple[Array, Array, NDArray[np.float64] | None] | None = None
+    if isinstance(validation, tuple | list):
+        if len(validation) not in (2, 3):
+            raise ArgumentError(
+                f"validation: expected (X, y) or (X, y, sample_weight), got {len(validation)} parts"
+            )
+        own_weight = validation[2] if len(validation) == 3 else None
+        names = ("validation X", "validation y")
+        held = trainer._batch(validation[0], validation[1], own_weight, names)
+    elif validation is not None:
+        rows, held_rows = _split(validation, len(x), trainer.seed)
+        held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
+        if held[2] is not None and not held[2].sum() > 0:
+            raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
+    if class_weight is not None:
+        factors = _class_factors(trainer, class_weight, target, rows)
+        weight = factors if weight is None else weight * factors
+    if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
+        raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
+    return Data(x, target, weight, rows, held)
+
+
+def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    try:
+        share = number(validation, "validation")
+    except DTypeError:
+        raise DTypeError(
+            f"validation: expected (X, y), a share in (0, 1) or None, got a {type(validation).__name__}"
+        ) from None
+    if not 0.0 < share < 1.0:
+        raise ArgumentError(f"validation: expected a share in (0, 1), got {share}")
+    held = max(1, round(share * count))
+    if held >= count:
+        raise ShapeError(f"validation: expected rows left to train on, got {held} of {count} held out")
+    order = _core.shuffle(seed, _SPLIT_EPOCH, count)
+    return np.sort(order[: count - held]), np.sort(order[count - held :])
+
+
+def _class_factors(
+    trainer: Trainer, class_weight: object, target: Array, rows: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    labels = trainer.loss.classes(target)
+    if labels is None:
+        raise ArgumentError(f"class_weight: expected labels of classes, got targets of {trainer.loss.name}")
+    classes = max(2, trainer.net.outputs)
+    table = np.ones(classes)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ArgumentError(f"class_weight: expected a dict or 'balanced', got {class_weight!r}")
+        counts = np.bincount(labels if rows is None else labels[rows], minlength=classes)
+        seen = counts > 0
+        table[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
+    elif isinstance(class_weight, Mapping):
+        for label, value in class_weight.items():
+            at = integer(label, "class_weight: class", 0)
+            if at >= classes:
+                raise ArgumentError(f"class_weight: expected classes in 0..{classes - 1}, got {at}")
+            table[at] = number(value, f"class_weight[{at}]")
+            if table[at] < 0:
+                raise ArgumentError(f"class_weight[{at}]: expected a number >= 0, got {value}")
+    else:
+        raise DTypeError(f"class_weight: expected a dict or 'balanced', got a {type(class_weight).__name__}")
+    return table[labels]
+
+
+def fit(
+    trainer: Trainer,
+    data: Data,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    early_stopping: EarlyStopping | int | None,
+    callbacks: Iterable[object],
+    progress: bool | None,
+) -> History:
+    """Run a fit from where `trainer` stands in it, or a new one; see `Trainer.fit`."""
+    epochs = integer(epochs, "epochs", 1)
+    batch_size = min(integer(batch_size, "batch_size", 1), data.count)
+    shuffle = flag(shuffle, "shuffle")
+    hooks = check_callbacks(callbacks)
+    if progress is not None:
+        progress = flag(progress, "progress")
+    rule, monitor = _stopping_rule(early_stopping, trainer, data)
+    state = trainer._fit
+    if state is None:
+        state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
+    _check_same(state, data, batch_size, shuffle)
+    if not trainer.net._standardized:
+        _when_free(lambda: trainer.net._standardize(data.x, data.rows))
+    trainer._reserve(batch_size)
+    trainer._fit = state
+    remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
+    shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))
+    loop = _Loop(trainer, data, state, hooks, shown.advance)
+    try:
+        with _deferred_interrupt() as interrupted:
+            loop.check = interrupted
+            _call(hooks, "on_train_begin", trainer)
+            while state.epoch < epochs and not state.ended:
+                loop.epoch()
+                row = loop.close_epoch(rule, monitor)
+                shown.epoch(row)
+                for answer in _call(hooks, "on_epoch_end", trainer, row):
+                    state.ended = state.ended or answer is True
+                interrupted()
+            if state.stop.parameters:
+                _when_free(lambda: trainer.net.set_parameters(state.stop.parameters))
+            trainer._fit = None
+            _call(hooks, "on_train_end", trainer)
+            interrupted()
+    except BaseException:
+        if state.epoch == 0 and state.position == 0:
+            trainer._fit = None
+        raise
+    finally:
+        shown.close()
+    return trainer.history.since(state.first_row)
+
+
+class _Loop:
+    """One fit's epochs: the order of the rows, and slices whose length follows the clock."""
+
+    def __init__(
+        self, trainer: Trainer, data: Data, state: FitState, hooks: list[Any], advance: Callable[[int], None]
+    ) -> None:
+        self.trainer, self.data, self.state, self.hooks, self.advance = trainer, data, state, hooks, advance
+        self.check: Callable[[], None] = lambda: None
+        self._pace = 1
+        self._every = [hook.every_steps for hook in hooks if getattr(hook, "every_steps", None)]
+        self._reports = np.zeros(0, _core.REPORT_DTYPE)
+        self._slices = any(hasattr(hook, "on_slice") for hook in hooks)
+        self._warned = False
+
+    def epoch(self) -> None:
+        """Train on the rest of the current epoch."""
+        trainer, state = self.trainer, self.state
+        if state.position == 0:
+            _call(self.hooks, "on_epoch_begin", trainer, trainer._epochs + 1)
+        order = self._order()
+        batches = -(-state.rows // state.batch_size)
+        while state.position < state.rows:
+            self._slice(order, batches - state.position // state.batch_size)
+            self.check()
+
+    def close_epoch(self, rule: EarlyStopping | None, monitor: str) -> dict[str, float]:
+        """Evaluate, write the history's row, and move on to the next epoch."""
+        trainer, state = self.trainer, self.state
+        started = time.perf_counter()
+        row = self._row()
+        if self.data.validation is not None:
+            scores = trainer._score(*self.data.validation, self.check)
+            row.update({f"val_{key}": value for key, value in scores.items()})
+        row["seconds"] = state.sums.seconds + time.perf_counter() - started
+        trainer.history.append(row)
+        trainer._epochs += 1
+        state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
+        if rule is not None:
+            state.stop.see(rule, monitor, row, trainer)
+            state.ended = state.ended or state.stop.stopped
+        return trainer.history.last()
+
+    def _order(self) -> NDArray[np.int64] | None:
+        if not self.state.shuffle:
+            return self.data.rows
+        order = _core.shuffle(self.trainer.seed, self.trainer._epochs, self.state.rows)
+        return order if self.data.rows is None else self.data.rows[order]
+
+    def _slice(self, order: NDArray[np.int64] | None, left: int) -> None:
+        trainer, state, core = self.trainer, self.state, self.trainer._core
+        assert core is not None
+        first = core.step
+        count = min(self._pace, left, *(every - first % every for every in self._every))
+        hypers = trainer._hypers.rows(first, count)
+        if len(self._reports) < count:
+            self._reports = np.zeros(count, _core.REPORT_DTYPE)
+        reports = self._reports[:count]
+        end = min(state.position + count * state.batch_size, state.rows)
+        data = self.data
+        started = time.perf_counter()
+        try:
+            at = (order, state.position, end, state.batch_size)
+            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, reports))
+        finally:
+            done = core.step - first
+            seconds = time.perf_counter() - started
+            state.sums.add(reports[:done], seconds)
+            state.position = min(state.position + done * state.batch_size, state.rows)
+            self.advance(done)
+        if not self._warned and state.sums.skipped:
+            self._warn()
+        if self._slices:
+            _call(self.hooks, "on_slice", trainer, reports)
+        wanted = count * SLICE_SECONDS / max(seconds, 1e-6)
+        self._pace = max(1, min(int(wanted), 4 * self._pace, MAX_SLICE))
+
+    def _warn(self) -> None:
+        self._warned = True
+        warnings.warn(
+            f"step {self.trainer.steps}: the loss or a gradient was not finite; such updates are skipped "
+            "(history.skipped counts them)",
+            RuntimeWarning,
+            stacklevel=6,
+        )
+
+    def _row(self) -> dict[str, float]:
+        trainer, sums = self.trainer, self.state.sums
+        steps = trainer.steps
+        row: dict[str, float] = {
+            "epoch": trainer._epochs + 1,
+            "step": steps,
+            "loss": sums.loss / sums.weight if sums.weight else math.nan,
+            "lr": float(trainer._hypers.row(max(0, steps - 1))[LR]),
+            "grad_norm": sums.norm / sums.normed if sums.normed else math.nan,
+            "skipped": sums.skipped,
+        }
+        if trainer.loss.classifies:
+            row["accuracy"] = sums.correct / sums.weight if sums.weight else math.nan
+        if trainer.clip is not None and trainer.clip.name == "global_norm":
+            row["clipped"] = sums.clipped / sums.steps if sums.steps else 0.0
+        return row
+
+
+def _stopping_rule(
+    early_stopping: EarlyStopping | int | None, trainer: Trainer, data: Data
+) -> tuple[EarlyStopping | None, str]:
+    if early_stopping is None:
+        return None, ""
+    rule = early_stopping
+    if not isinstance(rule, EarlyStopping):
+        rule = EarlyStopping(patience=integer(rule, "early_stopping", 1))
+    monitor = rule.monitor or ("loss" if data.validation is None else "val_loss")
+    if monitor.startswith("val_") and data.validation is None:
+        raise ArgumentError(f"early_stopping: expected validation data to monitor {monitor}, got none")
+    if monitor.endswith("accuracy") and not trainer.loss.classifies:
+        raise ArgumentError(f"early_stopping: expected a classification loss to monitor {monitor}")
+    return rule, monitor
+
+
+def _check_same(state: FitState, data: Data, batch_size: int, shuffle: bool) -> None:
+    for name, expected, got in (
+        ("X", state.rows, data.count),
+        ("batch_size", state.batch_size, batch_size),
+        ("shuffle", state.shuffle, shuffle),
+    ):
+        if expected != got:
+            what = "training rows " if name == "X" else ""
+            raise StateError(
+                f"{name}: expected {what}{expected} as in the fit that was interrupted, got {got}; "
+                "call abandon_fit() to begin a new one"
+            )
+
+
+def _when_free(call: Callable[[], object]) -> None:
+    """`call()`, again after a moment while another thread predicts with the network, for some seconds."""
+    patience = time.monotonic() + 5.0
+    while True:
+        try:
+            call()
+            return
+        except BusyError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.0005)
+
+
+def _call(hooks: list[Any], name: str, *arguments: Any) -> list[Any]:
+    return [getattr(hook, name)(*arguments) for hook in hooks if hasattr(hook, name)]
+
+
+def _chain(start: float, values: Array) -> float:
+    """start + values[0] + values[1] + ... in that order."""
+    return float(np.add.accumulate(np.concatenate(([start], values)))[-1])
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Turns the first Ctrl-C into a KeyboardInterrupt from the yielded function, called where all is
+    consistent; the second one interrupts at once. Only where Python's own handler is in place."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: None
+        return
+    pressed: list[int] = []
+
+    def handler(number: int, frame: object) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,260 @@
+# The public C header for Cython: `from gradcore.gradcore cimport gradcore_network_create, ...`.
+# Compile with gradcore/include on the include path and link with gradcore/libgradcore-1.so.
+# The contracts stand in gradcore.h.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+cdef extern from "gradcore/gradcore.h" nogil:
+    int GRADCORE_VERSION_MAJOR
+    int GRADCORE_VERSION_MINOR
+    int GRADCORE_NUMERICS_VERSION
+
+    ctypedef enum gradcore_status:
+        GRADCORE_OK
+        GRADCORE_INVALID
+        GRADCORE_SHAPE
+        GRADCORE_NO_MEMORY
+        GRADCORE_BUSY
+        GRADCORE_NONFINITE
+        GRADCORE_NOT_FOUND
+        GRADCORE_IO
+        GRADCORE_FORMAT
+        GRADCORE_STATE
+
+    ctypedef struct gradcore_error:
+        int32_t status
+        char message[508]
+
+    ctypedef enum gradcore_dtype:
+        GRADCORE_FLOAT32
+        GRADCORE_FLOAT64
+
+    ctypedef struct gradcore_allocator:
+        void *(*allocate)(void *context, size_t size, size_t alignment)
+        void (*release)(void *context, void *pointer, size_t size)
+        void *context
+
+    # About this build and machine
+    ctypedef struct gradcore_build_info:
+        uint32_t size
+        int32_t openmp
+        const char *compiler
+        const char *isa
+        const char *isa_reason
+        int32_t threads
+        const char *threads_reason
+    void gradcore_get_build_info(gradcore_build_info *info)
+    const char *gradcore_list(const char *family, int32_t index)
+    const char *gradcore_describe(const char *family, const char *name, const char *property)
+
+    # Networks
+    ctypedef struct gradcore_network:
+        pass
+    enum:
+        GRADCORE_LAYER_NO_BIAS
+        GRADCORE_FLUSH_DENORMALS
+    ctypedef struct gradcore_layer:
+        uint32_t size
+        uint32_t flags
+        const char *kind
+        const char *activation
+        int64_t units
+        double alpha
+        double rate
+    ctypedef struct gradcore_network_options:
+        uint32_t size
+        uint32_t flags
+        int64_t inputs
+        int32_t dtype
+        int32_t threads
+        const char *isa
+        const gradcore_allocator *allocator
+    gradcore_status gradcore_network_create(const gradcore_network_options *options,
+                                            const gradcore_layer *layers, size_t layer_count,
+                                            gradcore_network **out, gradcore_error *error)
+    void gradcore_network_destroy(gradcore_network *network)
+
+    ctypedef struct gradcore_network_info:
+        uint32_t size
+        int32_t dtype
+        int64_t inputs
+        int64_t outputs
+        int64_t parameters
+        int64_t elements
+        int64_t layers
+        int32_t threads
+        int32_t reserved
+        const char *isa
+    void gradcore_network_get_info(const gradcore_network *network, gradcore_network_info *info)
+
+    ctypedef struct gradcore_parameter_info:
+        uint32_t size
+        int32_t trainable
+        const char *name
+        const char *role
+        int32_t ndim
+        int32_t reserved
+        int64_t rows
+        int64_t cols
+        const char *activation
+        double alpha
+    gradcore_status gradcore_network_parameter(const gradcore_network *network, int64_t index,
+                                               gradcore_parameter_info *info)
+    gradcore_status gradcore_network_read(gradcore_network *network, int64_t index, void *dst,
+                                          gradcore_error *error)
+    gradcore_status gradcore_network_write(gradcore_network *network, const void *const *src,
+                                           gradcore_error *error)
+    gradcore_status gradcore_network_initialize(gradcore_network *network, uint64_t seed,
+                                                gradcore_error *error)
+    gradcore_status gradcore_network_predict(gradcore_network *network, const void *x, int64_t x_stride,
+                                             int64_t rows, void *y, int64_t y_stride,
+                                             gradcore_error *error)
+
+    ctypedef struct gradcore_data:
+        uint32_t size
+        uint32_t reserved
+        const void *x
+        int64_t x_stride
+        const void *target
+        int64_t target_stride
+        const double *weight
+        int64_t rows
+    ctypedef struct gradcore_score:
+        uint32_t size
+        uint32_t reserved
+        double loss
+        double accuracy
+    gradcore_status gradcore_network_evaluate(gradcore_network *network, const char *loss,
+                                              const gradcore_data *data, gradcore_score *score,
+                                              gradcore_error *error)
+
+    # Passes
+    ctypedef struct gradcore_pass:
+        pass
+    gradcore_status gradcore_pass_create(gradcore_network *network, int64_t capacity, gradcore_pass **out,
+                                         gradcore_error *error)
+    # Not called "pass" here: the word is reserved.
+    void gradcore_pass_destroy(gradcore_pass *handle)
+    gradcore_status gradcore_pass_forward(gradcore_pass *handle, const void *x, int64_t x_stride,
+                                          int64_t rows, int32_t training, uint64_t seed, uint64_t step,
+                                          void *y, int64_t y_stride, gradcore_error *error)
+    gradcore_status gradcore_pass_backward(gradcore_pass *handle, const void *d_out, int64_t d_out_stride,
+                                           void *d_x, int64_t d_x_stride, gradcore_error *error)
+    gradcore_status gradcore_pass_gradient(gradcore_pass *handle, int64_t index, void *dst,
+                                           gradcore_error *error)
+    gradcore_status gradcore_pass_activation(gradcore_pass *handle, int64_t layer, int64_t *width,
+                                             const char **name, void *dst, gradcore_error *error)
+
+    # Training
+    ctypedef struct gradcore_trainer:
+        pass
+    enum:
+        GRADCORE_OPTIMIZER_MOMENTUM
+        GRADCORE_OPTIMIZER_NESTEROV
+        GRADCORE_OPTIMIZER_CENTERED
+        GRADCORE_DECAY_ALL
+        GRADCORE_LR
+        GRADCORE_WEIGHT_DECAY
+        GRADCORE_CLIP
+        GRADCORE_OWN
+        GRADCORE_HYPERS
+    ctypedef struct gradcore_trainer_options:
+        uint32_t size
+        uint32_t flags
+        const char *loss
+        const char *optimizer
+        const char *clip
+        const char *nonfinite
+        int64_t capacity
+        uint64_t seed
+    ctypedef struct gradcore_report:
+        double loss
+        double correct
+        double weight
+        double norm
+        double scale
+        int32_t applied
+        int32_t rows
+    ctypedef struct gradcore_run:
+        uint32_t size
+        uint32_t reserved
+        const gradcore_data *data
+        const int64_t *order
+        int64_t begin
+        int64_t end
+        int64_t batch
+        int64_t steps
+        const double *hypers
+        gradcore_report *reports
+        int64_t done
+    gradcore_status gradcore_trainer_create(gradcore_network *network,
+                                            const gradcore_trainer_options *options,
+                                            gradcore_trainer **out, gradcore_error *error)
+    void gradcore_trainer_destroy(gradcore_trainer *trainer)
+    gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
+                                         gradcore_error *error)
+    gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer, const gradcore_data *batch,
+                                               gradcore_report *report, gradcore_error *error)
+    gradcore_status gradcore_trainer_gradient(gradcore_trainer *trainer, int64_t index, void *dst,
+                                              gradcore_error *error)
+    gradcore_status gradcore_trainer_norms(gradcore_trainer *trainer, double *norms, gradcore_error *error)
+    int32_t gradcore_trainer_state_slots(const gradcore_trainer *trainer)
+    gradcore_status gradcore_trainer_state_read(gradcore_trainer *trainer, int32_t slot, int64_t index,
+                                                void *dst, gradcore_error *error)
+    gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot, int64_t index,
+                                                 const void *src, gradcore_error *error)
+    void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates)
+    gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step, uint64_t updates,
+                                                  gradcore_error *error)
+
+    # Plain arrays
+    gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
+                                              uint64_t step, const double *hypers, int64_t n, void *w,
+                                              const void *g, void *const *slots, gradcore_error *error)
+    gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a,
+                                  int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
+                                  int64_t b_col, const void *bias, void *c, int64_t ldc, int32_t threads,
+                                  const char *isa, gradcore_error *error)
+    gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
+                                                const void *x, void *y, gradcore_error *error)
+    gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha, int64_t n,
+                                                 const void *x, const void *d_y, void *d_x,
+                                                 gradcore_error *error)
+    gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
+                                  const void *z, const void *target, double *losses, void *d,
+                                  gradcore_error *error)
+
+    # Random numbers and initial values
+    gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,
+                                  int64_t cols, double a, double b, double *out, gradcore_error *error)
+    gradcore_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order,
+                                     gradcore_error *error)
+
+    # Files
+    ctypedef struct gradcore_tensor:
+        const char *name
+        const char *dtype
+        int32_t ndim
+        int32_t reserved
+        int64_t shape[4]
+        const void *data
+        int64_t bytes
+    ctypedef struct gradcore_pair:
+        const char *key
+        const char *value
+    ctypedef struct gradcore_file:
+        pass
+    gradcore_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n,
+                                       const gradcore_pair *metadata, size_t n_metadata,
+                                       gradcore_error *error)
+    gradcore_status gradcore_file_open(const char *path, gradcore_file **out, gradcore_error *error)
+    gradcore_status gradcore_file_encode(const gradcore_tensor *tensors, size_t n,
+                                         const gradcore_pair *metadata, size_t n_metadata, void **bytes,
+                                         size_t *size, gradcore_error *error)
+    gradcore_status gradcore_file_decode(const void *bytes, size_t size, gradcore_file **out,
+                                         gradcore_error *error)
+    void gradcore_free(void *bytes)
+    size_t gradcore_file_tensors(const gradcore_file *file)
+    gradcore_status gradcore_file_tensor(const gradcore_file *file, size_t index, gradcore_tensor *out)
+    size_t gradcore_file_pairs(const gradcore_file *file)
+    gradcore_status gradcore_file_pair(const gradcore_file *file, size_t index, gradcore_pair *out)
+    void gradcore_file_close(gradcore_file *file)

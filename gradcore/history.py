@@ -1,0 +1,140 @@
+"""What training saw: one row an epoch, in plain columns."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .checks import file_path
+from .errors import ArgumentError, DependencyError, FileError
+
+__all__ = ["History"]
+
+
+@dataclass(repr=False, eq=False)
+class History:
+    """One list for every column, one entry an epoch; NaN where there is nothing to say.
+
+    Attributes
+    ----------
+    epoch : list of int
+        From 1, counted over all fits of the trainer.
+    step : list of int
+        Updates tried at the end of the epoch.
+    loss, accuracy : list of float
+        Weighted means over the epoch's batches, each before its update (accuracy for classification).
+    val_loss, val_accuracy : list of float
+        On the validation data, after the epoch.
+    lr : list of float
+        Of the last step.
+    grad_norm : list of float
+        Mean over the steps of the gradient's 2-norm before clipping.
+    clipped : list of float
+        Share of steps that a global-norm clip scaled.
+    skipped : list of int
+        Steps whose update was skipped because something was not finite.
+    seconds : list of float
+
+    Examples
+    --------
+    >>> from gradcore.history import History
+    >>> history = History()
+    >>> history.append({"epoch": 1, "step": 10, "loss": 0.5, "lr": 0.1, "skipped": 0, "seconds": 0.01})
+    >>> history.loss, len(history)
+    ([0.5], 1)
+    """
+
+    epoch: list[int] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)
+    clipped: list[float] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, History):
+            return NotImplemented
+        return all(str(self[column]) == str(other[column]) for column in _COLUMNS)  # NaN equals NaN
+
+    def __getitem__(self, column: str) -> list[Any]:
+        if column not in _COLUMNS:
+            raise ArgumentError(f"column: expected one of {', '.join(_COLUMNS)}, got {column!r}")
+        values: list[Any] = getattr(self, column)
+        return values
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add one epoch; columns that `row` lacks get NaN."""
+        for column in _COLUMNS:
+            self[column].append(row.get(column, math.nan))
+
+    def last(self) -> dict[str, float]:
+        """The last row, without columns that are NaN; empty before the first epoch."""
+        if not len(self):
+            return {}
+        row = {column: self[column][-1] for column in _COLUMNS}
+        return {column: value for column, value in row.items() if not math.isnan(value)}
+
+    def since(self, start: int) -> History:
+        """A copy of the rows from number `start` on."""
+        return History(**{column: self[column][start:] for column in _COLUMNS})
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """The columns that have any value, as a dict of lists."""
+        return {
+            column: list(self[column])
+            for column in _COLUMNS
+            if not self[column] or not all(math.isnan(value) for value in self[column])
+        }
+
+    def to_csv(self, path: object) -> None:
+        """Write the columns that have any value as comma-separated text with a header."""
+        columns = self.to_dict()
+        try:
+            with open(file_path(path), "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns)
+                writer.writerows(zip(*columns.values(), strict=True))
+        except OSError as error:
+            raise FileError(error.errno, error.strerror, error.filename) from error
+
+    def to_pandas(self) -> Any:
+        """The columns that have any value as a pandas DataFrame."""
+        try:
+            import pandas
+        except ImportError:
+            raise DependencyError(
+                "pandas: needed by History.to_pandas; pip install 'gradcore[table]'"
+            ) from None
+        return pandas.DataFrame(self.to_dict())
+
+    def __repr__(self) -> str:
+        columns = self.to_dict() if len(self) else {column: [] for column in ("epoch", "loss")}
+        cells = [[column, *map(_cell, values)] for column, values in columns.items()]
+        widths = [max(map(len, column)) for column in cells]
+        lines = [
+            "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+            for row in zip(*cells, strict=True)
+        ]
+        if len(lines) > 61:
+            lines = [*lines[:31], f"... {len(lines) - 61} more rows ...", *lines[-30:]]
+        return "\n".join(lines)
+
+
+_COLUMNS = tuple(column.name for column in fields(History))
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,101 @@
+"""Rows of hyperparameters for the core: one row a step, one column a hyperparameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .checks import number
+from .errors import ArgumentError, DTypeError
+from .schedules import Scalar
+
+LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
+
+
+@dataclass(frozen=True)
+class Range:
+    """Legal values of a hyperparameter, as a test and as words."""
+
+    text: str
+    contains: Callable[[float], bool]
+
+
+POSITIVE = Range("> 0", lambda x: 0.0 < x < math.inf)
+NOT_NEGATIVE = Range(">= 0", lambda x: 0.0 <= x < math.inf)
+SHARE = Range("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One hyperparameter: its column, its name in messages, its value, and what a schedule may return."""
+
+    index: int
+    name: str
+    value: Scalar
+    scheduled: Range
+
+
+def scalar(value: Scalar, name: str, range_: Range) -> Scalar:
+    """A number within the range as a float, or a callable as it is."""
+    if callable(value):
+        return value
+    try:
+        result = number(value, name)
+    except DTypeError:
+        raise DTypeError(f"{name}: expected a number or a schedule, got {value!r}") from None
+    if not range_.contains(result):
+        raise ArgumentError(f"{name}: expected a number {range_.text}, got {result}")
+    return result
+
+
+class Hypers:
+    """The hyperparameters of a run of steps.
+
+    Constants are written once; schedules are called once a step and checked every time.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._constant = np.zeros(_core.HYPERS)
+        self._scheduled = [column for column in columns if callable(column.value)]
+        for column in columns:
+            if not callable(column.value):
+                self._constant[column.index] = column.value
+        self._one = self._constant.copy()
+        self._many = self._constant.reshape(1, -1).copy()
+
+    def row(self, step: int) -> NDArray[np.float64]:
+        """(HYPERS,) for one step; valid until the next call."""
+        if self._scheduled:
+            for column in self._scheduled:
+                self._one[column.index] = _value(column, step)
+        return self._one
+
+    def rows(self, step: int, count: int) -> NDArray[np.float64]:
+        """(count, HYPERS) for steps step, step + 1, ...; valid until the next call."""
+        if len(self._many) < count:
+            self._many = np.tile(self._constant, (count, 1))
+        rows = self._many[:count]
+        for column in self._scheduled:
+            rows[:, column.index] = [_value(column, s) for s in range(step, step + count)]
+        return rows
+
+
+def _value(column: Column, step: int) -> float:
+    value = column.value(step)  # type: ignore[operator]
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise DTypeError(
+            f"{column.name}: expected a number from its schedule at step {step}, got {value!r}"
+        ) from None
+    if not column.scheduled.contains(result):
+        raise ArgumentError(
+            f"{column.name}: expected a finite value {column.scheduled.text} from its schedule, "
+            f"got {result} at step {step}"
+        )
+    return result

@@ -1,0 +1,291 @@
+"""The kernels of the training step on plain NumPy arrays.
+
+Arrays are float32 or float64, all of one call alike; nothing is converted but Python lists. Results are the
+bits that a network computes. For every activation of ``gradcore.names("activation")`` there are two
+functions, such as ``relu(x)`` and ``relu_backward(x, d_y)``, and for every loss one, such as
+``mse(z, target)``; `softmax_cross_entropy` is another name of ``cross_entropy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core, losses
+from .arrays import Array, as_array, as_dtype, columns_contiguous
+from .checks import flag, integer, number
+from .errors import ArgumentError, DTypeError, ShapeError
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _float_array(value: object, name: str, dtype: np.dtype[Any] | None = None) -> Array:
+    array = as_array(value, name)
+    if not isinstance(value, np.ndarray):
+        array = as_dtype(array, name, dtype or np.dtype(np.float64))
+    if array.dtype not in _FLOATS:
+        raise DTypeError(f"{name}: expected float32 or float64 in native byte order, got {array.dtype}")
+    if dtype is not None and array.dtype != dtype:
+        raise DTypeError(f"{name}: expected {dtype} like the other arrays, got {array.dtype}")
+    return array
+
+
+def _float_matrix(
+    value: object,
+    name: str,
+    dtype: np.dtype[Any] | None = None,
+    rows: int | None = None,
+    cols: int | None = None,
+) -> Array:
+    array = _float_array(value, name, dtype)
+    fits = array.ndim == 2 and rows in (None, len(array)) and cols in (None, array.shape[1])
+    if not fits or array.size == 0:
+        raise ShapeError(
+            f"{name}: expected shape ({rows or 'rows'}, {cols or 'cols'}), none of them 0, got {array.shape}"
+        )
+    return array if array.flags.aligned else array.copy()
+
+
+def _output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise DTypeError(f"out: expected a {dtype} array, got {getattr(out, 'dtype', type(out).__name__)}")
+    if out.shape != shape:
+        raise ShapeError(f"out: expected shape {shape}, got {out.shape}")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ArgumentError("out: expected a contiguous, aligned, writable array")
+    return out
+
+
+def gemm(
+    a: ArrayLike,
+    b: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> Array:
+    """``a @ b + bias``; every element is one chain of fused multiply-adds in a fixed order.
+
+    Parameters
+    ----------
+    a : (rows, inner)
+    b : (inner, cols)
+        Any strides, so that transposes cost no copy.
+    bias : (cols,), optional
+    out : ndarray (rows, cols), optional
+        Contiguous; must not overlap a or b.
+    threads : int, optional
+    isa : str, optional
+
+    Returns
+    -------
+    ndarray (rows, cols)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import kernels
+    >>> kernels.gemm(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    left = _float_matrix(a, "a")
+    right = _float_matrix(b, "b", left.dtype, rows=left.shape[1])
+    added = None if bias is None else _vector(bias, "bias", left.dtype, right.shape[1])
+    result = _output(out, (left.shape[0], right.shape[1]), left.dtype)
+    count = 0 if threads is None else integer(threads, "threads", 1, 2**31 - 1)
+    return _core.gemm(left, right, added, result, count, isa)
+
+
+def _vector(value: object, name: str, dtype: np.dtype[Any], size: int) -> Array:
+    array = _float_array(value, name, dtype)
+    if array.shape != (size,):
+        raise ShapeError(f"{name}: expected shape ({size},), got {array.shape}")
+    return np.require(array, requirements=["C", "A"])
+
+
+def dense_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, *, out: Array | None = None
+) -> Array:
+    """``x @ w + b``, a dense layer without its activation.
+
+    Parameters
+    ----------
+    x : (rows, fan_in)
+    w : (fan_in, fan_out)
+    b : (fan_out,), optional
+    out : ndarray (rows, fan_out), optional
+
+    Returns
+    -------
+    ndarray (rows, fan_out)
+    """
+    left = _float_matrix(x, "x")
+    right = _float_matrix(w, "w", left.dtype, rows=left.shape[1])
+    added = None if b is None else _vector(b, "b", left.dtype, right.shape[1])
+    return _core.gemm(left, right, added, _output(out, (left.shape[0], right.shape[1]), left.dtype))
+
+
+def dense_backward(x: ArrayLike, w: ArrayLike, d_y: ArrayLike) -> tuple[Array, Array, Array]:
+    """Derivatives of a loss by x, w and b, from its derivative by ``x @ w + b``.
+
+    Parameters
+    ----------
+    x : (rows, fan_in)
+    w : (fan_in, fan_out)
+    d_y : (rows, fan_out)
+
+    Returns
+    -------
+    d_x : ndarray (rows, fan_in)
+    d_w : ndarray (fan_in, fan_out)
+    d_b : ndarray (fan_out,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import kernels
+    >>> x, w = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
+    >>> d_x, d_w, d_b = kernels.dense_backward(x, w, np.array([[1.0]]))
+    >>> d_x, d_w.ravel(), d_b
+    (array([[3., 4.]]), array([1., 2.]), array([1.]))
+    """
+    left = _float_matrix(x, "x")
+    right = _float_matrix(w, "w", left.dtype, rows=left.shape[1])
+    grad = _float_matrix(d_y, "d_y", left.dtype, left.shape[0], right.shape[1])
+    ones = np.ones((1, left.shape[0]), left.dtype)
+    return (
+        _core.gemm(grad, right.T, None, None),
+        _core.gemm(left.T, grad, None, None),
+        _core.gemm(ones, grad, None, None)[0],
+    )
+
+
+def _contiguous(array: Array) -> Array:
+    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
+
+
+def _alpha(name: str, alpha: float | None) -> float:
+    return (
+        float(_core.describe("activation", name, "alpha") or 0.0) if alpha is None else number(alpha, "alpha")
+    )
+
+
+def _forward_function(name: str, formula: str) -> Callable[..., Array]:
+    def forward(x: ArrayLike, *, out: Array | None = None, alpha: float | None = None) -> Array:
+        array = _contiguous(_float_array(x, "x"))
+        result = _output(out, array.shape, array.dtype)
+        return _core.activation_forward(name, array, result, _alpha(name, alpha)) if array.size else result
+
+    forward.__doc__ = f"""``{formula}``, element by element.
+
+    Parameters
+    ----------
+    x : array-like
+        float32 or float64, any shape.
+    out : ndarray, optional
+        May be x.
+    alpha : float, optional
+        For the functions that have one.
+
+    Returns
+    -------
+    ndarray
+        Of x's shape and dtype.
+    """
+    forward.__name__ = forward.__qualname__ = name
+    return forward
+
+
+def _backward_function(name: str, formula: str) -> Callable[..., Array]:
+    def backward(
+        x: ArrayLike, d_y: ArrayLike, *, out: Array | None = None, alpha: float | None = None
+    ) -> Array:
+        array = _contiguous(_float_array(x, "x"))
+        grad = _contiguous(_float_array(d_y, "d_y", array.dtype))
+        if grad.shape != array.shape:
+            raise ShapeError(f"d_y: expected shape {array.shape}, got {grad.shape}")
+        result = _output(out, array.shape, array.dtype)
+        return (
+            _core.activation_backward(name, array, grad, result, _alpha(name, alpha))
+            if array.size
+            else result
+        )
+
+    backward.__doc__ = f"""``d_y`` times the derivative of ``{formula}`` at x.
+
+    Parameters
+    ----------
+    x : array-like
+        float32 or float64, any shape: the function's argument.
+    d_y : array-like
+        Of x's shape and dtype.
+    out : ndarray, optional
+        May be d_y.
+    alpha : float, optional
+        For the functions that have one.
+
+    Returns
+    -------
+    ndarray
+        Of x's shape and dtype.
+    """
+    backward.__name__ = backward.__qualname__ = f"{name}_backward"
+    return backward
+
+
+def _loss_function(name: str, formula: str) -> Callable[..., Any]:
+    rule = losses.get(name)
+
+    def loss(z: ArrayLike, target: ArrayLike, *, gradient: bool = False) -> Any:
+        outputs = columns_contiguous(_float_matrix(z, "z"))
+        wanted = rule.target(target, len(outputs), outputs.shape[1], outputs.dtype, "target")
+        values, d_z = _core.loss(name, _contiguous(outputs), _contiguous(wanted), flag(gradient, "gradient"))
+        return (values, d_z) if gradient else values
+
+    loss.__doc__ = f"""{formula[0].upper()}{formula[1:]}.
+
+    Parameters
+    ----------
+    z : array-like (rows, outputs)
+        float32 or float64.
+    target : array-like
+        As the loss of the same name takes it.
+    gradient : bool, default False
+
+    Returns
+    -------
+    losses : ndarray (rows,)
+        float64, one a row.
+    d_z : ndarray (rows, outputs)
+        Only with `gradient`: the derivative of the mean over the rows.
+    """
+    loss.__name__ = loss.__qualname__ = name
+    return loss
+
+
+def _define() -> list[str]:
+    made: dict[str, Callable[..., Any]] = {}
+    for name in _core.names("activation"):
+        formula = _core.describe("activation", name, "formula") or name
+        made[name] = _forward_function(name, formula)
+        made[f"{name}_backward"] = _backward_function(name, formula)
+    for name in _core.names("loss"):
+        made[name] = _loss_function(name, _core.describe("loss", name, "formula") or name)
+    made["softmax_cross_entropy"] = made["cross_entropy"]
+    for function in made.values():
+        function.__module__ = __name__
+    globals().update(made)
+    return list(made)
+
+
+__all__ = ["dense_backward", "dense_forward", "gemm", *_define()]
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,256 @@
+"""Layers: frozen descriptions that a Network compiles. They hold no parameters themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import _core, initializers
+from .checks import choice, compact_repr, flag, integer, number
+from .errors import ArgumentError, DTypeError, ShapeError
+from .initializers import Initializer
+
+if TYPE_CHECKING:
+    from ._core import LayerSpec
+
+__all__ = ["Activation", "Dense", "Dropout", "Layer", "Residual", "Standardize"]
+
+
+class Layer:
+    """Base of the layers."""
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        raise NotImplementedError
+
+    def width_after(self, width: int, position: str) -> int:
+        """Columns of the output for `width` columns of input; raises where they do not fit."""
+        return width
+
+    def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
+        """The layer and those inside it, each with its position."""
+        yield position, self
+
+
+@dataclass(frozen=True, repr=False)
+class Activation(Layer):
+    """An elementwise function as a layer of its own.
+
+    Parameters
+    ----------
+    name : str
+        One of ``gradcore.names("activation")``.
+    alpha : float, optional
+        Slope or scale of the functions that have one (leaky_relu, elu).
+
+    Examples
+    --------
+    >>> from gradcore import Activation
+    >>> Activation("leaky_relu", alpha=0.2)
+    Activation('leaky_relu', alpha=0.2)
+    """
+
+    name: str
+    alpha: float | None = None
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        choice(self.name, "activation", _core.names("activation"))
+        if self.alpha is not None:
+            object.__setattr__(self, "alpha", number(self.alpha, "Activation: alpha"))
+            if not float(_core.describe("activation", self.name, "alpha") or 0.0):
+                raise ArgumentError(f"Activation: alpha: expected none for {self.name}, got {self.alpha}")
+            if self.alpha < 0:
+                raise ArgumentError(f"Activation: alpha: expected a number >= 0, got {self.alpha}")
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        spec: LayerSpec = {"kind": "activation", "activation": self.name}
+        if self.alpha is not None:
+            spec["alpha"] = self.alpha
+        yield spec
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(Layer):
+    """``Y = activation(X W + b)`` with W of shape (fan_in, units), as NumPy, Keras and scikit-learn have it.
+
+    PyTorch's ``Linear.weight`` is the transpose.
+
+    Parameters
+    ----------
+    units : int
+        Columns of the output.
+    activation : str or Activation, optional
+        Default: none, a linear layer.
+    bias : bool, default True
+    weight_init : Initializer or str, optional
+        Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Glorot else).
+    bias_init : float or Initializer, default 0.0
+
+    Examples
+    --------
+    >>> from gradcore import Dense, initializers
+    >>> Dense(64, "tanh", weight_init=initializers.Orthogonal(gain=1.5))
+    Dense(64, 'tanh', weight_init=Orthogonal(gain=1.5))
+    """
+
+    units: int
+    activation: str | Activation | None = field(default=None, metadata={"positional": True})
+    bias: bool = field(default=True, kw_only=True)
+    weight_init: Initializer | str | None = field(default=None, kw_only=True)
+    bias_init: float | Initializer = field(default=0.0, kw_only=True)
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", integer(self.units, "Dense: units", 1))
+        if self.activation is not None and not isinstance(self.activation, Activation):
+            choice(self.activation, "Dense: activation", _core.names("activation"))
+        object.__setattr__(self, "bias", flag(self.bias, "Dense: bias"))
+        if self.weight_init is not None:
+            object.__setattr__(self, "weight_init", initializers.get(self.weight_init, "Dense: weight_init"))
+        if not isinstance(self.bias_init, Initializer):
+            object.__setattr__(self, "bias_init", number(self.bias_init, "Dense: bias_init"))
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        spec: LayerSpec = {"kind": "dense", "units": self.units, "bias": self.bias}
+        if isinstance(self.activation, Activation):
+            (own,) = self.activation.specs()
+            spec["activation"] = own["activation"]
+            if "alpha" in own:
+                spec["alpha"] = own["alpha"]
+        elif self.activation is not None:
+            spec["activation"] = self.activation
+        yield spec
+
+    def width_after(self, width: int, position: str) -> int:
+        """Columns of the output for `width` columns of input."""
+        return self.units
+
+    def initializer(self, role: str) -> Initializer:
+        """The rule for the initial values of the parameter with this role, "weight" or "bias"."""
+        if role == "bias":
+            value = self.bias_init
+            return value if isinstance(value, Initializer) else initializers.Constant(value)
+        if self.weight_init is not None:
+            return initializers.get(self.weight_init)
+        activation = self.activation.name if isinstance(self.activation, Activation) else self.activation
+        default = _core.describe("activation", activation or "identity", "initializer")
+        return initializers.get(default or "glorot_uniform")
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """In training, zero each value with probability `rate` and scale the others by ``1 / (1 - rate)``.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+
+    References
+    ----------
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+    """
+
+    rate: float
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", number(self.rate, "Dropout: rate"))
+        if not 0.0 <= self.rate < 1.0:
+            raise ArgumentError(f"Dropout: rate: expected a number in [0, 1), got {self.rate}")
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "dropout", "rate": self.rate}
+
+
+@dataclass(frozen=True, repr=False)
+class Standardize(Layer):
+    """``(x - mean) * inverse_std`` for every input column; only as the first layer of a network.
+
+    The first fit() sets both from its training rows (see `Network.standardize`), unless they were set
+    before; they are parameters that no optimizer touches, and travel with the saved network.
+    """
+
+    __repr__ = compact_repr
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "standardize"}
+
+    def width_after(self, width: int, position: str) -> int:
+        """Columns of the output; raises if this is not the network's first layer."""
+        if position != "0":
+            raise ArgumentError(f"layers[{position}]: expected Standardize only as the first layer")
+        return width
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Residual(Layer):
+    """``x + block(x)``: the inner layers must return as many columns as they get.
+
+    Parameters
+    ----------
+    *layers : Layer
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+
+    Examples
+    --------
+    >>> from gradcore import Activation, Dense, Residual
+    >>> Residual(Dense(8), Activation("relu"))
+    Residual(Dense(8), Activation('relu'))
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, *layers: Layer) -> None:
+        object.__setattr__(self, "layers", check_layers(layers, "Residual"))
+
+    def __repr__(self) -> str:
+        return f"Residual({', '.join(map(repr, self.layers))})"
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "residual"}
+        for layer in self.layers:
+            yield from layer.specs()
+        yield {"kind": "end"}
+
+    def width_after(self, width: int, position: str) -> int:
+        """Columns of the output; raises if the block's width does not fit its input."""
+        inner = width
+        for index, layer in enumerate(self.layers):
+            inner = layer.width_after(inner, f"{position}.{index}")
+        if inner != width:
+            raise ShapeError(
+                f"layers[{position}]: expected the Residual's last layer to return {width} columns, "
+                f"as many as it gets, got {inner}"
+            )
+        return width
+
+    def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
+        """The block and the layers inside it, each with its position."""
+        yield position, self
+        for index, layer in enumerate(self.layers):
+            yield from layer.walk(f"{position}.{index}")
+
+
+def check_layers(layers: object, name: str) -> tuple[Layer, ...]:
+    """`layers` as a non-empty tuple of Layer objects."""
+    if isinstance(layers, Layer | str) or not hasattr(layers, "__iter__"):
+        raise DTypeError(f"{name}: expected a list of layers, got {layers!r}")
+    result = tuple(layers)
+    for index, layer in enumerate(result):
+        if not isinstance(layer, Layer):
+            hint = f"; use {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise DTypeError(f"{name}[{index}]: expected a layer, got {layer!r}{hint}")
+    if not result:
+        raise ArgumentError(f"{name}: expected at least one layer, got none")
+    return result

@@ -1,0 +1,457 @@
+"""Networks: layers compiled for one input width, with their parameters."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _core, files
+from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
+from .checks import choice, flag, integer
+from .errors import ArgumentError, DTypeError, ShapeError, StateError
+from .layers import Dense, Layer, Standardize, check_layers
+
+__all__ = ["Network"]
+
+_UINT64 = 2**64 - 1
+
+
+class Network:
+    """A dense network: a list of layers with parameters, for inputs of a fixed number of columns.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    inputs : int
+        Columns of X.
+    seed : int, default 0
+        Of the initial parameters, and of the dropout masks of `forward`.
+    dtype : {"float32", "float64"}, default "float32"
+        Of parameters and of all arithmetic.
+    threads : int, optional
+        Default: GRADCORE_NUM_THREADS, else what the machine allows; bits do not depend on it.
+    isa : str, optional
+        Instruction set, one of ``gradcore.names("isa")``; bits do not depend on it.
+    flush_denormals : bool, default False
+        Take denormal numbers as zero, which is faster where there are many and changes bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import Dense, Network
+    >>> net = Network([Dense(8, "relu"), Dense(3)], inputs=4, seed=1)
+    >>> net.predict(np.zeros((2, 4))).shape
+    (2, 3)
+    >>> list(net.parameters())
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        inputs: int,
+        *,
+        seed: int = 0,
+        dtype: DTypeLike = "float32",
+        threads: int | None = None,
+        isa: str | None = None,
+        flush_denormals: bool = False,
+    ) -> None:
+        self._setup(layers, inputs, seed, dtype, threads, isa, flush_denormals)
+        self._core.write(self._initial_values())
+
+    def _setup(
+        self,
+        layers: Sequence[Layer],
+        inputs: int,
+        seed: int,
+        dtype: DTypeLike,
+        threads: int | None,
+        isa: str | None,
+        flush_denormals: bool,
+    ) -> None:
+        self._layers = check_layers(layers, "layers")
+        self._seed = integer(seed, "seed", 0, _UINT64)
+        self._threads = None if threads is None else integer(threads, "threads", 1, 2**31 - 1)
+        self._isa = None if isa is None else choice(isa, "isa", _core.names("isa"))
+        self._flush_denormals = flag(flush_denormals, "flush_denormals")
+        width = inputs = integer(inputs, "inputs", 1)
+        self._widths = []
+        for index, layer in enumerate(self._layers):
+            width = layer.width_after(width, str(index))
+            self._widths.append(width)
+        self._core = _core.Network(
+            [spec for layer in self._layers for spec in layer.specs()],
+            inputs,
+            dtype=_dtype_name(dtype),
+            threads=self._threads or 0,
+            isa=self._isa,
+            flush_denormals=self._flush_denormals,
+        )
+        self._info = self._core.parameters
+        self._inputs, self._dtype = self._core.inputs, self._core.dtype
+        self._index = {info["name"]: i for i, info in enumerate(self._info)}
+        self._standardized = not isinstance(self._layers[0], Standardize)
+        self.metadata: dict[str, str] = {}
+        self._pass: _core.Pass | None = None
+        self._has_gradients = False
+        self._training_forwards = 0
+
+    def _initial_values(self) -> dict[int, Array]:
+        by_position = {
+            position: inner
+            for index, layer in enumerate(self._layers)
+            for position, inner in layer.walk(str(index))
+        }
+        values: dict[int, Array] = {}
+        for index, info in enumerate(self._info):
+            layer = by_position[info["name"].rpartition(".")[0]]
+            if isinstance(layer, Dense):
+                initial = layer.initializer(info["role"]).values(info["shape"], self._seed, index)
+                value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
+                check_finite(value, f"{info['name']}: initial values")
+            else:
+                value = np.full(info["shape"], float(info["role"] == "inverse_std"), self.dtype)
+            values[index] = value
+        return values
+
+    # ---- What it is ----
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers it was made of."""
+        return self._layers
+
+    @property
+    def inputs(self) -> int:
+        """Columns of X."""
+        return self._core.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the prediction."""
+        return self._core.outputs
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._core.dtype
+
+    @property
+    def seed(self) -> int:
+        """The seed it was made with."""
+        return self._seed
+
+    @property
+    def threads(self) -> int:
+        """Threads that large batches are computed with."""
+        return self._core.threads
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return self._core.isa
+
+    @property
+    def elements(self) -> int:
+        """Trainable numbers."""
+        return self._core.elements
+
+    def __repr__(self) -> str:
+        options = f", seed={self._seed}" if self._seed else ""
+        if self.dtype == np.float64:
+            options += ", dtype='float64'"
+        if self._threads is not None:
+            options += f", threads={self._threads}"
+        if self._isa is not None:
+            options += f", isa={self._isa!r}"
+        if self._flush_denormals:
+            options += ", flush_denormals=True"
+        return f"Network([{', '.join(map(repr, self._layers))}], inputs={self.inputs}{options})"
+
+    def summary(self) -> str:
+        """A table of the layers: position, description, columns of the output, trainable numbers.
+
+        Examples
+        --------
+        >>> from gradcore import Dense, Network
+        >>> print(Network([Dense(8, "relu"), Dense(3)], inputs=4).summary())
+        layer  description       outputs  parameters
+        0      Dense(8, 'relu')        8          40
+        1      Dense(3)                3          27
+        4 inputs, 3 outputs, 67 trainable numbers, float32
+        """
+        rows = [("layer", "description", "outputs", "parameters")]
+        for index, (layer, width) in enumerate(zip(self._layers, self._widths, strict=True)):
+            count = sum(
+                int(np.prod(info["shape"]))
+                for info in self._info
+                if info["trainable"] and info["name"].startswith(f"{index}.")
+            )
+            rows.append((str(index), repr(layer), f"{width:,}", f"{count:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+            for row in rows
+        ]
+        total = f"{self.elements:,} trainable numbers"
+        return "\n".join([*lines, f"{self.inputs:,} inputs, {self.outputs:,} outputs, {total}, {self.dtype}"])
+
+    # ---- What it computes ----
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Outputs in evaluation mode.
+
+        Any number of threads may call it at a time. A row with NaN or an infinity gives what the arithmetic
+        gives and does not disturb other rows; a row's bits do not depend on the rows beside it.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+
+        Returns
+        -------
+        ndarray (rows, outputs)
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If X is not such an array.
+        """
+        return self._core.predict(self._matrix(X))
+
+    def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Array:
+        """Outputs, keeping what `backward` needs.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+        training : bool, default False
+            Whether dropout is active.
+        step : int, optional
+            With the network's seed, the key of the dropout masks. Default: the number of training forwards so
+            far, so that every one gets new masks.
+
+        Returns
+        -------
+        ndarray (rows, outputs)
+        """
+        x = self._matrix(X)
+        training = flag(training, "training")
+        key = self._training_forwards if step is None else integer(step, "step", 0, _UINT64)
+        if self._pass is None or self._pass.capacity < len(x):
+            self._pass = _core.Pass(self._core, len(x))
+        self._has_gradients = False
+        y = self._pass.forward(x, training, self._seed, key)
+        if training and step is None:
+            self._training_forwards += 1
+        return y
+
+    def backward(self, d_out: ArrayLike) -> Array:
+        """Gradients of a loss of your own, from its derivative by the outputs of the last `forward`.
+
+        Fills `gradients`; may be called once after each forward.
+
+        Parameters
+        ----------
+        d_out : array-like (rows, outputs)
+
+        Returns
+        -------
+        ndarray (rows, inputs)
+            The derivative by X.
+        """
+        if self._pass is None:
+            raise StateError("backward: expected a forward before it")
+        d_x = self._pass.backward(as_matrix(d_out, "d_out", self.dtype, self.outputs))
+        self._has_gradients = True
+        return d_x
+
+    def gradients(self) -> dict[str, Array]:
+        """Copies of the gradients that the last `backward` filled, under the names of the parameters."""
+        if self._pass is None or not self._has_gradients:
+            raise StateError("gradients: expected a forward and a backward before it")
+        return self._trainable(self._pass.gradient)
+
+    def activations(self, X: ArrayLike) -> dict[str, Array]:
+        """Outputs in evaluation mode by position, of every layer, blocks and those inside them included."""
+        x = self._matrix(X)
+        work = _core.Pass(self._core, len(x))
+        work.forward(x, False, 0, 0)
+        return work.activations()
+
+    def _matrix(self, X: object) -> Array:
+        if (  # what needs no conversion, told without calls
+            type(X) is np.ndarray
+            and X.dtype is self._dtype
+            and X.ndim == 2
+            and X.shape[1] == self._inputs
+            and X.shape[0]
+            and X.flags.carray
+        ):
+            return X
+        return as_matrix(X, "X", self._dtype, self._inputs)
+
+    def _trainable(self, read: Callable[[int], Array]) -> dict[str, Array]:
+        return {info["name"]: read(i) for i, info in enumerate(self._info) if info["trainable"]}
+
+    # ---- Its parameters ----
+
+    def parameters(self) -> dict[str, Array]:
+        """Copies of all parameters by name, in layer order."""
+        return {name: self._core.read(index) for name, index in self._index.items()}
+
+    def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
+        """Set some or all parameters; all of them are checked before the first is changed.
+
+        Parameters
+        ----------
+        parameters : dict of name to array-like
+            Names as in `parameters`; exact shapes, finite values.
+        """
+        self._core.write(self._checked(parameters))
+        if any(name in parameters for name in ("0.mean", "0.inverse_std")):
+            self._standardized = True
+
+    def _checked(self, parameters: Mapping[str, Any]) -> dict[int, Array]:
+        if not isinstance(parameters, Mapping):
+            raise DTypeError(f"parameters: expected a dict of arrays, got a {type(parameters).__name__}")
+        unknown = [name for name in parameters if name not in self._index]
+        if unknown:
+            raise ArgumentError(
+                f"parameters: expected names among {', '.join(self._index)}, "
+                f"got {', '.join(map(repr, unknown))}"
+            )
+        values = {}
+        for name, value in parameters.items():
+            index = self._index[name]
+            array = as_array(value, name)
+            if array.shape != self._info[index]["shape"]:
+                raise ShapeError(f"{name}: expected shape {self._info[index]['shape']}, got {array.shape}")
+            array = np.ascontiguousarray(as_dtype(array, name, self.dtype))
+            check_finite(array, name)
+            values[index] = array if array.flags.aligned else array.copy()
+        return values
+
+    def standardize(self, X: ArrayLike) -> None:
+        """Set the mean and inverse standard deviation of the Standardize layer from the rows of X.
+
+        The first fit() of a Trainer does it with its training rows, unless it has been done. A column that
+        is constant gets inverse_std 1. Two passes in float64.
+        """
+        if not isinstance(self._layers[0], Standardize):
+            raise StateError("standardize: expected a network that begins with Standardize()")
+        x = as_matrix(X, "X", self.dtype, self.inputs, finite=True)
+        self._standardize(x, None)
+
+    def _standardize(self, x: Array, rows: NDArray[np.int64] | None) -> None:
+        mean, inverse_std = column_statistics(x, rows)
+        values = {
+            self._index["0.mean"]: mean.astype(self.dtype),
+            self._index["0.inverse_std"]: inverse_std.astype(self.dtype),
+        }
+        self._core.write(values)
+        self._standardized = True
+
+    # ---- Files and copies ----
+
+    def save(self, path: object, *, metadata: Mapping[str, str] | None = None) -> None:
+        """Save architecture and parameters to one file, in the safetensors format, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+        metadata : dict of str to str, optional
+            Strings of your own to keep in the file. Default: the attribute `metadata`, which `load` fills.
+        """
+        files.write(path, *self._file(self.metadata if metadata is None else metadata))
+
+    @classmethod
+    def load(cls, path: object, *, threads: int | None = None, isa: str | None = None) -> Network:
+        """The network of a file that `save`, or a Trainer's `save`, wrote.
+
+        Raises
+        ------
+        NotFoundError, FormatError
+            If there is no such file, or it is damaged or of another kind.
+        """
+        return cls._from_file(*files.read(path), threads, isa)
+
+    def clone(self) -> Network:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (files.encode(*self._file(self.metadata)), self._threads, self._isa)
+
+    def _file(self, metadata: Mapping[str, str]) -> tuple[files.Tensors, dict[str, str]]:
+        own = files.check_strings(metadata, "metadata")
+        return self._tensors(), files.header("network", network=self._description(), metadata=own)
+
+    def _tensors(self) -> files.Tensors:
+        return list(self.parameters().items())
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "layers": files.describe(self._layers, "layers"),
+            "inputs": self.inputs,
+            "seed": self._seed,
+            "dtype": str(self.dtype),
+            "flush_denormals": self._flush_denormals,
+            "standardized": self._standardized,
+        }
+
+    @classmethod
+    def _from_file(
+        cls, tensors: dict[str, Array], metadata: dict[str, str], threads: int | None, isa: str | None
+    ) -> Network:
+        network = cls.__new__(cls)
+        with files.reading():
+            parts = files.parts(metadata, ("network", "trainer"))
+            about = parts["network"]
+            layers = files.build(about["layers"])
+            own = files.check_strings(parts.get("metadata", {}), "metadata")
+        if threads is not None:
+            integer(threads, "threads", 1, 2**31 - 1)
+        if isa is not None:
+            choice(isa, "isa", _core.names("isa"))
+        with files.reading():
+            _check_weights(layers, about["inputs"], tensors)
+            network._setup(
+                layers, about["inputs"], about["seed"], about["dtype"], threads, isa, about["flush_denormals"]
+            )
+            values = {
+                info["name"]: files.tensor(tensors, info["name"], info["shape"], network.dtype)
+                for info in network._info
+            }
+            network._core.write(network._checked(values))
+            network._standardized = flag(about["standardized"], "standardized")
+            network.metadata = own
+        return network
+
+
+def _unpickle(data: bytes, threads: int | None, isa: str | None) -> Network:
+    return Network._from_file(*files.decode(data), threads, isa if isa in _core.names("isa") else None)
+
+
+def _check_weights(layers: tuple[Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
+    """Refuse a description whose weights are not those of the file before it costs memory."""
+    width = inputs
+    for index, layer in enumerate(layers):
+        for position, inner in layer.walk(str(index)):
+            if isinstance(inner, Dense):
+                name = f"{position}.weight"
+                files.tensor(tensors, name, (width, inner.units))
+                width = inner.units
+
+
+def _dtype_name(dtype: DTypeLike) -> str:
+    try:
+        name = str(np.dtype(dtype)) if dtype is not None else "None"
+    except TypeError:
+        name = repr(dtype)
+    return choice(name, "dtype", ("float32", "float64"))

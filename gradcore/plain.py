@@ -1,0 +1,95 @@
+"""Optimizer updates of plain arrays: the state behind `Optimizer.update`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .arrays import Array
+from .errors import ArgumentError, DTypeError, ShapeError
+from .hypers import Hypers
+
+Parameters = Sequence[Array] | Mapping[Any, Array]
+Gradients = Sequence[Array] | Mapping[Any, Array]
+
+_SLOTS = {"sgd": 1, "rmsprop": 3, "adam": 2, "adamw": 2}
+
+
+class PlainState:
+    """Moments by position or key, and the number of updates done."""
+
+    def __init__(self, name: str, flags: int, hypers: Hypers) -> None:
+        self._name, self._flags, self._hypers = name, flags, hypers
+        self._step = 0
+        self._slots: dict[Hashable, list[Array | None]] = {}
+
+    def update(self, params: Parameters, grads: Gradients) -> None:
+        """One update of all arrays; nothing is changed if one of them is refused."""
+        pairs = _pairs(params, grads)
+        for key, (parameter, _) in pairs.items():
+            slots = self._slots.get(key)
+            first = next((slot for slot in slots if slot is not None), None) if slots else None
+            if first is not None and (first.shape != parameter.shape or first.dtype != parameter.dtype):
+                raise ShapeError(
+                    f"params[{key!r}]: expected {first.dtype} of shape {first.shape} as in the last update, "
+                    f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
+                )
+        row = self._hypers.row(self._step)
+        work = []
+        for key, (parameter, gradient) in pairs.items():
+            slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
+            work.append((key, parameter, _contiguous(parameter), _contiguous(gradient), slots))
+        for key, parameter, w, g, slots in work:
+            if w.size:
+                _core.optimizer_update(self._name, self._flags, self._step + 1, row, w, g, slots)
+            if w is not parameter:
+                parameter[...] = w
+            self._slots[key] = slots
+        self._step += 1
+
+
+def _contiguous(array: Array) -> Array:
+    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
+
+
+def _new_slots(name: str, flags: int, like: Array) -> list[Array | None]:
+    used = _SLOTS[name]
+    if name == "sgd" and not flags & _core.MOMENTUM:
+        used = 0
+    return [np.zeros(like.shape, like.dtype) if i < used else None for i in range(3)]
+
+
+def _pairs(params: Parameters, grads: Gradients) -> dict[Hashable, tuple[Array, Array]]:
+    by_key = isinstance(params, Mapping)
+    if by_key != isinstance(grads, Mapping):
+        raise DTypeError(
+            f"grads: expected a {'dict' if by_key else 'list'} as params is, got a {type(grads).__name__}"
+        )
+    for name, value in (("params", params), ("grads", grads)):
+        if not by_key and not isinstance(value, list | tuple):
+            raise DTypeError(f"{name}: expected a list or dict of arrays, got a {type(value).__name__}")
+    first: dict[Hashable, Any] = dict(params) if by_key else dict(enumerate(params))  # type: ignore[arg-type]
+    second: dict[Hashable, Any] = dict(grads) if by_key else dict(enumerate(grads))  # type: ignore[arg-type]
+    if first.keys() != second.keys():
+        raise ArgumentError(f"grads: expected one gradient for each of {list(first)}, got {list(second)}")
+    for key, parameter in first.items():
+        _check(parameter, f"params[{key!r}]")
+        _check(second[key], f"grads[{key!r}]")
+        gradient = second[key]
+        if not parameter.flags.writeable:
+            raise ArgumentError(f"params[{key!r}]: expected a writable array, got a read-only one")
+        if gradient.dtype != parameter.dtype:
+            raise DTypeError(f"grads[{key!r}]: expected {parameter.dtype}, got {gradient.dtype}")
+        if gradient.shape != parameter.shape:
+            raise ShapeError(f"grads[{key!r}]: expected shape {parameter.shape}, got {gradient.shape}")
+    return {key: (parameter, second[key]) for key, parameter in first.items()}
+
+
+def _check(array: object, name: str) -> None:
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"{name}: expected a NumPy array, got a {type(array).__name__}")
+    if array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DTypeError(f"{name}: expected float32 or float64 in native byte order, got {array.dtype}")

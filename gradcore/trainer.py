@@ -1,0 +1,380 @@
+"""Training: a network, a loss and an optimizer."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core, checkpoint, fitting, losses
+from .arrays import Array, as_matrix, as_weights, check_finite
+from .callbacks import EarlyStopping
+from .checks import choice, integer
+from .clipping import Clip
+from .errors import ArgumentError, BusyError, DTypeError, ShapeError
+from .history import History
+from .hypers import LR, Hypers
+from .losses import Loss
+from .network import Network
+from .optimizers import Optimizer
+
+__all__ = ["Trainer"]
+
+_NONFINITE = ("skip", "raise", "propagate")
+_ndarray = np.ndarray
+
+
+class Trainer:
+    """Trains a network; owns the optimizer's state and the history.
+
+    Parameters
+    ----------
+    net : Network
+        Trained in place.
+    loss : Loss or str
+        "mse", "cross_entropy" or "binary_cross_entropy".
+    optimizer : Optimizer
+    clip : Clip, optional
+        ``clipping.GlobalNorm(1.0)`` or ``clipping.ByValue(0.5)``.
+    nonfinite : {"skip", "raise", "propagate"}, default "skip"
+        What a step does when NaN or an infinity arises: leave parameters and optimizer as they are and go on,
+        the same with a NonFiniteError, or update all the same.
+    seed : int, optional
+        Of dropout and of the order of the rows. Default: the network's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import Dense, Network, Trainer, optimizers
+    >>> net = Network([Dense(8, "tanh"), Dense(1)], inputs=2, seed=0)
+    >>> trainer = Trainer(net, "mse", optimizers.Adam(lr=0.05))
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> y = np.array([0, 1, 1, 0])
+    >>> history = trainer.fit(X, y, epochs=200, batch_size=4)
+    >>> history.loss[-1] < 0.01
+    True
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        loss: Loss | str,
+        optimizer: Optimizer,
+        clip: Clip | None = None,
+        nonfinite: Literal["skip", "raise", "propagate"] = "skip",
+        *,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise DTypeError(f"net: expected a Network, got {net!r}")
+        if not isinstance(optimizer, Optimizer):
+            raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
+        if clip is not None and not isinstance(clip, Clip):
+            raise DTypeError(f"clip: expected one of gradcore.clipping or None, got {clip!r}")
+        self._net = net
+        self._loss = losses.get(loss)
+        self._loss.check_outputs(net.outputs)
+        self._optimizer = optimizer
+        self._clip = clip
+        self._nonfinite = choice(nonfinite, "nonfinite", _NONFINITE)
+        self._seed = net.seed if seed is None else integer(seed, "seed", 0, 2**64 - 1)
+        self.history = History()
+        self._hypers = Hypers([*optimizer.columns(), *([clip.column()] if clip else [])])
+        self._outputs = net.outputs
+        self._dtype = net.dtype
+        self._core: _core.Trainer | None = None
+        self._fit: fitting.FitState | None = None
+        self._fitting = threading.Lock()
+        self._epochs = 0  # completed, over all fits
+
+    # ---- What it is ----
+
+    @property
+    def net(self) -> Network:
+        """The network that it trains."""
+        return self._net
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer's description."""
+        return self._optimizer
+
+    @property
+    def clip(self) -> Clip | None:
+        """The clipping rule, if any."""
+        return self._clip
+
+    @property
+    def nonfinite(self) -> str:
+        """What a step does when something is not finite."""
+        return self._nonfinite
+
+    @property
+    def seed(self) -> int:
+        """The seed of dropout and of the order of the rows."""
+        return self._seed
+
+    @property
+    def steps(self) -> int:
+        """Updates tried so far, those that were skipped included."""
+        return 0 if self._core is None else self._core.step
+
+    @property
+    def skipped(self) -> int:
+        """Updates that were skipped so far because something was not finite."""
+        return 0 if self._core is None else self._core.step - self._core.updates
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self._hypers.row(self.steps)[LR])
+
+    # ---- Steps by hand ----
+
+    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """One update on one batch.
+
+        Arrays of the network's dtype with contiguous columns are read where they are, without a copy. Values
+        that are not finite are the business of `nonfinite`; `skipped` counts the updates that they cost.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+        y : array-like
+            Targets as the loss takes them.
+        sample_weight : array-like (rows,), optional
+            Weights >= 0; the loss is the weighted mean.
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            If X, y or sample_weight is not such an array; nothing is changed then.
+        NonFiniteError
+            With ``nonfinite="raise"``.
+        """
+        core = self._core
+        if (
+            core is not None
+            and sample_weight is None
+            and type(X) is _ndarray
+            and type(y) is _ndarray
+            and X.dtype is self._dtype
+            and X.ndim == 2
+            and len(X) <= core.capacity
+        ):
+            target = self._loss.ready(y, self._outputs, self._dtype)
+            if target is not None:
+                hypers = self._hypers.row(core.step)
+                try:
+                    return core.train_step(X, target, None, hypers)
+                except (ShapeError, DTypeError, ArgumentError):
+                    pass  # converted below, or refused with the name of the argument
+        x, target, weight = self._batch(X, y, sample_weight, finite=False)
+        core = self._reserve(len(x))
+        return core.train_step(x, target, weight, self._hypers.row(core.step))
+
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """Loss and gradients of one batch, in training mode as the next step would see it; no update.
+
+        Returns
+        -------
+        loss : float
+        gradients : dict of name to ndarray
+            Under the names of the trainable parameters; before clipping, without weight decay.
+        """
+        x, target, weight = self._batch(X, y, sample_weight)
+        core = self._reserve(len(x))
+        loss = core.gradients(x, target, weight)
+        return loss, self.net._trainable(core.gradient)
+
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Weighted mean loss and, for classification, accuracy, in evaluation mode.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> net = Network([Dense(2)], inputs=3)
+        >>> scores = Trainer(net, "cross_entropy", optimizers.Adam()).evaluate(np.eye(3), [0, 1, 1])
+        >>> sorted(scores)
+        ['accuracy', 'loss']
+        """
+        return self._score(*self._batch(X, y, sample_weight))
+
+    def _score(
+        self, x: Array, target: Array, weight: Array | None, check: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Scores in pieces of a size that only the network decides; `check` is called after each."""
+        step = max(256, 2**28 // max(1, self.net.elements))
+        total = loss = accuracy = 0.0
+        for start in range(0, len(x), step):
+            at = slice(start, start + step)
+            part = None if weight is None else weight[at]
+            mass = float(len(x[at])) if part is None else float(part.sum())
+            if mass == 0.0:
+                continue
+            scores = self.net._core.evaluate(self.loss.name, x[at], target[at], part)
+            total, loss, accuracy = total + mass, loss + mass * scores[0], accuracy + mass * scores[1]
+            check()
+        result = {"loss": loss / total, "accuracy": accuracy / total}
+        return result if result["accuracy"] == result["accuracy"] else {"loss": result["loss"]}
+
+    # ---- Whole trainings ----
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int,
+        batch_size: int,
+        validation: tuple[ArrayLike, ...] | float | None = None,
+        shuffle: bool = True,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        early_stopping: EarlyStopping | int | None = None,
+        callbacks: Iterable[object] = (),
+        progress: bool | None = None,
+    ) -> History:
+        """Train for `epochs` passes over the rows.
+
+        A fit that Ctrl-C or an exception interrupted, or that a checkpoint was taken in, is finished by the
+        next fit() with the same arguments, where `epochs` is the total of the interrupted fit; the bits
+        are those of an uninterrupted one. `abandon_fit` drops it instead. After a finished fit, fit() trains
+        `epochs` more.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+        y : array-like
+            Targets as the loss takes them.
+        epochs : int
+        batch_size : int
+            Rows of an update; the last batch of an epoch has what is left.
+        validation : (X, y), (X, y, sample_weight) or float, optional
+            Data to evaluate after every epoch; or the share of the rows, in (0, 1), to hold out for it:
+            the last of a permutation that only the seed and the number of rows decide.
+        shuffle : bool, default True
+            A new order every epoch, decided by the seed and the epoch's number.
+        sample_weight : array-like (rows,), optional
+            Weights >= 0.
+        class_weight : dict or "balanced", optional
+            A factor for the rows of every class, 1 where the dict has none; "balanced":
+            ``rows / (classes * count)`` over the training rows, as scikit-learn has it.
+        early_stopping : EarlyStopping or int, optional
+            An int is the patience.
+        callbacks : iterable of objects
+            See `gradcore.callbacks.Callback`.
+        progress : bool, optional
+            Default: a bar if standard error is a terminal. True: also a line an epoch elsewhere.
+
+        Returns
+        -------
+        History
+            The epochs of this fit; `history` has those of all.
+        """
+        if not self._fitting.acquire(blocking=False):
+            raise BusyError("fit: this trainer is in another fit")
+        try:
+            return fitting.fit(
+                self,
+                fitting.prepare(self, X, y, validation, sample_weight, class_weight),
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                early_stopping=early_stopping,
+                callbacks=callbacks,
+                progress=progress,
+            )
+        finally:
+            self._fitting.release()
+
+    def abandon_fit(self) -> None:
+        """Forget that a fit was interrupted: the next fit() begins a new one. Parameters stay as they are."""
+        self._fit = None
+
+    # ---- Checkpoints ----
+
+    def save(self, path: object) -> None:
+        """Save everything that training needs to go on bit for bit, to one file, whole or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            If a schedule is a function of your own, which no file can hold.
+        """
+        checkpoint.save(self, path)
+
+    @classmethod
+    def load(cls, path: object, *, threads: int | None = None, isa: str | None = None) -> Trainer:
+        """The trainer, with its network in `net`, of a file that `save` wrote."""
+        return checkpoint.load(cls, path, threads, isa)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return checkpoint.restore, (checkpoint.encode(self), self.net._threads, self.net._isa)
+
+    def __repr__(self) -> str:
+        clip = "" if self.clip is None else f", clip={self.clip!r}"
+        policy = "" if self.nonfinite == "skip" else f", nonfinite={self.nonfinite!r}"
+        seed = "" if self.seed == self.net.seed else f", seed={self.seed}"
+        return f"Trainer({self.net!r}, {self.loss.name!r}, {self.optimizer!r}{clip}{policy}{seed})"
+
+    # ---- Shared with fitting, checkpoint and health ----
+
+    def _batch(
+        self,
+        X: object,
+        y: object,
+        sample_weight: object,
+        names: Sequence[str] = ("X", "y"),
+        finite: bool = True,
+    ) -> tuple[Array, Array, Array | None]:
+        """Checked arrays as the core takes them."""
+        x = as_matrix(X, names[0], self._dtype, self.net.inputs)
+        target = self.loss.target(y, len(x), self._outputs, self._dtype, names[1])
+        if finite:
+            check_finite(x, names[0])
+            check_finite(target, names[1])
+        weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
+        return x, target, weight
+
+    def _reserve(self, rows: int) -> _core.Trainer:
+        """The core's trainer with room for batches of `rows`; state and step number move along."""
+        old = self._core
+        if old is not None and old.capacity >= rows:
+            return old
+        new = _core.Trainer(
+            self.net._core,
+            loss=self.loss.name,
+            optimizer=self.optimizer.name,
+            flags=self.optimizer.flags(),
+            clip=None if self.clip is None else self.clip.name,
+            nonfinite=self.nonfinite,
+            capacity=operator.index(rows),
+            seed=self.seed,
+        )
+        if old is not None:
+            new.set_progress(old.step, old.updates)
+            for slot in range(old.slots):
+                for index, info in enumerate(self.net._info):
+                    if info["trainable"]:
+                        new.state_write(slot, index, old.state_read(slot, index))
+        self._core = new
+        return new
