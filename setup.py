@@ -120,6 +120,8 @@ class Toolchain:
 
     def compile_core(self, sources: list[str]) -> list[Path]:
         flags = self.core_warnings + (OPENMP if self.openmp else [])
+        told = re.sub(r"[\\\"]", "", shlex.join([*FLAGS, *flags, *self.user_flags]))
+        flags = [*flags, f'-DGRADCORE_BUILD_FLAGS="{told}"']
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         slow_first = sorted(sources, key=lambda source: "/k_" not in source)
         with ThreadPoolExecutor(workers) as pool:
@@ -174,7 +176,13 @@ class BuildExtensions(build_ext):
             sysconfig.get_paths()["include"]: sys.version,
         }
         super().build_extensions()
-        self.place(self.library, Path(self.build_lib, "gradcore", LIBRARY))
+        built = Path(self.build_lib, "gradcore")
+        self.place(self.library, built / LIBRARY)
+        # A Python started in the source folder imports the package from there: make that whole, too.
+        if os.access("gradcore", os.W_OK):
+            modules = [Path(self.get_ext_fullpath(ext.name)) for ext in self.extensions]
+            for path in [built / LIBRARY, *modules]:
+                self.place(path, Path("gradcore", path.name))
 
     def build_extension(self, ext: Extension) -> None:
         version = self.distribution.get_version()
@@ -199,10 +207,6 @@ class BuildExtensions(build_ext):
         fresh = target.with_name(target.name + ".new")
         shutil.copy(source, fresh)
         os.replace(fresh, target)
-
-    def copy_extensions_to_source(self) -> None:
-        super().copy_extensions_to_source()
-        self.place(self.library, Path("gradcore", LIBRARY))
 
     def get_outputs(self) -> list[str]:
         return [*super().get_outputs(), os.path.join(self.build_lib, "gradcore", LIBRARY)]

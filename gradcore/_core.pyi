@@ -35,6 +35,7 @@ class BuildInfo(TypedDict):
     version: str
     openmp: int
     compiler: str
+    flags: str
     isa: str
     isa_reason: str
     threads: int

@@ -48,7 +48,7 @@ def build_info():
     gradcore_get_build_info(&info)
     return {
         "version": text_from(GRADCORE_PACKAGE_VERSION), "openmp": info.openmp,
-        "compiler": text_from(info.compiler), "isa": text_from(info.isa),
+        "compiler": text_from(info.compiler), "flags": text_from(info.flags), "isa": text_from(info.isa),
         "isa_reason": text_from(info.isa_reason), "threads": info.threads,
         "threads_reason": text_from(info.threads_reason),
     }

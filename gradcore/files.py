@@ -139,10 +139,7 @@ def _naming(path: object) -> Iterator[None]:
     try:
         yield
     except (FileError, FormatError) as error:
-        named = type(error)(f"{path}: {error}")
-        if isinstance(named, OSError):
-            named.filename = path
-        raise named from None
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
@@ -152,7 +149,7 @@ def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         crc = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), crc)
-        crc = zlib.crc32(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
     return f"{crc:08x}"
 
 

@@ -38,6 +38,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         uint32_t size
         int32_t openmp
         const char *compiler
+        const char *flags
         const char *isa
         const char *isa_reason
         int32_t threads

@@ -196,8 +196,11 @@ void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size
 /* A thread is worth waking for about 10 microseconds of arithmetic. */
 #define GRC_FLOPS_A_THREAD 1e6
 
+/* The network's count, halved until every thread has enough to do: few different pools come of it. */
 int grc_threads_for(const gradcore_network *n, double flops)
 {
-    const double worth = flops / GRC_FLOPS_A_THREAD;
-    return worth < 2 ? 1 : worth < n->threads ? (int)worth : n->threads;
+    int threads = n->threads;
+    while (threads > 1 && flops < GRC_FLOPS_A_THREAD * threads)
+        threads /= 2;
+    return threads;
 }

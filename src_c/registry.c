@@ -142,6 +142,11 @@ void gradcore_get_build_info(gradcore_build_info *info)
 #else
     info->compiler = "unknown";
 #endif
+#ifdef GRADCORE_BUILD_FLAGS
+    info->flags = GRADCORE_BUILD_FLAGS;
+#else
+    info->flags = "unknown";
+#endif
     info->isa = grc_isa_default(&info->isa_reason);
     info->threads = grc_threads_default(&info->threads_reason);
 }

@@ -34,6 +34,7 @@ def run(arguments: Namespace) -> None:
         ("threads", f"{build['threads']}: {build['threads_reason']}"),
         ("OpenMP", standard),
         ("compiler", build["compiler"]),
+        ("build flags", build["flags"]),
         ("Python", f"{platform.python_version()}, NumPy {np.__version__}"),
         ("platform", platform.platform()),
     ):

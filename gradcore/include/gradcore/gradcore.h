@@ -62,6 +62,7 @@ typedef struct gradcore_build_info {
     uint32_t size;
     int32_t openmp;          /* _OPENMP of the build, 0 without */
     const char *compiler;
+    const char *flags;       /* the compiler's, or "unknown" */
     const char *isa;         /* the instruction set that a new network gets */
     const char *isa_reason;  /* why: "best of this CPU", "GRADCORE_ISA" */
     int32_t threads;         /* the count that a new network gets before its cost model */

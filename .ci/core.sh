@@ -1,0 +1,84 @@
+# Stages that need only a C compiler.
+
+# compile_core FOLDER COMPILER FLAGS...: every source of the core to an object in FOLDER, on all cores.
+compile_core() {
+    local folder=$1
+    shift
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    find src_c -name '*.c' -print0 | xargs -0 -P "$(getconf _NPROCESSORS_ONLN)" -I{} \
+        sh -c 'name=$1 out=$2; shift 2; exec "$@" -c "$name" -o "$out/$(echo "$name" | tr / _).o"' \
+        sh {} "$folder" "$@"
+}
+
+# The core as an embedder builds it, with and without OpenMP, and a program on top of it.
+stage_standalone() {
+    local flag
+    for flag in -fopenmp ""; do
+        compile_core "$work/plain" "$CC" -O3 $flag
+        ar rcs "$work/plain/libgradcore.a" "$work"/plain/*.o
+        "$CC" -O3 $flag examples/c/xor.c "$work/plain/libgradcore.a" -lm -o "$work/xor"
+        "$work/xor"
+    done
+}
+
+stage_warnings() {
+    local compiler
+    for compiler in gcc clang; do
+        if ! command -v "$compiler" >/dev/null; then
+            echo "skipped: no $compiler"
+            continue
+        fi
+        compile_core "$work/strict" "$compiler" -O1 -Wall -Wextra -Werror
+        "$compiler" -O1 -Wall -Wextra -Werror -c examples/c/xor.c -o "$work/strict/example.o"
+    done
+}
+
+# run_c_tests FLAGS...: tests/c/test_*.c against a core of the same flags.
+run_c_tests() {
+    local source program
+    compile_core "$work/checked" "$CC" "$@"
+    ar rcs "$work/checked/libgradcore.a" "$work"/checked/*.o
+    for source in tests/c/test_*.c; do
+        program=$work/checked/$(basename "$source" .c)
+        "$CC" "$@" -Isrc_c "$source" "$work/checked/libgradcore.a" -lm -o "$program"
+        (cd "$work" && "$program")
+    done
+}
+
+# must_trip NAME FLAGS...: the canary of a sanitizer has to fail, else the sanitizer is not at work.
+must_trip() {
+    local name=$1
+    shift
+    "$CC" "$@" "tests/c/canary_$name.c" -o "$work/canary_$name"
+    if "$work/canary_$name" >"$work/canary_$name.log" 2>&1; then
+        echo "the $name canary did not trip its sanitizer"
+        return 1
+    fi
+    grep -E 'AddressSanitizer|runtime error' "$work/canary_$name.log"
+}
+
+stage_sanitizers() {
+    local common="-O1 -g -fno-omit-frame-pointer"
+    must_trip address $common -fsanitize=address
+    run_c_tests $common -fsanitize=address
+    must_trip undefined $common -fsanitize=undefined -fno-sanitize-recover=all
+    run_c_tests $common -fsanitize=undefined -fno-sanitize-recover=all
+}
+
+# The NEON kernels, where a cross compiler and an emulator are installed.
+stage_cross() {
+    local cross=aarch64-linux-gnu-gcc emulator
+    emulator=$(command -v qemu-aarch64 || command -v qemu-aarch64-static || true)
+    if ! command -v "$cross" >/dev/null || [ -z "$emulator" ]; then
+        echo "skipped: no aarch64 cross compiler or no qemu"
+        return 0
+    fi
+    compile_core "$work/neon" "$cross" -O2 -Wall -Wextra -Werror
+    aarch64-linux-gnu-ar rcs "$work/neon/libgradcore.a" "$work"/neon/*.o
+    local source
+    for source in examples/c/xor.c tests/c/test_*.c; do
+        "$cross" -O2 -static -Isrc_c "$source" "$work/neon/libgradcore.a" -lm -o "$work/neon/program"
+        (cd "$work" && "$emulator" "$work/neon/program")
+    done
+}

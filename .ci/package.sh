@@ -1,0 +1,49 @@
+# Stages that need Python: lint, build, install, test.
+
+stage_venv() {
+    rm -rf "$work/venv"
+    "$python" -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
+    "$python" -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q --upgrade pip build
+    "$work/venv/bin/pip" install -q ruff mypy numpy
+}
+
+stage_lint() {
+    "$work/venv/bin/ruff" check --output-format concise .
+    "$work/venv/bin/mypy"
+    find setup.py gradcore src_c tests bench examples -type f \( -name '*.[ch]' -o -name '*.inc' -o -name '*.py' \
+        -o -name '*.pyx' -o -name '*.px[id]' -o -name '*.pyi' \) -exec awk \
+        'FNR == 501 { print FILENAME ": more than 500 lines"; bad = 1 } END { exit bad }' {} +
+}
+
+# sdist -> wheel, warnings being errors; what they hold, and how large.
+stage_package() {
+    rm -rf "$work/dist"
+    GRADCORE_WERROR=1 "$work/venv/bin/python" -m build -o "$work/dist" . >/dev/null
+    "$work/venv/bin/python" .ci/check_package.py "$work/dist"
+}
+
+# The README's commands, in a venv of their own.
+stage_install() {
+    rm -rf "$work/user"
+    "$python" -m venv "$work/user"
+    GRADCORE_WERROR=1 "$work/user/bin/pip" install -q '.[test]'
+    (cd "$work" && "$work/user/bin/python" -c '
+import gradcore, os, subprocess, sys
+folder = os.path.dirname(gradcore.__file__)
+assert os.path.exists(os.path.join(folder, "libgradcore-1.so")), folder
+')
+    local folder
+    folder=$(cd "$work" && "$work/user/bin/python" -c 'import gradcore, os; print(os.path.dirname(gradcore.__file__))')
+    "$CC" -O3 -DINSTALLED "-I$folder/include" examples/c/xor.c "$folder/libgradcore-1.so" \
+        "-Wl,-rpath,$folder" -o "$work/xor_installed"
+    "$work/xor_installed"
+}
+
+stage_demo() {
+    (cd "$work" && "$work/user/bin/gradcore" demo)
+}
+
+stage_tests() {
+    "$work/user/bin/pytest" -q -p no:cacheprovider
+}

@@ -1,0 +1,248 @@
+"""Turn-taking measurement shared by the benchmarks, and the comparison of two runs.
+
+    python bench/harness.py compare old.jsonl new.jsonl
+
+Contenders sit in processes of their own and take turns A B C, B C A, ...; while one computes, the others
+block on a pipe read. A turn is a pause (idle workers of other libraries stop spinning), a few calls that
+are not measured, then as many calls as fill the turn. The result is the median over turns with quartiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from machine import environment
+
+HERE = Path(__file__).parent
+PAUSE = 0.05  # seconds before a turn; OpenBLAS threads spin for about 25 ms after a call
+PATIENCE = 900.0  # seconds that one request may take
+
+
+class Unsupported(Exception):
+    """A contender that cannot take part; the message is the reason."""
+
+
+class WorkerError(Exception):
+    """A contender that failed; the message is its traceback."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One contender on one case. Times are seconds per unit (step, call, import ...)."""
+
+    suite: str
+    case: str
+    contender: str
+    unit: str
+    median: float
+    q1: float
+    q3: float
+    samples: list[float]
+    calls: int  # units per sample
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Worker:
+    """A contender in its own process, opened by `factory(**keywords)` in worker.py."""
+
+    def __init__(self, factory: str, keywords: dict[str, Any], python: str = sys.executable) -> None:
+        self.connection, far_end = Pipe()
+        self.process = subprocess.Popen(
+            [python, str(HERE / "worker.py"), str(far_end.fileno())], pass_fds=[far_end.fileno()], cwd=HERE
+        )
+        far_end.close()
+        try:
+            self.open(factory, keywords)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, factory: str, keywords: dict[str, Any]) -> None:
+        self.request("open", factory, keywords)
+
+    def request(self, *message: Any) -> Any:
+        try:
+            self.connection.send(message)
+            if not self.connection.poll(PATIENCE):
+                raise WorkerError(f"no answer to {message[0]} within {PATIENCE:.0f} s")
+            status, result = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise WorkerError(f"worker died, exit status {self.process.wait()}") from None
+        if status == "unsupported":
+            raise Unsupported(result)
+        if status == "error":
+            raise WorkerError(result)
+        return result
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return self.request("call", method, *arguments)
+
+    def time(self, mode: str, warm: int, calls: int) -> float:
+        """Seconds that `calls` calls took together."""
+        return float(self.request("time", mode, warm, calls))
+
+    def close(self) -> None:
+        self.connection.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def calibrate(worker: Worker, mode: str, turn: float) -> int:
+    """Calls that fill about `turn` seconds, found by doubling; this is the warm-up as well."""
+    calls = 1
+    worker.time(mode, 0, 1)
+    while True:
+        seconds = worker.time(mode, 0, calls)
+        if seconds >= turn / 2:
+            return max(1, round(calls * turn / seconds))
+        calls = min(calls * 8, max(calls + 1, round(calls * turn / max(seconds, 1e-9))))
+
+
+def interleave(
+    workers: dict[str, Worker], mode: str, rounds: int, turn: float
+) -> dict[str, tuple[int, list[float]]]:
+    """{contender: (calls per turn, seconds per call of each turn)}."""
+    calls = {name: calibrate(worker, mode, turn) for name, worker in workers.items()}
+    samples: dict[str, list[float]] = {name: [] for name in workers}
+    names = list(workers)
+    for i in range(rounds):
+        first = i % len(names)
+        for name in names[first:] + names[:first]:
+            time.sleep(PAUSE)
+            # Long calls warm themselves; short ones get a tenth of the turn unmeasured.
+            warm = -(-calls[name] // 10) if calls[name] > 1 else 0
+            samples[name].append(workers[name].time(mode, warm, calls[name]) / calls[name])
+    return {name: (calls[name], samples[name]) for name in names}
+
+
+def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
+    """First quartile, median, third quartile."""
+    if len(samples) < 2:
+        return samples[0], samples[0], samples[0]
+    q1, median, q3 = statistics.quantiles(samples, n=4, method="inclusive")
+    return q1, median, q3
+
+
+def make_record(
+    suite: str, case: str, contender: str, samples: Sequence[float], *, unit: str, calls: int, **notes: Any
+) -> Record:
+    q1, median, q3 = quartiles(samples)
+    rounded = [float(f"{s:.4g}") for s in samples]
+    return Record(suite, case, contender, unit, median, q1, q3, rounded, calls, notes)
+
+
+def duration(seconds: float) -> str:
+    """Three significant digits with a unit that a reader likes."""
+    rounded = float(f"{seconds:.3g}")
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if rounded >= scale:
+            return f"{rounded / scale:.4g} {unit}"
+    return f"{rounded * 1e9:.3g} ns"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def table(records: Sequence[Record], baseline: str = "gradcore", columns: Sequence[str] = ()) -> str:
+    """One row a record; `columns` are notes to show; the ratio says how many times `baseline` it takes."""
+    base = {r.case: r.median for r in records if r.contender == baseline}
+    rows = []
+    for r in records:
+        ratio = f"{r.median / base[r.case]:.2f}" if r.case in base else ""
+        spread = f"{duration(r.q1)} to {duration(r.q3)}"
+        notes = [str(r.notes.get(column, "")) for column in columns]
+        rows.append([r.case, r.contender, duration(r.median), spread, ratio, *notes])
+    unit = "/".join(dict.fromkeys(r.unit for r in records))
+    header = ["case", "contender", f"median per {unit}", "quartiles", f"× {baseline}", *columns]
+    return markdown(header, rows)
+
+
+def report_environment(facts: dict[str, Any]) -> str:
+    return "\n".join(f"- {key}: {value}" for key, value in facts.items())
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr: stdout is the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="few short turns: does it run, not how fast")
+    parser.add_argument("--rounds", type=int, help="turns of each contender")
+    parser.add_argument("--turn", type=float, default=0.1, help="seconds of a turn (default %(default)s)")
+    parser.add_argument("--jsonl", type=Path, help="write environment and records here")
+
+
+def finish_report(arguments: argparse.Namespace, records: Sequence[Record], text: str) -> None:
+    """Print the report with its environment; write the JSON lines where asked."""
+    facts = environment()
+    print(text, "\nMeasured on:\n", report_environment(facts), sep="\n")
+    if arguments.jsonl:
+        lines = [{"environment": facts, "arguments": {k: str(v) for k, v in vars(arguments).items()}}]
+        with open(arguments.jsonl, "w") as file:
+            for line in [*lines, *map(asdict, records)]:
+                file.write(json.dumps(line, default=str) + "\n")
+
+
+def read_records(path: Path) -> dict[tuple[str, str, str], Record]:
+    result = {}
+    for line in path.read_text().splitlines():
+        fields = json.loads(line)
+        if "environment" not in fields:
+            record = Record(**fields)
+            result[record.suite, record.case, record.contender] = record
+    return result
+
+
+def compare(old_path: Path, new_path: Path, threshold: float, contender: str | None) -> int:
+    """Print what changed; 1 if something became slower by more than `threshold` with quartiles apart."""
+    old, new = read_records(old_path), read_records(new_path)
+    rows, slower = [], 0
+    for key in old.keys() & new.keys():
+        a, b = old[key], new[key]
+        if contender and a.contender != contender:
+            continue
+        ratio = b.median / a.median
+        verdict = ""
+        if ratio > 1 + threshold and b.q1 > a.q3:
+            verdict, slower = "slower", slower + 1
+        elif ratio < 1 / (1 + threshold) and b.q3 < a.q1:
+            verdict = "faster"
+        times = [duration(a.median), duration(b.median), f"{ratio:.3f}"]
+        rows.append([a.suite, a.case, a.contender, *times, verdict])
+    print(markdown(["suite", "case", "contender", "old", "new", "new / old", ""], sorted(rows)))
+    for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
+        if keys:
+            print(f"\nOnly in {name}: " + ", ".join(" ".join(key[1:]) for key in sorted(keys)))
+    return 1 if slower else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Compare two runs of a benchmark.")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("compare", help="exit status 1 if something became slower")
+    command.add_argument("old", type=Path)
+    command.add_argument("new", type=Path)
+    command.add_argument("--threshold", type=float, default=0.05, help="smallest change that counts")
+    command.add_argument("--contender", help="look only at this one, e.g. gradcore")
+    options = parser.parse_args(arguments)
+    return compare(options.old, options.new, options.threshold, options.contender)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+/* Prints the float32 FMA peak of one core in GFLOP/s: independent chains of fused multiply-adds in
+ * registers, no memory. Compiled and run by peak.py with -march=native, on every core at once. */
+#include <stdio.h>
+#include <time.h>
+
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+#define LANES (BYTES / sizeof(float))
+#define CHAINS 12 /* latency 4 to 5 cycles times 2 units, rounded up */
+
+typedef float vector __attribute__((vector_size(BYTES)));
+
+static double now(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int main(int argc, char **argv) {
+    (void)argv;
+    const long steps = 2000000;
+    vector chain[CHAINS];
+    vector factor = {0}, term = {0};
+    for (size_t i = 0; i < LANES; i++) {
+        factor[i] = 0.5f / (float)argc;
+        term[i] = (float)argc;
+    }
+    for (int c = 0; c < CHAINS; c++)
+        chain[c] = term * (float)c;
+    double best = 0, total = 0;
+    for (int round = 0; round < 20; round++) {
+        double start = now();
+        for (long s = 0; s < steps; s++)
+#pragma GCC unroll 12
+            for (int c = 0; c < CHAINS; c++)
+                chain[c] = chain[c] * factor + term;
+        double rate = 2.0 * (double)steps * CHAINS * (double)LANES / (now() - start) * 1e-9;
+        if (rate > best)
+            best = rate;
+    }
+    for (int c = 0; c < CHAINS; c++)
+        total += chain[c][0];
+    printf("%.1f %g\n", best, total);
+    return 0;
+}

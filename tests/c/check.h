@@ -1,0 +1,60 @@
+/* What the C tests share: CHECK, its count, and an allocator that counts and can fail. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long checks_passed, checks_failed;
+
+/* Counts one check; prints where it is, and the given text, when it fails. */
+#define CHECK_NOTE(condition, ...)                                                                     \
+    do {                                                                                               \
+        if (condition) {                                                                               \
+            checks_passed++;                                                                           \
+        } else {                                                                                       \
+            checks_failed++;                                                                           \
+            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);                    \
+            fprintf(stderr, __VA_ARGS__);                                                              \
+            fputc('\n', stderr);                                                                       \
+        }                                                                                              \
+    } while (0)
+#define CHECK(condition) CHECK_NOTE(condition, "in %s", __func__)
+
+/* The last thing that main does: return check_report(); */
+static inline int check_report(void)
+{
+    printf("%ld passed, %ld failed\n", checks_passed, checks_failed);
+    return checks_failed != 0;
+}
+
+/* Allocates exactly what is asked for, so that a sanitizer sees one byte too many. */
+typedef struct counter {
+    long calls, fail_at; /* fail_at 0: never; else this call, counted from 1, gets NULL */
+    long live;
+    size_t live_bytes;
+} counter;
+
+static inline void *counter_allocate(void *context, size_t size, size_t alignment)
+{
+    counter *c = context;
+    void *pointer = NULL;
+    if (++c->calls == c->fail_at || posix_memalign(&pointer, alignment, size) != 0)
+        return NULL;
+    memset(pointer, 0xa5, size);
+    c->live++;
+    c->live_bytes += size;
+    return pointer;
+}
+
+static inline void counter_release(void *context, void *pointer, size_t size)
+{
+    counter *c = context;
+    c->live--;
+    c->live_bytes -= size;
+    free(pointer);
+}
+
+#endif

@@ -1,0 +1,64 @@
+"""What several test files need: fresh processes, fingerprints, comparison with a message."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import exact
+import numpy as np
+import reference
+
+TESTS = Path(__file__).parent
+
+
+def run_python(code, *, timeout=120, env=None, check=True):
+    """Runs code in a fresh interpreter that can import the test helpers; returns the finished process."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), **(env or {})}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=environment
+    )
+    if check:
+        ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
+        assert done.returncode == 0, f"{ended}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def digest(arrays):
+    """A fingerprint of the bits of a dict of arrays, names included."""
+    sha = hashlib.sha256()
+    for name, array in arrays.items():
+        array = np.ascontiguousarray(array)
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()[:16]
+
+
+def assert_same(got, want):
+    """Dicts of arrays with the same names and bits."""
+    assert list(got) == list(want)
+    for name in want:
+        assert exact.same_bits(got[name], want[name]), f"{name} differs"
+
+
+def norm_error(got, want):
+    """|got - want| / |want|, 2-norms; 0 for 0 / 0."""
+    got = np.asarray(got, np.float64)
+    want = np.asarray(want, np.float64)
+    size = float(np.sqrt((want**2).sum()))
+    error = float(np.sqrt(((got - want) ** 2).sum()))
+    return error / size if size else (0.0 if error == 0.0 else np.inf)
+
+
+def exact_uniform(shape, dtype, seed):
+    """Numbers in [-1, 1) that are the same bits on every platform: 24-bit integers from Philox."""
+    count = int(np.prod(shape))
+    counter = np.zeros(((count + 3) // 4, 4), np.uint32)
+    counter[:, 0] = np.arange(len(counter))
+    words = reference.philox(counter, np.array([seed, 0x7E57], np.uint32)).reshape(-1)[:count]
+    return (((words >> 8).astype(np.float64) - 2**23) / 2**23).astype(dtype).reshape(shape)
+
+
+def exact_labels(rows, classes, seed):
+    return (np.abs(exact_uniform(rows, np.float64, seed)) * classes).astype(np.int64)

@@ -1,0 +1,274 @@
+"""Optimizers: PyTorch's trajectories, clipping, tails, instruction sets, plain arrays."""
+
+import math
+
+import cases
+import exact
+import gradcore
+import make_vectors
+import numpy as np
+import pytest
+import raw
+import reference
+from gradcore import _core, optimizers, schedules
+
+BARS = {"float64": 1e-12, "float32": 2e-6}
+VECTORS = np.load(make_vectors.PATH)
+MOMENTUM, NESTEROV, CENTERED = 1, 2, 4
+# name: (flags, p) of each variant of the kernels
+VARIANTS = {
+    "sgd": [(0, [0]), (MOMENTUM, [0.9]), (MOMENTUM | NESTEROV, [0.9])],
+    "rmsprop": [(flags, [0.9, 1e-8, 0.8]) for flags in (0, MOMENTUM, CENTERED, MOMENTUM | CENTERED)],
+    "adam": [(0, [0.9, 0.999, 1e-8])],
+    "adamw": [(0, [0.9, 0.999, 1e-8])],
+}
+SLOTS = {"sgd": 1, "rmsprop": 3, "adam": 2, "adamw": 2}
+
+
+@pytest.mark.parametrize("name", make_vectors.CONFIGURATIONS)
+def test_updates_follow_pytorch(dtype, name):
+    """25 steps with an exact zero, 1e-20, 1e6, a sign flip, an all-zero step and a change of lr.
+
+    Errors are relative to the largest value that the number has had: after gradients of +1e6 and -1e6 its
+    own size means nothing."""
+    *_, rates, kind, options = make_vectors.CONFIGURATIONS[name]
+    want = VECTORS[name]
+    weights = [value.astype(dtype) for value in make_vectors.start()]
+
+    def lr(step):
+        return rates[step >= make_vectors.CHANGE]
+
+    optimizer = getattr(optimizers, kind)(lr=lr, decay_bias=True, **options)
+    largest = np.maximum.accumulate(np.abs(want))
+    for step, gradients in enumerate(make_vectors.gradients()):
+        optimizer.update(weights, [gradient.astype(dtype) for gradient in gradients])
+        got = np.concatenate([w.reshape(-1) for w in weights]).astype(np.float64)
+        error = np.abs(got - want[step]) / largest[step]
+        assert error.max() <= BARS[dtype], f"step {step}, number {error.argmax()}"
+
+
+def state(name, n, dtype):
+    return [np.abs(cases.normal(n, dtype, name, slot)) if slot < SLOTS[name] else None for slot in range(3)]
+
+
+def update(isa, dtype, name, n, flags, p, **more):
+    w, g, slots = cases.normal(n, dtype, "w"), cases.normal(n, dtype, "g"), state(name, n, dtype)
+    if flags & CENTERED:
+        slots[0] += 2 * slots[1] ** 2  # the mean square is never below the squared mean
+    options = {"lr": 0.01, "weight_decay": 0.03, "step": 7, **more}
+    raw.Kernels(isa, dtype).opt(name, n, w, g, *slots, flags=flags, p=p, **options)
+    return [w, *[slot for slot in slots if slot is not None]]
+
+
+@pytest.mark.parametrize("n", [1, *cases.FEW_SIZES, 127])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_element_has_the_bits_that_it_has_alone(isa, dtype, name, n):
+    for flags, p in VARIANTS[name]:
+        whole = update(isa, dtype, name, n, flags, p)
+        for i in (0, n // 2, n - 1):
+            w, g = (
+                cases.normal(n, dtype, "w")[i : i + 1].copy(),
+                cases.normal(n, dtype, "g")[i : i + 1].copy(),
+            )
+            slots = state(name, n, dtype)
+            if flags & CENTERED:
+                slots[0] += 2 * slots[1] ** 2
+            one = [None if slot is None else slot[i : i + 1].copy() for slot in slots]
+            raw.Kernels(isa, dtype).opt(
+                name, 1, w, g, *one, flags=flags, p=p, lr=0.01, weight_decay=0.03, step=7
+            )
+            for got, want in zip([w, *[s for s in one if s is not None]], whole, strict=True):
+                assert exact.same_bits(got, want[i : i + 1])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_instruction_sets_agree(dtype, name):
+    for flags, p in VARIANTS[name]:
+        for more in ({}, {"grad_scale": 0.37}, {"grad_limit": 0.5}):
+            results = [update(isa, dtype, name, 61, flags, p, **more) for isa in _core.names("isa")]
+            for result in results[1:]:
+                assert all(exact.same_bits(a, b) for a, b in zip(result, results[0], strict=True))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_unused_slots_are_not_touched(isa, dtype, name):
+    for flags, p in VARIANTS[name]:
+        used = {"sgd": [0] * (flags & MOMENTUM), "adam": [0, 1], "adamw": [0, 1], "rmsprop": [0]}[name]
+        if name == "rmsprop":
+            used = used + [1] * (flags & CENTERED) + [2] * (flags & MOMENTUM)
+        slots = [np.ones(33, dtype) if slot in used else None for slot in range(3)]
+        w, g = np.ones(33, dtype), np.ones(33, dtype)
+        raw.Kernels(isa, dtype).opt(name, 33, w, g, *slots, flags=flags, p=p, lr=0.1)
+        assert np.isfinite(w).all()
+        assert (g == 1).all()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_clipping_scales_then_clamps_before_decay(isa, dtype, name):
+    """A clipped update is the update by the clipped gradient."""
+    flags, p = VARIANTS[name][-1]
+    scale, limit = 0.25, 0.125
+    g = cases.normal(45, dtype, "g")
+    clipped = np.clip(g * np.dtype(dtype).type(scale), -limit, limit).astype(dtype)
+    results = []
+    for gradient, options in ((g, {"grad_scale": scale, "grad_limit": limit}), (clipped, {})):
+        w, slots = (
+            cases.normal(45, dtype, "w"),
+            [np.ones(45, dtype), np.zeros(45, dtype), np.zeros(45, dtype)],
+        )
+        raw.Kernels(isa, dtype).opt(name, 45, w, gradient, *slots, flags=flags, p=p, lr=0.1,
+                                    weight_decay=0.5, step=3, **options)  # fmt: skip
+        results.append([w, *slots])
+    assert all(exact.same_bits(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_nan_gradients_reach_the_weight_through_the_clamp(isa, dtype, name):
+    flags, p = VARIANTS[name][-1]
+    w, g, slots = np.ones(9, dtype), np.ones(9, dtype), [np.ones(9, dtype) for _ in range(3)]
+    g[4] = np.nan
+    raw.Kernels(isa, dtype).opt(name, 9, w, g, *slots, flags=flags, p=p, lr=0.1, grad_limit=0.5)
+    assert np.isnan(w).tolist() == [i == 4 for i in range(9)]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_zero_learning_rate_changes_no_weight(isa, dtype, name):
+    for flags, p in VARIANTS[name]:
+        assert exact.same_bits(
+            update(isa, dtype, name, 33, flags, p, lr=0.0)[0], cases.normal(33, dtype, "w")
+        )
+
+
+OPTIMIZERS = {
+    "sgd": optimizers.SGD(0.05),
+    "momentum": optimizers.SGD(0.01, momentum=0.9),
+    "nesterov": optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+    "rmsprop": optimizers.RMSprop(0.01),
+    "centered": optimizers.RMSprop(0.01, centered=True, momentum=0.5),
+    "adam": optimizers.Adam(0.02),
+    "adamw": optimizers.AdamW(0.02, weight_decay=1e-4),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_optimises(dtype, name):
+    """A quadratic bowl, by `update` alone."""
+    w = {"a": cases.normal(13, dtype, "a"), "b": cases.normal((3, 5), dtype, "b")}
+    curvature = {"a": np.linspace(0.5, 3, 13, dtype=dtype), "b": np.full((3, 5), 2, dtype)}
+    optimizer = OPTIMIZERS[name]
+    for _ in range(400):
+        optimizer.update(w, {key: curvature[key] * value for key, value in w.items()})
+    optimizer.reset()
+    assert max(np.abs(value).max() for value in w.values()) < 0.05
+
+
+@pytest.mark.parametrize("layout", [cases.fortran, cases.column_strided, cases.row_strided, cases.misaligned])
+def test_plain_arrays_may_have_any_layout(layout, dtype):
+    w, g = cases.normal((6, 7), dtype, "w"), cases.normal((6, 7), dtype, "g")
+    other_w, other_g = layout(w), layout(g)
+    first, second = optimizers.Adam(0.1), optimizers.Adam(0.1)
+    for _ in range(3):
+        first.update([w], [g])
+        second.update([other_w], [other_g])
+    assert exact.same_bits(w, other_w)
+
+
+def test_state_belongs_to_the_optimizer_object(dtype):
+    """Two optimizers with equal settings do not share moments; reset starts anew."""
+    w = [cases.normal(9, dtype, "w") for _ in range(3)]
+    g = cases.normal(9, dtype, "g")
+    first, second = optimizers.Adam(0.1), optimizers.Adam(0.1)
+    for _ in range(4):
+        first.update([w[0]], [g])
+    second.update([w[1]], [g])
+    first.reset()
+    first.update([w[2]], [g])
+    assert exact.same_bits(w[1], w[2])
+    assert not exact.same_bits(w[0], w[1])
+
+
+# ---- Clipping in a trainer ----
+
+
+def trained(clip, dtype="float64", scale=1.0, steps=3, isa=None, threads=None):
+    layers = [cases.dense(9, "tanh"), cases.dense(4)]
+    net = cases.network(gradcore, layers, 5, seed=1, dtype=dtype, isa=isa, threads=threads)
+    trainer = gradcore.Trainer(net, "mse", optimizers.SGD(0.1), clip=clip)
+    x = cases.normal((12, 5), dtype, "x") * np.dtype(dtype).type(scale)
+    y = cases.normal((12, 4), dtype, "y") * np.dtype(dtype).type(scale)
+    history = []
+    for _ in range(steps):
+        gradients = trainer.gradients(x, y)[1]
+        before = net.parameters()
+        trainer.step(x, y)
+        history.append((before, gradients, net.parameters()))
+    return history
+
+
+def test_clip_by_value_in_a_trainer_is_the_oracle():
+    for before, gradients, after in trained(gradcore.clipping.ByValue(0.02)):
+        clipped = reference.clip_by_value(gradients, 0.02)
+        assert any(np.abs(g).max() > 0.02 for g in gradients.values())
+        for name, value in before.items():
+            assert np.allclose(after[name], value - 0.1 * clipped[name], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.999, 1.0, 1.001, 50.0])
+def test_clip_by_global_norm_scales_only_above_the_limit(factor):
+    _, gradients, _ = trained(None, steps=1)[0]
+    limit = factor * reference.global_norm(gradients)
+    before, gradients, after = trained(gradcore.clipping.GlobalNorm(limit), steps=1)[0]
+    clipped = reference.clip_global_norm(gradients, limit)
+    free = trained(None, steps=1)[0][2]
+    for name, value in before.items():
+        assert np.allclose(after[name], value - 0.1 * clipped[name], rtol=1e-13, atol=1e-15)
+        if factor > 1:
+            assert exact.same_bits(after[name], free[name])
+
+
+def test_a_global_norm_of_huge_gradients_does_not_overflow():
+    for before, gradients, after in trained(gradcore.clipping.GlobalNorm(0.5), "float32", scale=1e15):
+        assert reference.global_norm(gradients) > 1e14
+        moved = {name: (after[name].astype(np.float64) - before[name]) / 0.1 for name in before}
+        assert math.isclose(reference.global_norm(moved), 0.5, rel_tol=1e-3)
+
+
+def test_a_scheduled_limit_is_read_every_step():
+    limits = schedules.Exponential(0.05, 0.5, 1)
+    for step, (before, gradients, after) in enumerate(trained(gradcore.clipping.ByValue(limits))):
+        clipped = reference.clip_by_value(gradients, 0.05 * 0.5**step)
+        for name, value in before.items():
+            assert np.allclose(after[name], value - 0.1 * clipped[name], rtol=1e-13, atol=1e-15)
+
+
+def test_weight_decay_leaves_biases_alone_unless_asked():
+    layers = [cases.dense(4, "tanh"), cases.dense(2)]
+    x, y = cases.normal((6, 3), "float64", "x"), cases.normal((6, 2), "float64", "y")
+    bias = {}
+    for decay_bias in (False, True):
+        net = cases.network(gradcore, layers, 3, seed=1, dtype="float64")
+        net.set_parameters({"0.bias": np.ones(4)})
+        optimizer = optimizers.SGD(0.1, weight_decay=0.5, decay_bias=decay_bias)
+        trainer = gradcore.Trainer(net, "mse", optimizer)
+        gradients = trainer.gradients(x, y)[1]
+        before = net.parameters()
+        trainer.step(x, y)
+        after = net.parameters()
+        for name, value in before.items():
+            decay = 0.5 * value if decay_bias or name.endswith("weight") else 0
+            assert np.allclose(after[name], value - 0.1 * (gradients[name] + decay), rtol=1e-13, atol=1e-15)
+        bias[decay_bias] = after["0.bias"]
+    assert not np.array_equal(bias[False], bias[True])
+
+
+def test_scheduled_hyperparameters_are_read_every_step():
+    rates = [0.1, 0.02, 0.3]
+    layers = [cases.dense(2)]
+    net = cases.network(gradcore, layers, 3, seed=1, dtype="float64")
+    trainer = gradcore.Trainer(net, "mse", optimizers.SGD(lambda step: rates[step]))
+    x, y = cases.normal((6, 3), "float64", "x"), cases.normal((6, 2), "float64", "y")
+    for rate in rates:
+        gradients, before = trainer.gradients(x, y)[1], net.parameters()
+        trainer.step(x, y)
+        for name, value in net.parameters().items():
+            assert np.allclose(value, before[name] - rate * gradients[name], rtol=1e-13, atol=1e-15)

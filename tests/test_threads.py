@@ -1,0 +1,289 @@
+"""Threads of Python, forked children and Ctrl-C: the same bits, a clear error, or a valid trainer."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import cases
+import exact
+import gradcore
+import numpy as np
+import pytest
+from gradcore import Trainer, errors, optimizers
+from support import TESTS, assert_same, digest, run_python
+
+LAYERS = [cases.dense(200, "relu"), cases.dropout(0.2), cases.dense(100, "tanh"), cases.dense(10)]
+
+
+def make(threads=2):
+    net = cases.network(gradcore, LAYERS, 64, seed=3, threads=threads)
+    return Trainer(net, "cross_entropy", optimizers.Adam(1e-3))
+
+
+def batch(rows=512):
+    return cases.normal((rows, 64), "float32", "x"), cases.generator("y").integers(0, 10, rows)
+
+
+def run_in_threads(work, count):
+    """work(i) in `count` threads that start together; the results, exceptions included."""
+    results, gate = [None] * count, threading.Barrier(count)
+
+    def body(i):
+        gate.wait()
+        try:
+            results[i] = work(i)
+        except BaseException as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=body, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+    return results
+
+
+def test_predictions_from_many_threads_have_the_same_bits():
+    net = make().net
+    x = batch()[0]
+    want = net.predict(x)
+    for result in run_in_threads(lambda i: [net.predict(x[: 512 - i]) for _ in range(30)], 6):
+        assert isinstance(result, list), result
+        for y in result:
+            assert exact.same_bits(y, want[: len(y)])
+
+
+def test_evaluations_from_many_threads_agree():
+    trainer = make()
+    x, y = batch()
+    want = trainer.evaluate(x, y)
+    assert run_in_threads(lambda i: trainer.evaluate(x, y), 5) == [want] * 5
+
+
+def test_two_threads_on_one_trainer_get_busy_or_their_turn():
+    """Steps that were refused did nothing; those that were taken are the same as one after the other."""
+    trainer, x, y = make(), *batch()
+    trainer.step(x, y)
+
+    def work(i):
+        done = refused = 0
+        for _ in range(40):
+            try:
+                trainer.step(x, y)
+                done += 1
+            except errors.BusyError:
+                refused += 1
+        return done, refused
+
+    results = run_in_threads(work, 4)
+    done = sum(result[0] for result in results)
+    assert done + sum(result[1] for result in results) == 160
+    assert trainer.steps == done + 1
+    alone = make()
+    for _ in range(done + 1):
+        alone.step(x, y)
+    assert_same(trainer.net.parameters(), alone.net.parameters())
+
+
+def test_a_trainer_that_is_in_a_slice_is_busy_for_others():
+    """One long slice without the GIL; every other call that would change something is refused at once."""
+    trainer, x, y = make(), *batch(4096)
+    trainer.step(x, y)
+    began, failures, seen = threading.Event(), [], []
+
+    def work():
+        began.set()
+        trainer.fit(x, y, epochs=40, batch_size=4096, progress=False)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    began.wait()
+    calls = (lambda: trainer.step(x, y), lambda: trainer.gradients(x, y),
+             lambda: trainer.net.set_parameters({"0.bias": np.zeros(200)}))  # fmt: skip
+    while thread.is_alive():
+        for call in calls:
+            try:
+                call()
+            except errors.BusyError as error:
+                seen.append(str(error))
+            except Exception as error:
+                failures.append(error)
+    thread.join(60)
+    assert not failures
+    assert seen, "no call met a busy trainer"
+    assert all("busy" in message or "use" in message or "using" in message for message in seen)
+    assert all(np.isfinite(value).all() for value in trainer.net.parameters().values())
+
+
+def test_predicting_while_training_is_safe():
+    """A prediction sees the weights between two steps, or Busy; never half of an update."""
+    trainer, x, y = make(), *batch()
+    possible = set()
+    shadow = make()
+    for _ in range(13):
+        possible.add(digest({"y": shadow.net.predict(x[:64])}))
+        shadow.step(x, y)
+    seen, finished = [], threading.Event()
+
+    def train():
+        for _ in range(12):
+            while True:
+                try:
+                    trainer.step(x, y)
+                    break
+                except errors.BusyError:
+                    time.sleep(1e-4)
+
+    def predict():
+        while not finished.is_set():
+            try:
+                seen.append(digest({"y": trainer.net.predict(x[:64])}))
+            except errors.BusyError:
+                pass
+            time.sleep(1e-4)
+
+    def work(i):
+        if i:
+            return predict()
+        try:
+            return train()
+        finally:
+            time.sleep(0.05)
+            finished.set()
+
+    assert run_in_threads(work, 4) == [None] * 4
+    assert seen
+    assert set(seen) <= possible
+
+
+def test_separate_trainers_in_threads_have_the_same_bits():
+    x, y = batch()
+
+    def work(i):
+        trainer = make(threads=1 + i % 3)
+        trainer.fit(x, y, epochs=3, batch_size=100, progress=False)
+        return digest(trainer.net.parameters())
+
+    assert len(set(run_in_threads(work, 5))) == 1
+
+
+# ---- fork ----
+
+
+def _in_child(connection, trainer, x, y):
+    trainer.step(x, y)
+    connection.send((trainer.net.predict(x), digest(trainer.net.parameters())))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_the_same_bits_and_does_not_hang():
+    """After the parent has used its thread pool; the child's copy of the pool is dead."""
+    trainer, x, y = make(threads=4), *batch(2048)
+    trainer.step(x, y)
+    trainer.net.predict(x)
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=_in_child, args=(there, trainer, x, y))
+    child.start()
+    assert here.poll(60), "the child hangs"
+    prediction, weights = here.recv()
+    child.join(30)
+    assert child.exitcode == 0
+    trainer.step(x, y)
+    assert exact.same_bits(trainer.net.predict(x), prediction)
+    assert digest(trainer.net.parameters()) == weights
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_of_a_child_and_a_pool_of_workers():
+    trainer, x, y = make(threads=4), *batch(2048)
+    trainer.step(x, y)
+    want = trainer.net.predict(x)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        results = [pool.apply_async(trainer.net.predict, (x,)) for _ in range(6)]
+        assert all(exact.same_bits(result.get(60), want) for result in results)
+
+
+# ---- Ctrl-C ----
+
+LONG_FIT = """
+import sys, test_threads as t
+trainer, (x, y) = t.make(), t.batch(4096)
+
+class Ready:
+    def on_slice(self, trainer, reports):
+        if trainer.steps == len(reports):
+            print("ready", flush=True)
+
+try:
+    trainer.fit(x, y, epochs=10**6, batch_size={batch}, progress=False, callbacks=[Ready()])
+except KeyboardInterrupt:
+    import numpy as np
+    assert trainer.steps > 0
+    assert all(np.isfinite(v).all() for v in trainer.net.parameters().values())
+    other = t.make()
+    steps, per_epoch = trainer.steps, -(-4096 // {batch})
+    class Stop:
+        every_steps = steps
+        def on_slice(self, trainer, reports):
+            if trainer.steps == steps: raise ZeroDivisionError
+    try:
+        other.fit(x, y, epochs=10**6, batch_size={batch}, progress=False, callbacks=[Stop()])
+    except ZeroDivisionError:
+        pass
+    t.assert_same(trainer.net.parameters(), other.net.parameters())
+    trainer.fit(x, y, epochs=steps // per_epoch + 1, batch_size={batch}, progress=False)
+    assert trainer.steps == (steps // per_epoch + 1) * per_epoch
+    print("valid")
+"""
+
+
+@pytest.mark.parametrize("rows", [16, 1024])
+def test_ctrl_c_inside_fit_leaves_a_valid_trainer(rows):
+    """The weights are those of a whole number of steps, and the next fit() goes on from there."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", LONG_FIT.format(batch=rows)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env=environment)  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert out == "valid\n", err
+
+
+# ---- Counts ----
+
+
+def test_the_thread_count_follows_argument_and_environment():
+    code = "import gradcore; print(gradcore.Network([gradcore.Dense(2)], inputs=2{}).threads)"
+    assert run_python(code.format(", threads=5")).stdout == "5\n"
+    assert run_python(code.format(", threads=5"), env={"GRADCORE_NUM_THREADS": "3"}).stdout == "5\n"
+    assert run_python(code.format(""), env={"GRADCORE_NUM_THREADS": "3"}).stdout == "3\n"
+    assert run_python(code.format(""), env={"OMP_NUM_THREADS": "4"}).stdout == "4\n"
+    assert (
+        run_python(code.format(""), env={"GRADCORE_NUM_THREADS": "3", "OMP_NUM_THREADS": "4"}).stdout == "3\n"
+    )
+
+
+def test_the_instruction_set_can_be_lowered_but_not_raised():
+    code = "import gradcore; print(gradcore.Network([gradcore.Dense(2)], inputs=2{}).isa)"
+    names = gradcore.names("isa")
+    for isa in names:
+        assert run_python(code.format(""), env={"GRADCORE_ISA": isa}).stdout.strip() == isa
+    assert run_python(code.format(""), env={"GRADCORE_ISA": ""}).stdout.strip() == names[-1]
+    assert run_python(code.format(", isa='scalar'")).stdout.strip() == "scalar"
+
+
+def test_inside_an_openmp_limit_of_one_thread_all_is_the_same():
+    code = """
+import test_threads as t
+trainer, (x, y) = t.make(threads=4), t.batch()
+trainer.step(x, y)
+print(t.digest(trainer.net.parameters()))
+"""
+    assert run_python(code, env={"OMP_THREAD_LIMIT": "1"}).stdout == run_python(code).stdout
