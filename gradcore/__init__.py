@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import callbacks, clipping, initializers, kernels, losses, optimizers, schedules
+from . import callbacks, clipping, initializers, losses, optimizers, schedules
 from ._core import build_info, names
 from .errors import (
     ArgumentError,
@@ -63,7 +63,7 @@ __all__ = [
     "schedules",
 ]
 
-_ON_DEMAND = ("datasets", "health")  # imported when they are first named
+_ON_DEMAND = ("datasets", "health", "kernels")  # imported when they are first named
 
 
 def __getattr__(name: str) -> Any:

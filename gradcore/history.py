@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -99,6 +98,8 @@ class History:
 
     def to_csv(self, path: object) -> None:
         """Write the columns that have any value as comma-separated text with a header."""
+        import csv
+
         columns = self.to_dict()
         try:
             with open(file_path(path), "w", newline="", encoding="utf-8") as file:
