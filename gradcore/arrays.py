@@ -34,10 +34,23 @@ def as_array(value: object, name: str) -> Array:
         except Exception as error:
             raise DTypeError(f"{name}: expected an array of numbers, got {_brief(value)}: {error}") from None
     if array.dtype.kind not in "biuf":
-        hint = "; use .toarray() for a sparse matrix" if hasattr(value, "toarray") else ""
-        hint = hint or ("; use .astype(float)" if hasattr(value, "dtypes") else "")
-        raise DTypeError(f"{name}: expected real numbers, got dtype {array.dtype}{hint}")
+        got = f"dtype {array.dtype}" if array.ndim else _brief(value)
+        raise DTypeError(f"{name}: expected real numbers, got {got}{_hint(value, array, name)}")
     return array
+
+
+def _hint(value: object, array: Array, name: str) -> str:
+    """What to do about an array-like that holds no real numbers; empty where nothing simple helps."""
+    if hasattr(value, "toarray"):
+        return f"; use {name}.toarray() for a sparse matrix"
+    if isinstance(value, Iterator):
+        return f"; use list({name})"
+    text = array.dtype.kind in "USO" and any(isinstance(item, str | bytes) for item in array.flat[:100])
+    if text and array.ndim == 1:
+        return f"; for labels that are texts, use classes, {name} = numpy.unique({name}, return_inverse=True)"
+    if text:
+        return "; turn texts into numbers first, as gradcore.datasets.Encoding does"
+    return f"; use {name}.astype(float)" if array.ndim and array.dtype.kind == "O" else ""
 
 
 def as_dtype(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
@@ -141,10 +154,12 @@ def column_statistics(
             total += part.sum(axis=0)
             low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
         mean = total / count
+        # A power of two near the largest deviation's inverse keeps squares in range and changes no other bit.
+        shrink = np.ldexp(1.0, -np.clip(np.frexp(np.maximum(high - mean, mean - low))[1], -1000, 1000))
         squares = np.zeros(columns)
         for part in parts():
-            squares += np.square(part - mean).sum(axis=0)
-        inverse = 1.0 / np.sqrt(squares / count)
+            squares += np.square((part - mean) * shrink).sum(axis=0)
+        inverse = 1.0 / np.sqrt(squares / count) * shrink
         limit = np.finfo(x.dtype).max
         usable = (low < high) & np.isfinite(inverse) & (inverse > 0) & (inverse <= limit)
     return np.where(np.isfinite(mean), mean, 0.0), np.where(usable, inverse, 1.0)

@@ -57,9 +57,9 @@ def check_callbacks(callbacks: object) -> list[Any]:
     result = list(callbacks)
     for index, callback in enumerate(result):
         if isinstance(callback, type) or not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
-            raise DTypeError(
-                f"callbacks[{index}]: expected an object with one of {', '.join(HOOKS)}, got {callback!r}"
-            )
+            hint = "; give it as early_stopping=" if isinstance(callback, EarlyStopping) else ""
+            expected = f"expected an object with one of {', '.join(HOOKS)}"
+            raise DTypeError(f"callbacks[{index}]: {expected}, got {callback!r}{hint}")
         every = getattr(callback, "every_steps", None)
         if every is not None:
             integer(every, f"callbacks[{index}]: every_steps", 1)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from . import __version__
+
 __all__ = ["main"]
 
 _DATA = "a CSV (.csv, .tsv, .txt; may end in .gz), Parquet or NPZ file, or a folder of IDX files (MNIST)"
@@ -48,15 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gradcore: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader, `head` for one, has enough. Python's own flush at exit would complain again.
+    except OSError as error:  # of standard output; commands turn those of files into GradcoreErrors
+        # Python's own flush at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if isinstance(error, BrokenPipeError):  # the reader, `head` for one, has enough
+            return 1
+        print(f"gradcore: error: standard output: {error.strerror or error}", file=sys.stderr)
+        return 2
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="gradcore", description="Trains dense neural networks on the CPU.")
+    parser.add_argument("--version", action="version", version=f"gradcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _demo(commands)
     _train(commands)

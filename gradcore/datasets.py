@@ -140,9 +140,10 @@ def load_npz(path: object) -> tuple[Array, Array | None, Array | None, Array | N
         file = open(name, "rb")
     with file:
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                if not hasattr(archive, "files"):
-                    raise ValueError("a single .npy array; save it with numpy.savez(path, X=X, y=y)")
+            archive = np.load(file, allow_pickle=False)
+            if not hasattr(archive, "files"):
+                raise ValueError("a single .npy array; save it with numpy.savez(path, X=X, y=y)")
+            with archive:
                 found = {key.lower(): archive[key] for key in archive.files}
         except Exception as error:  # zipfile, zlib, struct and NumPy raise a dozen classes on damaged files
             raise FormatError(f"{name}: cannot be read as a NumPy archive: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 
 from .checks import choice
 from .errors import ArgumentError, FormatError
-from .tables import Column, Table, class_name, first_not_number, is_text, share_of_numbers
+from .tables import Column, Table, class_name, first_not_number, is_text, parse_number, share_of_numbers
 
 __all__ = ["Encoding"]
 
 _MOST_CLASSES = 20  # of a target of whole numbers; with more different values it is a quantity
 _MOST_CATEGORIES = 100  # of a text column; one with more is an identifier or free text
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 
 Task = Literal["classes", "number"]
 
@@ -76,6 +79,8 @@ class Encoding:
         """
         values = table[target]
         _refuse_missing(table, target)
+        if not is_text(values):
+            _numbers(table, target)
         features = tuple(name for name in table.names if name != target)
         if not features:
             raise FormatError(f"{table.source}: expected a column besides the target {target!r}, got none")
@@ -88,11 +93,9 @@ class Encoding:
                 raise FormatError(
                     f"{table.source}: column {target!r}: expected 2 or more classes, got {different[0]!r}"
                 )
+            _refuse_misread(table, target, different)
             return cls(features, target, categories, tuple(different))
-        if is_text(values):
-            row = first_not_number(values) or 0
-            raise FormatError(f"{table.place(row, target)}: expected a number, got {values[row]!r}")
-        numbers = values.astype(np.float64)
+        numbers = _numbers(table, target)
         scale = float(numbers.std())
         if not scale > 0:
             raise FormatError(
@@ -197,6 +200,22 @@ def _different(values: Column) -> list[str]:
     return [class_name(value) for value in sorted(set(values.tolist()))]
 
 
+def _refuse_misread(table: Table, target: str, classes: list[str]) -> None:
+    """Refuse classes that are numbers with decimal commas, or whole numbers that float64 has rounded."""
+    values = table[target]
+    if not is_text(values):
+        rounded = np.abs(values.astype(np.float64)) >= 2.0**53
+        if rounded.any():
+            raise FormatError(
+                f"{table.place(int(np.argmax(rounded)), target)}: expected class numbers below 2**53; "
+                "read longer ones as texts (--text, or the argument text)"
+            )
+    elif len(classes) > _MOST_CLASSES and all(_DECIMAL_COMMA.fullmatch(name) for name in classes):
+        raise FormatError(
+            f"{table.place(0, target)}: expected numbers with a decimal point, got {values[0]!r}"
+        )
+
+
 def _categories(table: Table, name: str) -> tuple[str, ...]:
     values = table[name]
     _refuse_missing(table, name)
@@ -239,7 +258,7 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
         row = first_not_number(values)
         if row is not None:
             raise FormatError(f"{table.place(row, name)}: expected a number, got {values[row]!r}")
-        values = np.array([float(cell) if cell else np.nan for cell in values])
+        values = np.array([parse_number(cell) for cell in values])
     _refuse_missing(table, name, values)
     largest = np.finfo(np.float32).max
     if values.dtype.kind == "f" and len(values) and not np.abs(values).max() <= largest:

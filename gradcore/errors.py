@@ -2,7 +2,7 @@
 
 Messages name the argument, what it may be and what it was::
 
-    x: expected a float32 array of shape (rows, 784), got float32 array of shape (64, 783)
+    X: expected shape (rows, 784), got (64, 783)
 """
 
 

@@ -113,14 +113,16 @@ def parts(metadata: Mapping[str, str], kinds: tuple[str, ...]) -> dict[str, Any]
 
 def read(path: object) -> tuple[dict[str, Array], dict[str, str]]:
     """Tensors and metadata of a file, its checksum tested."""
+    name = file_path(path)
     with _naming(path):
-        return _checked(*_core.load_file(file_path(path)))
+        return _checked(*_core.load_file(name))
 
 
 def write(path: object, tensors: Tensors, metadata: Mapping[str, str]) -> None:
     """A file, whole or not at all."""
+    name = file_path(path)
     with _naming(path):
-        _core.save_file(file_path(path), tensors, _sealed(tensors, metadata))
+        _core.save_file(name, tensors, _sealed(tensors, metadata))
 
 
 def decode(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
@@ -140,6 +142,8 @@ def _naming(path: object) -> Iterator[None]:
         yield
     except (FileError, FormatError) as error:
         raise type(error)(f"{path}: {error}") from None
+    except ArgumentError as error:  # of what stands there: "path: expected a regular file, ..."
+        raise ArgumentError(f"{path}: {str(error).removeprefix('path: ')}") from None
 
 
 def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:

@@ -328,7 +328,12 @@ def _stopping_rule(
         return None, ""
     rule = early_stopping
     if not isinstance(rule, EarlyStopping):
-        rule = EarlyStopping(patience=integer(rule, "early_stopping", 1))
+        try:
+            rule = EarlyStopping(patience=integer(rule, "early_stopping", 1))
+        except DTypeError:
+            raise DTypeError(
+                f"early_stopping: expected an EarlyStopping, a number of epochs or None, got {rule!r}"
+            ) from None
     monitor = rule.monitor or ("loss" if data.validation is None else "val_loss")
     if monitor.startswith("val_") and data.validation is None:
         raise ArgumentError(f"early_stopping: expected validation data to monitor {monitor}, got none")

@@ -24,7 +24,8 @@ class History:
     step : list of int
         Updates tried at the end of the epoch.
     loss, accuracy : list of float
-        Weighted means over the epoch's batches, each before its update (accuracy for classification).
+        Weighted means over the epoch's batches, each before its update (accuracy for classification);
+        skipped updates are left out.
     val_loss, val_accuracy : list of float
         On the validation data, after the epoch.
     lr : list of float
@@ -107,7 +108,7 @@ class History:
                 writer.writerow(columns)
                 writer.writerows(zip(*columns.values(), strict=True))
         except OSError as error:
-            raise FileError(error.errno, error.strerror, error.filename) from error
+            raise FileError(f"{path}: {error.strerror or error}") from None
 
     def to_pandas(self) -> Any:
         """The columns that have any value as a pandas DataFrame."""

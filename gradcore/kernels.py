@@ -8,7 +8,7 @@ functions, such as ``relu(x)`` and ``relu_backward(x, d_y)``, and for every loss
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,16 +49,40 @@ def _float_matrix(
     return array if array.flags.aligned else array.copy()
 
 
-def _output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "out") -> Array:
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise DTypeError(f"out: expected a {dtype} array, got {getattr(out, 'dtype', type(out).__name__)}")
+        raise DTypeError(f"{name}: expected a {dtype} array, got {getattr(out, 'dtype', type(out).__name__)}")
     if out.shape != shape:
-        raise ShapeError(f"out: expected shape {shape}, got {out.shape}")
+        raise ShapeError(f"{name}: expected shape {shape}, got {out.shape}")
     if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise ArgumentError("out: expected a contiguous, aligned, writable array")
+        raise ArgumentError(f"{name}: expected a contiguous, aligned, writable array")
     return out
+
+
+def _outputs(
+    out: object, like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]], inputs: Mapping[str, Array]
+) -> list[Array]:
+    """`out` of a function with several results: a tuple, None for a new array, all apart from each other."""
+    given = (None,) * len(like) if out is None else out
+    if not isinstance(given, tuple | list) or len(given) != len(like):
+        raise DTypeError(f"out: expected a tuple of {len(like)} arrays, got {_kind(out)}")
+    others = dict(inputs)
+    results = []
+    for index, (array, (shape, dtype)) in enumerate(zip(given, like, strict=True)):
+        name = f"out[{index}]"
+        results.append(_output(array, shape, dtype, name))
+        for other, memory in others.items():
+            if np.may_share_memory(results[-1], memory):
+                raise ArgumentError(f"{name}: expected memory apart from {other}, got an overlap")
+        others[name] = results[-1]
+    return results
+
+
+def _kind(value: object) -> str:
+    count = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+    return f"a {type(value).__name__}{count}"
 
 
 def gemm(
@@ -131,7 +155,13 @@ def dense_forward(
     return _core.gemm(left, right, added, _output(out, (left.shape[0], right.shape[1]), left.dtype))
 
 
-def dense_backward(x: ArrayLike, w: ArrayLike, d_y: ArrayLike) -> tuple[Array, Array, Array]:
+def dense_backward(
+    x: ArrayLike,
+    w: ArrayLike,
+    d_y: ArrayLike,
+    *,
+    out: tuple[Array | None, Array | None, Array | None] | None = None,
+) -> tuple[Array, Array, Array]:
     """Derivatives of a loss by x, w and b, from its derivative by ``x @ w + b``.
 
     Parameters
@@ -139,6 +169,8 @@ def dense_backward(x: ArrayLike, w: ArrayLike, d_y: ArrayLike) -> tuple[Array, A
     x : (rows, fan_in)
     w : (fan_in, fan_out)
     d_y : (rows, fan_out)
+    out : tuple of three arrays, optional
+        For d_x, d_w and d_b; each contiguous and apart from all others, or None for a new one.
 
     Returns
     -------
@@ -159,11 +191,13 @@ def dense_backward(x: ArrayLike, w: ArrayLike, d_y: ArrayLike) -> tuple[Array, A
     right = _float_matrix(w, "w", left.dtype, rows=left.shape[1])
     grad = _float_matrix(d_y, "d_y", left.dtype, left.shape[0], right.shape[1])
     ones = np.ones((1, left.shape[0]), left.dtype)
-    return (
-        _core.gemm(grad, right.T, None, None),
-        _core.gemm(left.T, grad, None, None),
-        _core.gemm(ones, grad, None, None)[0],
-    )
+    shapes = (left.shape, right.shape, (right.shape[1],))
+    inputs = {"x": left, "w": right, "d_y": grad}
+    d_x, d_w, d_b = _outputs(out, [(shape, left.dtype) for shape in shapes], inputs)
+    _core.gemm(grad, right.T, None, d_x)
+    _core.gemm(left.T, grad, None, d_w)
+    _core.gemm(ones, grad, None, d_b.reshape(1, -1))
+    return d_x, d_w, d_b
 
 
 def _contiguous(array: Array) -> Array:
@@ -171,9 +205,12 @@ def _contiguous(array: Array) -> Array:
 
 
 def _alpha(name: str, alpha: float | None) -> float:
-    return (
-        float(_core.describe("activation", name, "alpha") or 0.0) if alpha is None else number(alpha, "alpha")
-    )
+    default = float(_core.describe("activation", name, "alpha") or 0.0)
+    if alpha is None:
+        return default
+    if not default:
+        raise ArgumentError(f"alpha: expected none for {name}, got {alpha!r}")
+    return number(alpha, "alpha")
 
 
 def _forward_function(name: str, formula: str) -> Callable[..., Array]:
@@ -242,13 +279,21 @@ def _backward_function(name: str, formula: str) -> Callable[..., Array]:
 def _loss_function(name: str, formula: str) -> Callable[..., Any]:
     rule = losses.get(name)
 
-    def loss(z: ArrayLike, target: ArrayLike, *, gradient: bool = False) -> Any:
+    def loss(z: ArrayLike, target: ArrayLike, *, gradient: bool = False, out: Any = None) -> Any:
         outputs = columns_contiguous(_float_matrix(z, "z"))
         wanted = rule.target(target, len(outputs), outputs.shape[1], outputs.dtype, "target")
-        values, d_z = _core.loss(name, _contiguous(outputs), _contiguous(wanted), flag(gradient, "gradient"))
-        return (values, d_z) if gradient else values
+        like = ((len(outputs),), np.dtype(np.float64))
+        if flag(gradient, "gradient"):
+            kept = _outputs(out, [like, (outputs.shape, outputs.dtype)], {})
+        else:
+            kept = [_output(out, *like)]
+        for result, value in zip(
+            kept, _core.loss(name, _contiguous(outputs), _contiguous(wanted), gradient), strict=False
+        ):
+            result[...] = value
+        return tuple(kept) if gradient else kept[0]
 
-    loss.__doc__ = f"""{formula[0].upper()}{formula[1:]}.
+    loss.__doc__ = f"""The loss of every row; the whole is the {formula}.
 
     Parameters
     ----------
@@ -257,6 +302,8 @@ def _loss_function(name: str, formula: str) -> Callable[..., Any]:
     target : array-like
         As the loss of the same name takes it.
     gradient : bool, default False
+    out : ndarray (rows,) float64, optional
+        With `gradient`, a pair: that, and an array for d_z, which may be z.
 
     Returns
     -------

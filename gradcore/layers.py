@@ -250,6 +250,8 @@ def check_layers(layers: object, name: str) -> tuple[Layer, ...]:
     for index, layer in enumerate(result):
         if not isinstance(layer, Layer):
             hint = f"; use {layer.__name__}(...)" if isinstance(layer, type) else ""
+            if name == "Residual" and isinstance(layer, list | tuple):
+                hint = "; give the layers one by one, as in Residual(*layers)"
             raise DTypeError(f"{name}[{index}]: expected a layer, got {layer!r}{hint}")
     if not result:
         raise ArgumentError(f"{name}: expected at least one layer, got none")

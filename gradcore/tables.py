@@ -125,7 +125,7 @@ def load_csv(path: object, *, header: bool | None = None, text: Collection[str] 
     name = str(path)
     try:
         with opening(name), _open_text(name) as file:
-            delimiter = _delimiter(file.readline())
+            delimiter = _delimiter(next((line for line in file if line.strip()), ""))
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             first = next((row for row in reader if row), None)
@@ -280,12 +280,13 @@ def _all_numbers(name: str, delimiter: str, skip: int, width: int) -> NDArray[np
 
 def _numbers_or_texts(cells: Sequence[str]) -> Column:
     try:
-        return np.array([_number(cell) for cell in cells])
+        return np.array([parse_number(cell) for cell in cells])
     except ValueError:
         return _texts(cells)
 
 
-def _number(cell: str) -> float:
+def parse_number(cell: str) -> float:
+    """The number of a cell, NaN where it is missing; ValueError for a text."""
     if cell.strip().lower() in _MISSING:
         return np.nan
     if "_" in cell:

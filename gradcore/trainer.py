@@ -255,6 +255,10 @@ class Trainer:
     ) -> History:
         """Train for `epochs` passes over the rows.
 
+        The loss of a batch is its weighted mean: the sum of weight times loss over the sum of the weights, as
+        PyTorch's ``cross_entropy(weight=...)`` has it (Keras divides by the number of rows). NaN and
+        infinities in the data are refused; `nonfinite` is about those that arise in training.
+
         A fit that Ctrl-C or an exception interrupted, or that a checkpoint was taken in, is finished by the
         next fit() with the same arguments, where `epochs` is the total of the interrupted fit; the bits
         are those of an uninterrupted one. `abandon_fit` drops it instead. After a finished fit, fit() trains

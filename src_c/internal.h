@@ -162,6 +162,8 @@ typedef struct grc_op_class {
     enum grc_delta delta; /* does delta in have a buffer of its own, or is it delta out's, changed in place */
     int shares_value;     /* the output is the input's buffer */
 } grc_op_class;
+/* Rows [row, row + rows) of the output, of it panels [panel, panel + panels). */
+void grc_dense_forward(const grc_op *op, struct grc_exec *x, size_t row, size_t rows, size_t panel, size_t panels);
 #define GRC_DECLARE_OP(name, kind) extern const grc_op_class grc_op_##name;
 GRC_OPS(GRC_DECLARE_OP)
 
@@ -223,6 +225,9 @@ int grc_threads_for(const gradcore_network *n, double flops);
 /* ---- step.c: the recipe, called by every thread of a team ---- */
 
 void grc_forward(grc_exec *x, size_t row, size_t rows);
+/* The same for a whole team, each thread with its own rows, all of which must be loaded. Large layers are
+ * split by columns instead, so that a weight is read by the thread that updates it and by no other. */
+void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count);
 void grc_backward(grc_exec *x, size_t row, size_t rows);
 /* Gradients of what thread t owns, into x->grad, and their chunk norms. */
 void grc_gradients(grc_exec *x, int t, int count);

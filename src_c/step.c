@@ -26,6 +26,30 @@ void grc_forward(grc_exec *x, size_t row, size_t rows)
     }
 }
 
+/* Splitting by rows, every thread reads all weights, and every update has to take them back from the other
+ * cores' caches; splitting by columns, the layer's input crosses instead, between two barriers. */
+static int splits_columns(const grc_exec *x, const grc_op *op, int count)
+{
+    const size_t panels = op->class == &grc_op_dense ? grc_panels(x->net, op->fan_out) : 0;
+    return count > 1 && panels >= (size_t)count && panels % (size_t)count == 0 && op->fan_out >= 2 * x->rows
+           && op->fan_in * op->fan_out >= 32768;
+}
+
+void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count)
+{
+    for (int i = 0; i < x->net->op_count; i++) {
+        const grc_op *op = &x->net->ops[i];
+        if (splits_columns(x, op, count)) {
+            const size_t mine = grc_panels(x->net, op->fan_out) / (size_t)count;
+            grc_barrier(team);
+            grc_dense_forward(op, x, 0, x->rows, (size_t)t * mine, mine);
+            grc_barrier(team);
+        } else if (rows > 0) {
+            op->class->forward(op, x, row, rows);
+        }
+    }
+}
+
 void grc_backward(grc_exec *x, size_t row, size_t rows)
 {
     for (int i = x->net->op_count - 1; i >= 0; i--) {

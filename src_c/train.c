@@ -129,23 +129,26 @@ static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
     }
 }
 
-/* Load, forward, loss, backward of rows [row, row + rows) of the batch that starts at position `first`. */
-static void train_rows(const slice *s, int64_t first, size_t row, size_t rows)
+/* Rows [row, row + rows) of the batch that starts at position `first`: load; then loss and backward. */
+static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
+{
+    grc_exec *x = s->t->x;
+    const int64_t at = first + (int64_t)row;
+    const void *source = s->order ? s->data->x
+                                  : (const char *)s->data->x + (size_t)(at * s->data->x_stride) * x->net->item;
+    grc_load_rows(x, row, rows, source, (size_t)s->data->x_stride, s->order ? s->order + at : NULL);
+    load_targets(s, first, row, rows);
+}
+
+static void learn_rows(const slice *s, size_t row, size_t rows)
 {
     gradcore_trainer *t = s->t;
     grc_exec *x = t->x;
     const gradcore_network *n = t->net;
     const int last = n->value_count - 1;
     const size_t outputs = n->values[last].width;
-    const int64_t at = first + (int64_t)row;
-    const void *source = s->order ? s->data->x
-                                  : (const char *)s->data->x + (size_t)(at * s->data->x_stride) * n->item;
-
-    grc_load_rows(x, row, rows, source, (size_t)s->data->x_stride, s->order ? s->order + at : NULL);
-    load_targets(s, first, row, rows);
-    grc_forward(x, row, rows);
     const void *target = t->labels ? (const void *)((int32_t *)x->target + row)
-                                                        : grc_at(n, x->target, row * outputs);
+                                   : grc_at(n, x->target, row * outputs);
     n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target, outputs,
                               x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
                               x->row_right + row);
@@ -154,17 +157,26 @@ static void train_rows(const slice *s, int64_t first, size_t row, size_t rows)
     grc_backward(x, row, rows);
 }
 
-/* Returns the sum of the batch's row weights. */
-static double train_own_rows(const slice *s, int64_t first, int t, int count)
+/* Forward, loss and backward of thread t's rows. Returns the sum of the batch's row weights. */
+static double train_own_rows(const slice *s, grc_team *team, int64_t first, int t, int count)
 {
     grc_exec *x = s->t->x;
     const int blocks = grc_uses_partials(x);
     size_t row, last;
     grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &row, &last);
     const double weight = weigh_rows(s, first, row, last);
+    if (!blocks && x->rows <= (size_t)count * GRC_KC) { /* every thread has one block of rows, or none */
+        load_rows(s, first, row, last - row);
+        grc_forward_team(x, team, row, last - row, t, count);
+        if (row < last)
+            learn_rows(s, row, last - row);
+        return weight;
+    }
     while (row < last) {
         const size_t rows = grc_min(GRC_KC, last - row);
-        train_rows(s, first, row, rows);
+        load_rows(s, first, row, rows);
+        grc_forward(x, row, rows);
+        learn_rows(s, row, rows);
         if (blocks)
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
@@ -328,7 +340,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const double weight = train_own_rows(s, batch_of(s, i, &(size_t){0}), t, count);
+        const double weight = train_own_rows(s, team, batch_of(s, i, &(size_t){0}), t, count);
         grc_barrier(team);
         if (grc_uses_partials(x))
             grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);

@@ -17,12 +17,15 @@ THREADS = (1, 2, 3, 5, 8)
 STEPS = 200
 
 # Large enough that eight threads are worth their while. Batches of 1100 rows are five blocks of KC, whose
-# gradients are kept apart and then added; the 400 rows at the end of an epoch take the other way.
+# gradients are kept apart and then added; the 400 rows at the end of an epoch take the other way. The first
+# layer of "large" is split by columns wherever the threads divide its panels.
 NETS = {
     "wide": {"inputs": 70, "widths": (96, 64, 10), "rows": 640, "batch": 128,
              "clip": clipping.GlobalNorm(0.5), "optimizer": optimizers.AdamW},
     "long": {"inputs": 37, "widths": (64, 29, 10), "rows": 1500, "batch": 1100,
              "clip": clipping.ByValue(0.003), "optimizer": optimizers.RMSprop},
+    "large": {"inputs": 260, "widths": (192, 64, 10), "rows": 650, "batch": 40,
+              "clip": clipping.GlobalNorm(0.5), "optimizer": optimizers.Adam},
 }  # fmt: skip
 
 GOLDEN = {
@@ -30,6 +33,8 @@ GOLDEN = {
     ("wide", "float64"): "b74fac3b4dbed760",
     ("long", "float32"): "dd747116b4522b60",
     ("long", "float64"): "3dad4121dd9553af",
+    ("large", "float32"): "b44e2c2dc374e9c5",
+    ("large", "float64"): "999de12fbea9acfb",
 }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import Network
 from ..encoding import Encoding
-from ..errors import ArgumentError, FileError, FormatError
+from ..errors import ArgumentError, FormatError
 from ..tables import Table
 from .source import METADATA_KEY, check_writable, read_data, write_text
 
@@ -23,10 +23,7 @@ from .source import METADATA_KEY, check_writable, read_data, write_text
 def run(arguments: Namespace) -> None:
     """Write one line for every row of the data; with the target in the data, say how good they are."""
     check_writable(arguments.output)
-    try:
-        net = Network.load(arguments.model, threads=arguments.threads)
-    except (FileError, FormatError) as error:
-        raise type(error)(f"{arguments.model}: {error}") from None
+    net = Network.load(arguments.model, threads=arguments.threads)
     if METADATA_KEY not in net.metadata:
         raise FormatError(
             f"{arguments.model}: expected a model that gradcore train saved; use Network.predict"

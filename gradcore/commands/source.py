@@ -56,10 +56,14 @@ def _as_table(source: str, x: NDArray[Any], y: NDArray[Any] | None) -> Table:
 
 
 def check_writable(*paths: str | None) -> None:
-    """Refuse paths in folders that do not exist before any work is done for them."""
+    """Refuse paths that cannot be written to before any work is done for them."""
     for path in paths:
-        if path is not None and not Path(path).absolute().parent.is_dir():
+        if path is None:
+            continue
+        if not Path(path).absolute().parent.is_dir():
             raise NotFoundError(f"{path}: no such folder to write to")
+        if Path(path).is_dir():
+            raise FileError(f"{path}: expected the name of a file to write, found a folder")
 
 
 def write_text(path: str, content: str) -> None:

@@ -100,8 +100,10 @@ def _read(arguments: Namespace) -> Data:
     encoding = Encoding.learn(table, target, task=arguments.task or ("classes" if labels else None))
     rows = len(table)
     held_out = arguments.validation
-    if not 1 <= round(held_out * rows) < rows:
+    if round(held_out * rows) < 1:
         held_out = 0.0
+    elif round(held_out * rows) >= rows:
+        raise ArgumentError(f"--validation: expected rows left to train on, got {held_out:g} of {rows}")
     tested = None if test is None else (encoding.inputs(test), encoding.targets(test))
     return Data(encoding, encoding.inputs(table), encoding.targets(table), tested, held_out)
 

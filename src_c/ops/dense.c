@@ -31,22 +31,27 @@ static grc_status describe(grc_builder *b)
     return GRADCORE_OK;
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+void grc_dense_forward(const grc_op *op, grc_exec *x, size_t row, size_t rows, size_t panel, size_t panels)
 {
     const gradcore_network *n = x->net;
-    const size_t pw = n->kernels->panel, width = grc_panels(n, op->fan_out) * pw;
+    const size_t pw = n->kernels->panel, column = panel * pw, width = panels * pw;
     const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
-    void *y = grc_row(x, x->value, op->out, row);
-    void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out) : y;
+    void *y = grc_at(n, grc_row(x, x->value, op->out, row), column);
+    void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out + column) : y;
     const grc_gemm g = {.m = rows, .n = width, .k = op->fan_in,
                         .a = grc_row(x, x->value, op->in, row), .a_row = (ptrdiff_t)ld_in, .a_col = 1,
-                        .b = grc_at(n, n->w, op->weight), .b_row = (ptrdiff_t)pw,
+                        .b = grc_at(n, n->w, op->weight + column * op->fan_in), .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * op->fan_in),
                         .c = z, .c_row = (ptrdiff_t)ld_out, .c_panel = (ptrdiff_t)pw,
-                        .init = op->has_bias ? grc_at(n, n->w, op->bias) : NULL};
+                        .init = op->has_bias ? grc_at(n, n->w, op->bias + column) : NULL};
     n->kernels->gemm(&g);
     if (op->activation != GRC_ACT_identity)
         n->kernels->act_forward[op->activation](rows, width, z, y, ld_out, op->alpha);
+}
+
+static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    grc_dense_forward(op, x, row, rows, 0, grc_panels(x->net, op->fan_out));
 }
 
 /* delta out becomes the delta of the pre-activation, in place; delta in = that times W transposed. */
