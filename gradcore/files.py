@@ -142,8 +142,8 @@ def _naming(path: object) -> Iterator[None]:
         yield
     except (FileError, FormatError) as error:
         raise type(error)(f"{path}: {error}") from None
-    except ArgumentError as error:  # of what stands there: "path: expected a regular file, ..."
-        raise ArgumentError(f"{path}: {str(error).removeprefix('path: ')}") from None
+    except ArgumentError as error:  # "path: expected a regular file, found a folder"
+        raise ArgumentError(f"{error}: {path}") from None
 
 
 def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:

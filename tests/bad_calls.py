@@ -300,6 +300,23 @@ KERNELS = {
     "gemm threads": (lambda w: kernels.gemm(W, W.T, threads=0), A, "threads"),
     "gemm isa": (lambda w: kernels.gemm(W, W.T, isa="mmx"), A, "isa"),
     "dense_backward rows": (lambda w: kernels.dense_backward(W, W.T, np.ones((3, 2))), S, "d_y"),
+    "dense_backward out": (lambda w: kernels.dense_backward(W, W.T, W @ W.T, out=np.ones((2, 3))), D, "out"),
+    "dense_backward two out": (lambda w: kernels.dense_backward(W, W.T, W @ W.T, out=(None,) * 2), D, "out"),
+    "dense_backward out is x": (
+        lambda w: kernels.dense_backward(w.square, w.square, w.square, out=(w.square, None, None)),
+        A,
+        r"out\[0\].*apart from x",
+    ),
+    "dense_backward out twice": (
+        lambda w: kernels.dense_backward(
+            w.square, w.square, w.square, out=(s := np.ones(w.square.shape), s, None)
+        ),
+        A,
+        r"out\[1\].*apart from out\[0\]",
+    ),
+    "mse out dtype": (lambda w: kernels.mse(W, W, out=np.ones(2, np.float32)), D, "out"),
+    "mse gradient out": (lambda w: kernels.mse(W, W, gradient=True, out=np.ones(2)), D, "out"),
+    "relu alpha": (lambda w: kernels.relu(W, alpha=0.1), A, "alpha"),
     "relu of text": (lambda w: kernels.relu("abc"), D, "x"),
     "relu of integers": (lambda w: kernels.relu(W.astype(int)), D, "x"),
     "relu out read-only": (lambda w: kernels.relu(W, out=read_only), A, "out"),

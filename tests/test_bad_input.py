@@ -13,7 +13,7 @@ import exact
 import gradcore
 import numpy as np
 import pytest
-from gradcore import Dense, Network, Trainer, errors, optimizers
+from gradcore import Dense, Network, Residual, Trainer, callbacks, errors, optimizers
 from support import digest
 
 ROWS = [(table, name) for table, rows in bad_calls.TABLES.items() for name in rows]
@@ -108,6 +108,37 @@ def test_messages_say_what_was_expected_and_what_came():
     trainer = Trainer(net, "cross_entropy", optimizers.Adam())
     with pytest.raises(errors.ArgumentError, match=r"^y: expected class ids in 0\.\.2, got 7 at \[1\]$"):
         trainer.step(np.ones((3, 784)), [0, 7, 1])
+
+
+@pytest.mark.parametrize(
+    ("y", "advice"),
+    [
+        (["a", "b", "a"], "for labels that are texts, use classes, y = numpy.unique(y, return_inverse=True)"),
+        (np.array(["a", "b", "a"], object), "for labels that are texts, use classes, y ="),
+        (np.array([True, 0, 1.0], object), "use y.astype(float)"),
+        ((label for label in [0, 1, 2]), "got a generator; use list(y)"),
+        (None, "got a NoneType"),
+    ],
+)
+def test_targets_of_other_types_are_refused_with_advice(y, advice):
+    trainer = Trainer(Network([Dense(3)], inputs=2), "cross_entropy", optimizers.Adam())
+    with pytest.raises(errors.DTypeError) as caught:
+        trainer.fit(np.ones((3, 2)), y, epochs=1, batch_size=3)
+    assert str(caught.value).startswith("y: expected real numbers, got") and advice in str(caught.value)
+
+
+def test_other_mistakes_are_refused_with_advice():
+    trainer = Trainer(Network([Dense(3)], inputs=2), "cross_entropy", optimizers.Adam())
+    x, y = np.ones((3, 2)), [0, 1, 2]
+    stop = callbacks.EarlyStopping(patience=3)
+    with pytest.raises(errors.DTypeError, match="give it as early_stopping="):
+        trainer.fit(x, y, epochs=1, batch_size=3, callbacks=[stop])
+    with pytest.raises(errors.DTypeError, match="expected an EarlyStopping, a number of epochs or None"):
+        trainer.fit(x, y, epochs=1, batch_size=3, early_stopping={"patience": 3})
+    with pytest.raises(errors.DTypeError, match="one by one"):
+        Residual([Dense(3)])
+    with pytest.raises(errors.DTypeError, match="turn texts into numbers first"):
+        trainer.net.predict([["a", "b"]])
 
 
 @pytest.mark.parametrize("layout", cases.LAYOUTS)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import gradcore
 import numpy as np
 import pytest
 from gradcore import Network, charts
@@ -96,6 +97,7 @@ def test_help_of_every_command_ends_with_an_example(capsys):
         (["train", "none.csv", "--output", "no/such/folder/m"], "no such folder to write to"),
         (["predict", "none.gradcore", "none.csv"], "none.gradcore: "),
         (["demo", "--output", "no/such/folder/p.png"], "no such folder to write to"),
+        (["train", "none.csv", "--output", "/"], "/: expected the name of a file to write, found a folder"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, message):
@@ -207,11 +209,22 @@ def test_columns_by_option(capsys, tmp_path):
         ("a,y\n1,2.5\n,3.5\n", "line 3, column 'a': missing value"),
         ("a,y\n1,2.5\n1,2,3\n", "line 3: expected 2 cells, got 3"),
         ("", "empty file"),
+        ("a,y\n1,2.5\n3,inf\n", "line 3, column 'y': expected a number that float32 can hold, got inf"),
     ],
 )
 def test_bad_data_is_one_line(capsys, tmp_path, text, message):
     (tmp_path / "a.csv").write_text(text)
     assert message in refused(capsys, "train", tmp_path / "a.csv")
+
+
+def test_every_row_held_out_is_refused(capsys, flowers):
+    message = refused(capsys, "train", flowers, "--validation", "0.999")
+    assert message == "--validation: expected rows left to train on, got 0.999 of 150"
+
+
+def test_a_history_that_cannot_be_written_is_named(capsys, flowers):
+    status, _, err = run(capsys, "train", flowers, *QUICK, "--history", "/dev/full")
+    assert status == 2 and err == "gradcore: error: /dev/full: No space left on device\n"
 
 
 def test_a_rate_that_no_training_survives(capsys, prices, tmp_path):
@@ -293,6 +306,18 @@ def test_a_reader_that_has_enough():
     os.close(writer)
     _, err = job.communicate(timeout=30)
     assert (job.returncode, err) == (1, "")
+
+
+def test_output_that_cannot_be_written_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gradcore", "info"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "gradcore: error: standard output: No space left on device\n"
+
+
+def test_version(capsys):
+    assert run(capsys, "--version") == (0, f"gradcore {gradcore.__version__}\n", "")
 
 
 def test_python_m_gradcore():

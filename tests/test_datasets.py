@@ -184,6 +184,11 @@ def test_delimiters_quotes_and_empty_lines(tmp_path, delimiter, ending):
     assert table["x"].tolist() == [1, 2] and table["name"].tolist() == ['a, "b"', "c"]
 
 
+def test_empty_lines_before_the_header_do_not_decide_the_delimiter(tmp_path):
+    table = load_csv(write(tmp_path / "a.csv", "\n\na;b\n1;u\n"))
+    assert table.names == ("a", "b") and table["a"].tolist() == [1]
+
+
 def test_gzip_and_byte_order_mark(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress("\ufeffa,b\n1,2\n".encode()))
     assert load_csv(tmp_path / "a.csv.gz").names == ("a", "b")
@@ -286,6 +291,14 @@ def test_numbers_are_scaled_and_unscaled(tmp_path):
     assert np.allclose(encoding.unscaled(y.reshape(-1, 1)), table["y"], rtol=1e-6)
 
 
+def test_long_class_numbers_and_texts_of_numbers(tmp_path):
+    ids = write(tmp_path / "a.csv", "a,y\n1,9007199254740992\n2,9007199254740993\n")
+    learned = Encoding.learn(load_csv(ids, text=["y"]), "y")
+    assert learned.classes == ("9007199254740992", "9007199254740993")
+    texts = load_csv(write(tmp_path / "b.csv", "a,y\n1,1.5\n2,2.5\n"), text=["y"])
+    assert Encoding.learn(texts, "y", task="number").mean == 2.0
+
+
 def test_columns_are_found_by_name(tmp_path):
     _, encoding = learn(tmp_path, "a,b,y\n1,2,u\n3,4,v\n", "y")
     other = load_csv(write(tmp_path / "b.csv", "b,extra,a\n2,9,1\n"))
@@ -312,6 +325,13 @@ def test_description_survives_json(tmp_path):
         ("a,y\n1,2.5\n1e300,2\n4,1\n", "column 'a': expected a number that float32 can hold"),
         ("a,y\n1,u\n2,u\n", "expected 2 or more classes"),
         ("a,y\n1,0.5\n2,0.5\n", "expected different values"),
+        ("a,y\n1,0.5\n2,-inf\n", "line 3, column 'y': expected a number that float32 can hold, got -inf"),
+        ("a,y\n1,1\n2,inf\n", "line 3, column 'y': expected a number that float32 can hold, got inf"),
+        ("a,y\n1,1\n2,9007199254740993\n", r"line 3, column 'y': expected class numbers below 2\*\*53"),
+        (
+            "a;y\n" + "".join(f"1;0,{i}\n" for i in range(30)),
+            "expected numbers with a decimal point, got '0,0'",
+        ),
         ("y\n1\n2\n", "expected a column besides the target"),
         ("a,y\n" + "".join(f"t{i},{i % 2}\n" for i in range(101)), "at most 100 different texts, got 101"),
     ],

@@ -261,3 +261,12 @@ def test_flushing_denormals_is_an_option_that_changes_bits():
     assert results[False] == tiny / 2
     assert results[True] == 0
     assert np.float32(tiny) / np.float32(2) != 0, "the caller's own arithmetic still has denormals"
+
+
+@pytest.mark.parametrize("factor", [2.0**900, 2.0**-900])
+def test_standardizing_numbers_whose_squares_leave_the_range(factor):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    plain, far = (Network([Standardize()], inputs=3, dtype="float64") for _ in range(2))
+    plain.standardize(x)
+    far.standardize(x * factor)
+    assert exact.same_bits(far.predict(x * factor), plain.predict(x))
