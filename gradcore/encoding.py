@@ -89,11 +89,11 @@ class Encoding:
             choice(task, "task", ("classes", "number"))
         if (task or _task(values)) == "classes":
             different = _different(values)
+            _refuse_misread(table, target, different)
             if len(different) < 2:
                 raise FormatError(
                     f"{table.source}: column {target!r}: expected 2 or more classes, got {different[0]!r}"
                 )
-            _refuse_misread(table, target, different)
             return cls(features, target, categories, tuple(different))
         numbers = _numbers(table, target)
         scale = float(numbers.std())

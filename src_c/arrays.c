@@ -66,6 +66,12 @@ grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint3
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
     if (!hypers || !w || !g || !slots || n < 0 || step < 1)
         return grc_fail(error, GRADCORE_INVALID, "optimizer_update: expected pointers, n >= 0 and step >= 1");
+    const grc_status status = grc_check_hypers(found, dtype, 0, hypers, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if ((flags & ~(uint32_t)GRC_KNOWN_FLAGS) || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
+        return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, nesterov only with momentum, got 0x%x",
+                        flags);
     const unsigned needs = grc_optimizer_slots(found, flags);
     for (int i = 0; i < 3; i++)
         if ((needs >> i & 1) && !slots[i])
@@ -290,6 +296,32 @@ grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t 
 
 /* ---- random fills ---- */
 
+typedef struct fill_call {
+    enum { UNIFORM, NORMAL, TRUNCATED_NORMAL, ORTHOGONAL, FILLS } kind;
+    uint64_t seed;
+    uint32_t stream;
+    size_t rows, cols;
+    double a, b, *work, *out;
+} fill_call;
+static const char *const fill_names[FILLS] = {"uniform", "normal", "truncated_normal", "orthogonal"};
+
+static void fill_body(void *p)
+{
+    const fill_call *c = p;
+    const size_t n = c->rows * c->cols;
+    if (c->kind == UNIFORM)
+        grc_fill_uniform(c->seed, c->stream, n, c->a, c->b, c->out);
+    else if (c->kind == NORMAL)
+        grc_fill_normal(c->seed, c->stream, n, c->a, c->b, c->out);
+    else if (c->kind == ORTHOGONAL)
+        grc_fill_orthogonal(c->seed, c->stream, c->rows, c->cols, c->a, c->work, c->out);
+    else {
+        grc_fill_truncated_normal(c->seed, c->stream, n, c->b, c->out);
+        for (size_t i = 0; i < n; i++)
+            c->out[i] += c->a;
+    }
+}
+
 grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols, double a,
                          double b, double *out, gradcore_error *error)
 {
@@ -298,24 +330,17 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
                         (long long)rows, (long long)cols);
     if (!isfinite(a) || !isfinite(b))
         return grc_fail(error, GRADCORE_INVALID, "a, b: expected finite numbers, got %g and %g", a, b);
-    const size_t r = (size_t)rows, c = (size_t)cols, n = r * c;
-    if (strcmp(kind, "uniform") == 0)
-        grc_fill_uniform(seed, stream, n, a, b, out);
-    else if (strcmp(kind, "normal") == 0)
-        grc_fill_normal(seed, stream, n, a, b, out);
-    else if (strcmp(kind, "truncated_normal") == 0) {
-        grc_fill_truncated_normal(seed, stream, n, b, out);
-        for (size_t i = 0; i < n; i++)
-            out[i] += a;
-    } else if (strcmp(kind, "orthogonal") == 0) {
-        double *work = r > c ? grc_allocate(&grc_default_allocator, n * sizeof *work) : NULL;
-        if (r > c && !work)
-            return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", n * sizeof *work);
-        grc_fill_orthogonal(seed, stream, r, c, a, work, out);
-        grc_release(&grc_default_allocator, work, n * sizeof *work);
-    } else
+    fill_call c = {UNIFORM, seed, stream, (size_t)rows, (size_t)cols, a, b, NULL, out};
+    while (c.kind < FILLS && strcmp(kind, fill_names[c.kind]) != 0)
+        c.kind++;
+    if (c.kind == FILLS)
         return grc_fail(error, GRADCORE_INVALID,
                         "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'", kind);
+    const size_t size = c.kind == ORTHOGONAL && rows > cols ? c.rows * c.cols * sizeof *c.work : 0;
+    if (size && !(c.work = grc_allocate(&grc_default_allocator, size)))
+        return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", size);
+    run_alone(&fill_body, &c);
+    grc_release(&grc_default_allocator, c.work, size);
     return GRADCORE_OK;
 }
 

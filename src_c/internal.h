@@ -245,6 +245,12 @@ int grc_uses_partials(const grc_exec *x);
 
 /* ---- small helpers ---- */
 
+#define GRC_KNOWN_FLAGS                                                                               \
+    (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED | GRADCORE_DECAY_ALL)
+#define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
+/* Are these the hyperparameters of a step that cannot by itself make finite numbers infinite? */
+grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error);
+
 static inline size_t grc_round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;

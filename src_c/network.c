@@ -200,6 +200,8 @@ static grc_status check_options(const gradcore_network_options *o, size_t layer_
         return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 (automatic) to 1024, got %d", o->threads);
     if (o->flags & ~(uint32_t)GRADCORE_FLUSH_DENORMALS)
         return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, got 0x%x", o->flags);
+    if (o->allocator && (!o->allocator->allocate || !o->allocator->release))
+        return grc_fail(error, GRADCORE_INVALID, "allocator: expected both functions, got NULL");
     if (layer_count < 1 || layer_count > 100000)
         return grc_fail(error, GRADCORE_INVALID, "layers: expected 1 to 100000 layers, got %zu", layer_count);
     return GRADCORE_OK;

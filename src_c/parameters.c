@@ -93,6 +93,25 @@ static void initial_values(const gradcore_network *n, int i, uint64_t seed, doub
             ((double *)dst)[j] = scratch[j];
 }
 
+typedef struct initialize_call {
+    gradcore_network *n;
+    uint64_t seed;
+    double *scratch;
+    size_t largest;
+} initialize_call;
+static void initialize_all(void *context, grc_team *team, int t, int count)
+{
+    const initialize_call *c = context;
+    (void)team, (void)t, (void)count;
+    for (int i = 0; i < c->n->parameter_count; i++) {
+        const grc_parameter *p = &c->n->parameters[i];
+        if (!p->trainable)
+            continue;
+        initial_values(c->n, i, c->seed, c->scratch, c->scratch + c->largest);
+        c->n->kernels->pack(p->rows, p->cols, c->scratch + c->largest, p->cols, grc_at(c->n, c->n->w, p->offset));
+    }
+}
+
 grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradcore_error *error)
 {
     size_t largest = 1;
@@ -109,13 +128,8 @@ grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradc
         grc_release(&n->allocator, scratch, size);
         return grc_busy(error, "network");
     }
-    for (int i = 0; i < n->parameter_count; i++) {
-        const grc_parameter *p = &n->parameters[i];
-        if (!p->trainable)
-            continue;
-        initial_values(n, i, seed, scratch, scratch + largest);
-        n->kernels->pack(p->rows, p->cols, scratch + largest, p->cols, grc_at(n, n->w, p->offset));
-    }
+    initialize_call c = {n, seed, scratch, largest};
+    grc_team_run(1, 0, &initialize_all, &c);
     atomic_fetch_add(&n->version, 1);
     grc_unlock_write(n);
     grc_release(&n->allocator, scratch, size);

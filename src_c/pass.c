@@ -7,6 +7,7 @@ struct gradcore_pass {
     gradcore_network *net;
     grc_exec *x;
     int ready;         /* 1: forward done; 2: backward done; 0: nothing */
+    uint64_t version;  /* of the weights that forward used */
     atomic_int busy;
 };
 
@@ -65,6 +66,11 @@ void gradcore_pass_destroy(gradcore_pass *p)
     grc_release(&n->allocator, p, sizeof *p);
 }
 
+static size_t value_width(const gradcore_pass *p, int value)
+{
+    return p->net->values[value].width;
+}
+
 static void copy_out(const grc_exec *x, void *const *data, int value, size_t row, size_t rows, void *out,
                      size_t stride)
 {
@@ -101,9 +107,9 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
         status = grc_fail(error, GRADCORE_INVALID, "x: expected a pointer, got NULL");
     else if (rows < 1 || (size_t)rows > x->capacity)
         status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", x->capacity, (long long)rows);
-    else if (stride < 0 || out_stride < 0)
-        status = grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0, got %lld and %lld",
-                          (long long)stride, (long long)out_stride);
+    else if (rows > 1 && (stride < 0 || (out && out_stride < (int64_t)value_width(p, p->net->value_count - 1))))
+        status = grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
+                          value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
     else if (!grc_lock_read(p->net))
         status = grc_busy(error, "network");
     if (status == GRADCORE_OK) {
@@ -116,6 +122,7 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
         grc_team_run(grc_threads_for(p->net, 2.0 * (double)p->net->trainable * (double)rows), p->net->flush_denormals,
                      &forward_team, &c);
         p->ready = 1;
+        p->version = atomic_load(&p->net->version);
         grc_unlock_read(p->net);
     }
     leave(p);
@@ -162,15 +169,22 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     if (status != GRADCORE_OK)
         return status;
     grc_exec *x = p->x;
-    if (!d_out || stride < 0 || d_x_stride < 0)
-        status = grc_fail(error, GRADCORE_INVALID, "d_out: expected a pointer and strides of at least 0");
+    if (!d_out)
+        status = grc_fail(error, GRADCORE_INVALID, "d_out: expected a pointer, got NULL");
+    else if (x->rows > 1 && (stride < 0 || (d_x && d_x_stride < (int64_t)value_width(p, 0))))
+        status = grc_fail(error, GRADCORE_SHAPE, "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
+                          value_width(p, 0), (long long)stride, (long long)d_x_stride);
     else if (p->ready != 1)
         status = grc_fail(error, GRADCORE_STATE, "backward: expected a forward before it, got %s",
                           p->ready == 2 ? "a second backward" : "none");
     else if (!grc_lock_read(p->net))
         status = grc_busy(error, "network");
+    const uint64_t version = atomic_load(&p->net->version);
+    if (status == GRADCORE_OK && version != p->version) {
+        grc_unlock_read(p->net);
+        status = grc_fail(error, GRADCORE_STATE, "backward: expected the weights that forward used, got changed ones");
+    }
     if (status == GRADCORE_OK) {
-        const uint64_t version = atomic_load(&p->net->version);
         pass_call c = {.pass = p, .in = d_out, .in_stride = (size_t)stride, .out = d_x,
                        .out_stride = (size_t)d_x_stride, .refresh = x->version != version};
         grc_team_run(grc_threads_for(p->net, 4.0 * (double)p->net->trainable * (double)x->rows),

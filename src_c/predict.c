@@ -14,6 +14,7 @@ typedef struct predict_call {
     int64_t y_stride;
     int loss;
     double *sums;      /* evaluation: (blocks, 3): weighted loss, weighted right, weight */
+    double total[3];
 } predict_call;
 
 static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
@@ -67,7 +68,9 @@ static grc_status run(predict_call *c, gradcore_error *error)
     const size_t rows = (size_t)c->data->rows;
     const int wanted = grc_threads_for(n, 2.0 * (double)n->trainable * (double)rows);
     const size_t blocks = (rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
-    const int threads = blocks < (size_t)wanted ? (int)blocks : wanted;
+    int threads = wanted;
+    while (threads > 1 && (size_t)threads > blocks) /* as grc_threads_for halves, so that few pools are made */
+        threads /= 2;
     const size_t capacity = threads > 1 ? (size_t)threads * GRC_PREDICT_ROWS : grc_min(rows, GRC_PREDICT_ROWS);
 
     c->x = atomic_exchange(&n->spare, NULL);
@@ -117,10 +120,24 @@ grc_status gradcore_network_predict(gradcore_network *n, const void *x, int64_t 
     return status;
 }
 
+static void add_up(void *context, grc_team *team, int t, int count)
+{
+    predict_call *c = context;
+    const size_t blocks = ((size_t)c->data->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
+    (void)team, (void)t, (void)count;
+    for (size_t b = 0; b < blocks; b++)
+        for (int i = 0; i < 3; i++)
+            c->total[i] += c->sums[3 * b + (size_t)i];
+}
+
 static grc_status check_targets(const gradcore_network *n, int loss, const gradcore_data *d, gradcore_error *error)
 {
     const int64_t outputs = (int64_t)n->values[n->value_count - 1].width;
     const int labels = grc_loss_takes_labels(loss);
+    int heavy = !d->weight;
+    if (labels && outputs < 2)
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %lld",
+                        (long long)outputs);
     if (!d->target)
         return grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
     if (!labels && d->rows > 1 && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
@@ -131,10 +148,13 @@ static grc_status check_targets(const gradcore_network *n, int loss, const gradc
         if (label < 0 || label >= outputs)
             return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
                             (long long)r, (long long)outputs - 1, label);
-        if (d->weight && !(d->weight[r] >= 0 && d->weight[r] <= 1e300))
-            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a finite number >= 0, got %g",
-                            (long long)r, d->weight[r]);
+        if (d->weight && !(d->weight[r] >= 0 && d->weight[r] <= GRC_MOST_WEIGHT))
+            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
+                            (long long)r, GRC_MOST_WEIGHT, d->weight[r]);
+        heavy |= d->weight && d->weight[r] > 0;
     }
+    if (!heavy)
+        return grc_fail(error, GRADCORE_INVALID, "weight: expected at least one above 0, got only zeros");
     return GRADCORE_OK;
 }
 
@@ -166,12 +186,9 @@ grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss_name,
         status = grc_busy(error, "network");
     }
     if (status == GRADCORE_OK) {
-        double total[3] = {0};
-        for (size_t b = 0; b < blocks; b++)
-            for (int i = 0; i < 3; i++)
-                total[i] += c.sums[3 * b + (size_t)i];
-        score->loss = total[0] / total[2];
-        score->accuracy = loss == GRC_LOSS_mse ? (double)NAN : total[1] / total[2];
+        grc_team_run(1, n->flush_denormals, &add_up, &c);
+        score->loss = c.total[0] / c.total[2];
+        score->accuracy = loss == GRC_LOSS_mse ? (double)NAN : c.total[1] / c.total[2];
     }
     grc_release(&n->allocator, c.sums, size);
     return status;

@@ -147,7 +147,7 @@ typedef struct pool {
     int wanted;         /* workers asked for; team.count - 1 came */
     grc_team_fn *run;
     void *context;
-    int flush;
+    int flush, retired; /* retired: the next job is to end */
     struct pool *next;  /* in the list of idle ones */
 } pool;
 
@@ -155,6 +155,8 @@ static void pool_worker(pool *p, int thread)
 {
     for (unsigned turn = 0;; turn++) {
         gate_wait(&p->jobs, turn);
+        if (p->retired)
+            return;
         run_one(p->run, p->context, &p->team, thread, p->team.count, p->flush);
         grc_barrier(&p->team);
     }
@@ -172,22 +174,82 @@ static void *pool_host(void *argument)
         }
         pool_worker(p, omp_get_thread_num() + 1);
     }
+    free(p);
     return NULL;
+}
+
+static void *rehearse(void *open)
+{
+    void *volatile arena = malloc(64); /* the C library gives a thread that allocates much address space */
+    gate_wait(open, 0);
+    free(arena);
+    return NULL;
+}
+
+/* How many of so many threads may be asked for. The OpenMP runtime ends the process when it cannot have a
+ * thread, so whether the system grants them is tried out first; near its limit half of them is enough. */
+static int threads_to_be_had(int workers)
+{
+    gate open;
+    int count = 0;
+    pthread_t *trial = calloc((size_t)workers, sizeof *trial);
+    if (!trial)
+        return 0;
+    gate_init(&open);
+    while (count < workers && pthread_create(&trial[count], NULL, &rehearse, &open) == 0)
+        count++;
+    gate_open(&open);
+    for (int i = 0; i < count; i++)
+        pthread_join(trial[i], NULL);
+    free(trial);
+    return count == workers ? count : count / 2;
+}
+
+/* A thread inherits its maker's CPUs; where OMP_PROC_BIND bound that one to a place, ours get all places. */
+static void use_all_places(pthread_attr_t *attributes)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (omp_get_proc_bind() == omp_proc_bind_false)
+        return;
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        int ids[CPU_SETSIZE];
+        const int count = omp_get_place_num_procs(place);
+        if (count > CPU_SETSIZE)
+            return;
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < count; i++)
+            if (ids[i] >= 0 && ids[i] < CPU_SETSIZE)
+                CPU_SET((size_t)ids[i], &set);
+    }
+    if (CPU_COUNT(&set) > 0)
+        pthread_attr_setaffinity_np(attributes, sizeof set, &set);
+#else
+    (void)attributes;
+#endif
 }
 
 static pool *pool_create(int workers)
 {
     pthread_t host;
+    pthread_attr_t attributes;
     sigset_t all, old;
-    pool *p = calloc(1, sizeof *p);
-    if (!p)
-        return NULL;
-    p->wanted = workers;
-    gate_init(&p->jobs);
-    gate_init(&p->team.passed);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the callers' threads' business */
-    const int failed = pthread_create(&host, NULL, &pool_host, p);
+    const int granted = threads_to_be_had(workers);
+    pool *p = granted ? calloc(1, sizeof *p) : NULL;
+    if (!p) {
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        return NULL;
+    }
+    p->wanted = granted;
+    gate_init(&p->jobs);
+    gate_init(&p->team.passed);
+    pthread_attr_init(&attributes);
+    use_all_places(&attributes);
+    const int failed = pthread_create(&host, &attributes, &pool_host, p);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) {
         free(p);
@@ -232,12 +294,23 @@ static pool *pool_take(int workers)
     return found ? found : pool_create(workers);
 }
 
+#define GRC_IDLE_POOLS 4 /* of a size: more callers at once than that make and end theirs */
+
 static void pool_give_back(pool *p)
 {
+    int alike = 0;
     pthread_mutex_lock(&idle_lock);
-    p->next = idle;
-    idle = p;
+    for (const pool *q = idle; q; q = q->next)
+        alike += q->wanted == p->wanted;
+    if (alike < GRC_IDLE_POOLS) {
+        p->next = idle;
+        idle = p;
+    }
     pthread_mutex_unlock(&idle_lock);
+    if (alike >= GRC_IDLE_POOLS) {
+        p->retired = 1;
+        gate_open(&p->jobs);
+    }
 }
 
 void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context)
@@ -306,7 +379,8 @@ static int cgroup_cpus(void)
 int grc_threads_default(const char **reason)
 {
     const char *wish = getenv("GRADCORE_NUM_THREADS");
-    if (wish && *wish) {
+    const int ignored = wish && *wish;
+    if (ignored) {
         char *end;
         const long n = strtol(wish, &end, 10);
         if (*end == '\0' && n >= 1 && n <= 1024) {
@@ -315,15 +389,16 @@ int grc_threads_default(const char **reason)
         }
     }
 #ifdef _OPENMP
-    int n = omp_get_max_threads();
+    int n = omp_get_max_threads() < 1024 ? omp_get_max_threads() : 1024;
     if (getenv("OMP_NUM_THREADS")) {
         *reason = "OMP_NUM_THREADS";
         return n;
     }
-    *reason = "OpenMP's maximum";
+    *reason = ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
 #ifdef __linux__
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {
+    const int bound = omp_get_proc_bind() != omp_proc_bind_false; /* this thread to its place, not the process */
+    if (!bound && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {
         n = CPU_COUNT(&set);
         *reason = "CPU affinity";
     }
@@ -334,6 +409,7 @@ int grc_threads_default(const char **reason)
 #endif
     return n;
 #else
+    (void)ignored;
     *reason = "built without OpenMP";
     return 1;
 #endif

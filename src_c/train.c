@@ -46,7 +46,8 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
     const gradcore_network *n = s->t->net;
     const int labels = s->t->labels;
     const int64_t classes = (int64_t)n->values[n->value_count - 1].width;
-    const int64_t last = s->end - s->begin < s->steps * s->batch ? s->end : s->begin + s->steps * s->batch;
+    const int64_t batches = (s->end - s->begin - 1) / s->batch + 1;
+    const int64_t last = s->steps == batches ? s->end : s->begin + s->steps * s->batch;
     for (int64_t p = s->begin; p < last; p++) {
         const int64_t row = s->order ? s->order[p] : p;
         if (row < 0 || row >= s->data->rows)
@@ -58,16 +59,19 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
                 return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
                                 (long long)row, (long long)classes - 1, label);
         }
-        if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= 1e300))
-            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a finite number >= 0, got %g",
-                            (long long)row, s->data->weight[row]);
+        if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= GRC_MOST_WEIGHT))
+            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
+                            (long long)row, GRC_MOST_WEIGHT, s->data->weight[row]);
     }
     return GRADCORE_OK;
 }
 
-static grc_status check_run(const gradcore_trainer *t, const gradcore_run *r, gradcore_error *error)
+static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
 {
-    if (!r || r->size != sizeof *r || !r->hypers || !r->reports)
+    if (!r || r->size != sizeof *r)
+        return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with its size set");
+    r->done = 0;
+    if (!r->hypers || !r->reports)
         return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with size, hypers and reports");
     grc_status status = check_data(t, r->data, error);
     if (status != GRADCORE_OK)
@@ -78,13 +82,14 @@ static grc_status check_run(const gradcore_trainer *t, const gradcore_run *r, gr
     if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
         return grc_fail(error, GRADCORE_SHAPE, "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
                         (long long)r->data->rows, (long long)r->begin, (long long)r->end);
-    if (r->steps < 1 || r->steps > (r->end - r->begin + r->batch - 1) / r->batch)
-        return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld",
-                        (long long)((r->end - r->begin + r->batch - 1) / r->batch), (long long)r->steps);
-    for (int64_t i = 0; i < r->steps * GRADCORE_HYPERS; i++)
-        if (isnan(r->hypers[i]))
-            return grc_fail(error, GRADCORE_INVALID, "hypers[%lld]: expected a number, got NaN", (long long)i);
-    return GRADCORE_OK;
+    const int64_t batches = (r->end - r->begin - 1) / r->batch + 1;
+    if (r->steps < 1 || r->steps > batches)
+        return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
+                        (long long)r->steps);
+    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
+        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE,
+                                  r->hypers + i * GRADCORE_HYPERS, error);
+    return status;
 }
 
 /* ---- rows ---- */
@@ -263,7 +268,7 @@ static int is_risky(const gradcore_trainer *t, const double *h, double norm)
 {
     const int single = t->net->dtype == GRC_F32;
     const double lr = fabs(h[GRADCORE_LR]), decay = lr * fabs(h[GRADCORE_WEIGHT_DECAY]);
-    return !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
+    return t->careful || !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
 }
 
 typedef enum verdict { APPLIED, SKIPPED } verdict;
@@ -387,6 +392,7 @@ static void run_slice(slice *s)
     atomic_init(&s->spoiled, 0);
     grc_team_run(grc_threads_for(n, flops), n->flush_denormals, &run_team, s);
     t->has_gradients = 1;
+    t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
 }
 
@@ -399,7 +405,6 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
     if (status == GRADCORE_OK) {
         slice s = {.t = t, .data = r->data, .order = r->order, .begin = r->begin, .end = r->end, .batch = r->batch,
                    .steps = r->steps, .hypers = r->hypers, .reports = r->reports, .update = 1};
-        r->done = 0;
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
             status = grc_busy(error, "network");
@@ -410,7 +415,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
             if (s.done < s.steps)
                 status = grc_fail(error, GRADCORE_NONFINITE,
                                   "step %llu: expected a finite loss, gradient and update, got loss %g, gradient norm %g",
-                                  (unsigned long long)t->step, s.reports[s.done].loss, s.reports[s.done].norm);
+                                  (unsigned long long)t->step, fabs(s.reports[s.done].loss), fabs(s.reports[s.done].norm));
         }
     }
     grc_trainer_leave(t);
@@ -424,7 +429,8 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
     grc_status status = grc_trainer_enter(t, error);
     if (status != GRADCORE_OK)
         return status;
-    status = check_data(t, batch, error);
+    status = report ? check_data(t, batch, error)
+                    : grc_fail(error, GRADCORE_INVALID, "report: expected a pointer, got NULL");
     if (status == GRADCORE_OK && (size_t)batch->rows > t->x->capacity)
         status = grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
                           (long long)batch->rows);

@@ -14,15 +14,13 @@ static grc_status bad_name(gradcore_error *error, const char *argument, const ch
 
 static grc_status read_options(const gradcore_trainer_options *o, gradcore_trainer *t, gradcore_error *error)
 {
-    const uint32_t known = GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED
-                           | GRADCORE_DECAY_ALL;
     if (o->size != sizeof *o)
         return grc_fail(error, GRADCORE_INVALID, "options.size: expected %zu, got %u", sizeof *o, o->size);
     if ((t->loss = grc_find_loss(o->loss)) == GRC_NONE)
         return bad_name(error, "loss", "loss", o->loss);
     if ((t->optimizer = grc_find_optimizer(o->optimizer)) == GRC_NONE)
         return bad_name(error, "optimizer", "optimizer", o->optimizer);
-    if (o->flags & ~known)
+    if (o->flags & ~(uint32_t)GRC_KNOWN_FLAGS)
         return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, got 0x%x", o->flags);
     if ((o->flags & GRADCORE_OPTIMIZER_NESTEROV) && !(o->flags & GRADCORE_OPTIMIZER_MOMENTUM))
         return grc_fail(error, GRADCORE_INVALID, "nesterov: expected a momentum with it, got none");
@@ -70,6 +68,8 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
         return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
     *t = draft;
     atomic_init(&t->busy, 0);
+    atomic_init(&t->step, 0);
+    atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)options->capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
                              t->labels ? sizeof(int32_t) : outputs * n->item, &t->x, error);
@@ -114,7 +114,8 @@ static grc_status trainable(const gradcore_network *n, int64_t index, gradcore_e
 /* Copies parameter `index` of a parameter vector to dst. */
 static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t index, void *dst, gradcore_error *error)
 {
-    grc_status status = trainable(t->net, index, error);
+    grc_status status = dst ? trainable(t->net, index, error)
+                            : grc_fail(error, GRADCORE_INVALID, "dst: expected a pointer, got NULL");
     if (status == GRADCORE_OK) {
         const grc_parameter *p = &t->net->parameters[index];
         t->net->kernels->unpack(p->rows, p->cols, grc_at(t->net, vector, p->offset), dst, p->cols);
@@ -134,21 +135,40 @@ grc_status gradcore_trainer_gradient(gradcore_trainer *t, int64_t index, void *d
     return status;
 }
 
+typedef struct norms_call {
+    const gradcore_trainer *t;
+    double *norms;
+} norms_call;
+static void measure_norms(void *context, grc_team *team, int thread, int count)
+{
+    const norms_call *c = context;
+    const gradcore_network *n = c->t->net;
+    const grc_exec *x = c->t->x;
+    (void)team, (void)thread, (void)count;
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const size_t size = grc_panels(n, p->cols) * n->kernels->panel * p->rows;
+        const size_t first = x->chunk_first[i], chunks = x->chunk_first[i + 1] - first;
+        c->norms[2 * i] = p->trainable ? sqrt(grc_sum(chunks, x->chunk_norm + first)) : 0;
+        c->norms[2 * i + 1] = p->trainable ? sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset))) : 0;
+    }
+}
+
 grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_error *error)
 {
     grc_status status = grc_trainer_enter(t, error);
     if (status != GRADCORE_OK)
         return status;
-    const gradcore_network *n = t->net;
-    for (int i = 0; i < n->parameter_count; i++) {
-        const grc_parameter *p = &n->parameters[i];
-        const grc_exec *x = t->x;
-        const size_t size = grc_panels(n, p->cols) * n->kernels->panel * p->rows;
-        norms[2 * i] = norms[2 * i + 1] = 0;
-        if (!p->trainable)
-            continue;
-        norms[2 * i] = sqrt(grc_sum(x->chunk_first[i + 1] - x->chunk_first[i], x->chunk_norm + x->chunk_first[i]));
-        norms[2 * i + 1] = sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset)));
+    norms_call c = {t, norms};
+    if (!norms)
+        status = grc_fail(error, GRADCORE_INVALID, "norms: expected a pointer, got NULL");
+    else if (!t->has_gradients)
+        status = grc_fail(error, GRADCORE_STATE, "norms: expected a step or gradients before, got neither");
+    else if (!grc_lock_read(t->net))
+        status = grc_busy(error, "network");
+    else {
+        grc_team_run(1, t->net->flush_denormals, &measure_norms, &c);
+        grc_unlock_read(t->net);
     }
     grc_trainer_leave(t);
     return status;
@@ -195,12 +215,15 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
     if (status != GRADCORE_OK)
         return status;
     void *vector = slot_vector(t, slot);
-    status = vector ? trainable(t->net, index, error) : bad_slot(t, slot, error);
+    status = !src ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL")
+             : vector ? trainable(t->net, index, error)
+                      : bad_slot(t, slot, error);
     if (status == GRADCORE_OK) {
         const grc_parameter *p = &t->net->parameters[index];
-        if (t->nonfinite == GRC_NONFINITE_PROPAGATE || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src)))
+        if (t->nonfinite == GRC_NONFINITE_PROPAGATE || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
             t->net->kernels->pack(p->rows, p->cols, src, p->cols, grc_at(t->net, vector, p->offset));
-        else
+            t->careful = 1;
+        } else
             status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity", p->name);
     }
     grc_trainer_leave(t);
@@ -209,8 +232,10 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
 
 void gradcore_trainer_get_progress(const gradcore_trainer *t, uint64_t *step, uint64_t *updates)
 {
-    *step = t->step;
-    *updates = t->updates;
+    if (step)
+        *step = t ? atomic_load(&t->step) : 0;
+    if (updates)
+        *updates = t ? atomic_load(&t->updates) : 0;
 }
 
 grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uint64_t updates, gradcore_error *error)

@@ -16,8 +16,9 @@ struct gradcore_trainer {
     enum grc_clip clip;
     enum grc_nonfinite nonfinite;
     uint64_t seed;
-    uint64_t step;    /* tried so far: keys dropout and the schedules */
-    uint64_t updates; /* applied so far: the optimizer's own count */
+    atomic_uint_fast64_t step;    /* tried so far: keys dropout and the schedules */
+    atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
+    int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
     atomic_int busy;
 };

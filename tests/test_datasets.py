@@ -327,7 +327,8 @@ def test_description_survives_json(tmp_path):
         ("a,y\n1,0.5\n2,0.5\n", "expected different values"),
         ("a,y\n1,0.5\n2,-inf\n", "line 3, column 'y': expected a number that float32 can hold, got -inf"),
         ("a,y\n1,1\n2,inf\n", "line 3, column 'y': expected a number that float32 can hold, got inf"),
-        ("a,y\n1,1\n2,9007199254740993\n", r"line 3, column 'y': expected class numbers below 2\*\*53"),
+        ("a,y\n1,9007199254740992\n2,9007199254740993\n", "row 1, column 'y': expected class numbers"),
+        ("a,y\n1,1\n2,9007199254740993\n", r"row 2, column 'y': expected class numbers below 2\*\*53"),
         (
             "a;y\n" + "".join(f"1;0,{i}\n" for i in range(30)),
             "expected numbers with a decimal point, got '0,0'",

@@ -1,5 +1,6 @@
 /* The engine through its public header alone: one hash of trained weights for every instruction set, thread
  * count and platform; every allocation failing in turn; misuse that must be refused and change nothing. */
+#include <fenv.h>
 #include <math.h>
 #include <stdint.h>
 
@@ -231,11 +232,92 @@ static void test_bad_descriptions(void)
     gradcore_pass_destroy(NULL);
 }
 
+/* What must be refused where a pointer, a stride, a weight or a hyperparameter is wrong. */
+static void test_bad_calls(void)
+{
+    gradcore_network *n = NULL;
+    gradcore_trainer *t = NULL;
+    gradcore_pass *p = NULL;
+    gradcore_report report[1];
+    static float y[ROWS * CLASSES], d[ROWS * CLASSES], big[67 * 67];
+    make_data(GRADCORE_FLOAT32);
+    CHECK(make_network(GRADCORE_FLOAT32, NULL, 2, NULL, &n) == GRADCORE_OK);
+    CHECK(gradcore_network_initialize(n, 1, NULL) == GRADCORE_OK);
+    CHECK(make_trainer(n, &t) == GRADCORE_OK);
+    CHECK(gradcore_pass_create(n, 10, &p, NULL) == GRADCORE_OK);
+
+    double norms[64];
+    const gradcore_data data = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = 10};
+    CHECK(gradcore_trainer_norms(t, norms, NULL) == GRADCORE_STATE);
+    CHECK(gradcore_trainer_gradient(t, 2, big, NULL) == GRADCORE_STATE);
+    CHECK(gradcore_trainer_gradients(t, &data, NULL, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_trainer_gradients(t, &data, report, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_norms(t, NULL, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_trainer_norms(t, norms, NULL) == GRADCORE_OK && norms[4] > 0 && norms[5] > 0);
+    CHECK(gradcore_trainer_gradient(t, 2, NULL, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_trainer_state_write(t, 0, 2, NULL, NULL) == GRADCORE_INVALID);
+    gradcore_trainer_get_progress(t, NULL, NULL);
+
+    const double good[GRADCORE_HYPERS] = {0.01, 0.01, 0.5, 0.9, 0.999, 1e-8};
+    const struct { int index; double value; } bad[] = {{0, NAN}, {1, -1}, {1, 1e11}, {2, -1}, {3, 1}, {4, -0.1},
+                                                       {5, 0}, {5, 1e-46}, {5, NAN}, {1, INFINITY}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        double h[GRADCORE_HYPERS];
+        memcpy(h, good, sizeof h);
+        h[bad[i].index] = bad[i].value;
+        gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 10, .steps = 1, .hypers = h,
+                            .reports = report, .done = 7};
+        CHECK_NOTE(gradcore_trainer_run(t, &run, NULL) == GRADCORE_INVALID && run.done == 0, "hyper %zu", i);
+    }
+    const int64_t order[1] = {0};
+    gradcore_run far = {.size = sizeof far, .data = &data, .order = order, .end = INT64_MAX, .batch = 1, .steps = 1,
+                        .hypers = good, .reports = report};
+    CHECK(gradcore_trainer_run(t, &far, NULL) == GRADCORE_OK && far.done == 1);
+
+    CHECK(gradcore_pass_forward(p, &x, INPUTS, 10, 0, 0, 0, y, CLASSES - 1, NULL) == GRADCORE_SHAPE);
+    CHECK(gradcore_pass_forward(p, &x, INPUTS, 10, 0, 0, 0, y, CLASSES, NULL) == GRADCORE_OK);
+    CHECK(gradcore_pass_backward(p, d, CLASSES, big, INPUTS - 1, NULL) == GRADCORE_SHAPE);
+    CHECK(train(t, 1, 64, 0.01, report) == GRADCORE_OK);
+    CHECK(gradcore_pass_backward(p, d, CLASSES, NULL, 0, NULL) == GRADCORE_STATE); /* other weights by now */
+
+    const double nothing[10] = {0};
+    gradcore_data weighted = data;
+    gradcore_score score = {.size = sizeof score};
+    weighted.weight = nothing;
+    CHECK(gradcore_network_evaluate(n, "cross_entropy", &weighted, &score, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_network_evaluate(n, "cross_entropy", &data, &score, NULL) == GRADCORE_OK && score.loss > 0);
+
+    const gradcore_allocator broken = {NULL, NULL, NULL};
+    gradcore_network *none = NULL;
+    CHECK(make_network(GRADCORE_FLOAT32, NULL, 1, &broken, &none) == GRADCORE_INVALID);
+    const gradcore_api *api = gradcore_get_api(GRADCORE_VERSION_MAJOR, 0);
+    CHECK(api && api->size == sizeof *api && api->network_create == &gradcore_network_create && api->file_close);
+    CHECK(!gradcore_get_api(GRADCORE_VERSION_MAJOR + 1, 0) && !gradcore_get_api(GRADCORE_VERSION_MAJOR, 99));
+    gradcore_pass_destroy(p);
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
+/* The caller's rounding mode reaches no bit. */
+static void test_rounding_mode(void)
+{
+    double plain[64], odd[64];
+    const uint64_t hash = trained_hash(GRADCORE_FLOAT32, NULL, 2, 70);
+    CHECK(gradcore_fill("normal", 1, 0, 8, 8, 0, 1, plain, NULL) == GRADCORE_OK);
+    fesetround(FE_UPWARD);
+    const uint64_t other = trained_hash(GRADCORE_FLOAT32, NULL, 2, 70);
+    const gradcore_status status = gradcore_fill("normal", 1, 0, 8, 8, 0, 1, odd, NULL);
+    fesetround(FE_TONEAREST);
+    CHECK(hash == other && status == GRADCORE_OK && memcmp(plain, odd, sizeof odd) == 0);
+}
+
 int main(void)
 {
     test_one_hash();
     test_no_memory();
     test_bad_updates();
     test_bad_descriptions();
+    test_bad_calls();
+    test_rounding_mode();
     return check_report();
 }

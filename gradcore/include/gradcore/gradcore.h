@@ -6,6 +6,8 @@
  * are named by strings (gradcore_list enumerates them), so their numbers are nobody's ABI.
  * Matrices are row-major; a stride is counted in elements between the starts of two rows. `void *` data
  * has the network's element type: float or double. Class labels are int32_t.
+ * Lifetimes. A network outlives its passes and trainers. Arrays that a call was given may not change while
+ * it runs.
  * Threads. Any number of threads may predict with one network at a time. Calls that change a network or
  * use one trainer or pass exclude each other: the later one gets GRADCORE_BUSY.
  */
@@ -158,7 +160,8 @@ typedef struct gradcore_data {
     int64_t x_stride;
     const void *target;     /* (rows, outputs) of the element type, or int32_t labels (rows) */
     int64_t target_stride;
-    const double *weight;   /* a row's weight >= 0, or NULL: all 1. Losses are weighted means, / sum w. */
+    const double *weight;   /* a row's weight, 0 to 1e100, or NULL: all 1. Losses are weighted means, / sum w;
+                               a batch whose weights are all 0 has loss and gradient 0. */
     int64_t rows;
 } gradcore_data;
 
@@ -184,8 +187,8 @@ GRADCORE_API gradcore_status gradcore_pass_forward(gradcore_pass *pass, const vo
                                                    int64_t rows, int32_t training, uint64_t seed,
                                                    uint64_t step, void *y, int64_t y_stride,
                                                    gradcore_error *error);
-/* d_out (rows, outputs) of the last forward; d_x (rows, inputs) may be NULL. Fills the gradients. May be
- * called once a forward: it destroys what forward kept. */
+/* d_out (rows, outputs) of the last forward; d_x (rows, inputs) may be NULL and may not overlap d_out. Fills
+ * the gradients. May be called once a forward, with the weights that it used: it destroys what forward kept. */
 GRADCORE_API gradcore_status gradcore_pass_backward(gradcore_pass *pass, const void *d_out,
                                                     int64_t d_out_stride, void *d_x, int64_t d_x_stride,
                                                     gradcore_error *error);
@@ -293,7 +296,7 @@ GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, in
                                                        gradcore_error *error);
 
 /* C (m, n) = A (m, k) B (k, n) + bias (n, or NULL), threads 0: automatic. isa NULL: automatic. C may not
- * overlap A or B. a_row, a_col: A's strides in elements; B and C are row-major with strides ldb, ldc. */
+ * overlap A or B. a_row, a_col, b_row, b_col: strides in elements; C is row-major with stride ldc. */
 GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a,
                                            int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
                                            int64_t b_col, const void *bias, void *c, int64_t ldc,
@@ -356,6 +359,62 @@ GRADCORE_API gradcore_status gradcore_file_tensor(const gradcore_file *file, siz
 GRADCORE_API size_t gradcore_file_pairs(const gradcore_file *file);
 GRADCORE_API gradcore_status gradcore_file_pair(const gradcore_file *file, size_t index, gradcore_pair *out);
 GRADCORE_API void gradcore_file_close(gradcore_file *file);
+
+/* ---- All of it as a table, for those who load the library at run time ---- */
+
+/* Members are only ever appended; `size` tells how many there are. */
+typedef struct gradcore_api {
+    uint32_t size;
+    uint32_t version_major, version_minor, numerics_version;
+    __typeof__(gradcore_get_build_info) *get_build_info;
+    __typeof__(gradcore_list) *list;
+    __typeof__(gradcore_describe) *describe;
+    __typeof__(gradcore_network_create) *network_create;
+    __typeof__(gradcore_network_destroy) *network_destroy;
+    __typeof__(gradcore_network_get_info) *network_get_info;
+    __typeof__(gradcore_network_parameter) *network_parameter;
+    __typeof__(gradcore_network_read) *network_read;
+    __typeof__(gradcore_network_write) *network_write;
+    __typeof__(gradcore_network_initialize) *network_initialize;
+    __typeof__(gradcore_network_predict) *network_predict;
+    __typeof__(gradcore_network_evaluate) *network_evaluate;
+    __typeof__(gradcore_pass_create) *pass_create;
+    __typeof__(gradcore_pass_destroy) *pass_destroy;
+    __typeof__(gradcore_pass_forward) *pass_forward;
+    __typeof__(gradcore_pass_backward) *pass_backward;
+    __typeof__(gradcore_pass_gradient) *pass_gradient;
+    __typeof__(gradcore_pass_activation) *pass_activation;
+    __typeof__(gradcore_trainer_create) *trainer_create;
+    __typeof__(gradcore_trainer_destroy) *trainer_destroy;
+    __typeof__(gradcore_trainer_run) *trainer_run;
+    __typeof__(gradcore_trainer_gradients) *trainer_gradients;
+    __typeof__(gradcore_trainer_gradient) *trainer_gradient;
+    __typeof__(gradcore_trainer_norms) *trainer_norms;
+    __typeof__(gradcore_trainer_state_slots) *trainer_state_slots;
+    __typeof__(gradcore_trainer_state_read) *trainer_state_read;
+    __typeof__(gradcore_trainer_state_write) *trainer_state_write;
+    __typeof__(gradcore_trainer_get_progress) *trainer_get_progress;
+    __typeof__(gradcore_trainer_set_progress) *trainer_set_progress;
+    __typeof__(gradcore_optimizer_update) *optimizer_update;
+    __typeof__(gradcore_gemm) *gemm;
+    __typeof__(gradcore_activation_forward) *activation_forward;
+    __typeof__(gradcore_activation_backward) *activation_backward;
+    __typeof__(gradcore_loss) *loss;
+    __typeof__(gradcore_fill) *fill;
+    __typeof__(gradcore_shuffle) *shuffle;
+    __typeof__(gradcore_file_save) *file_save;
+    __typeof__(gradcore_file_open) *file_open;
+    __typeof__(gradcore_file_encode) *file_encode;
+    __typeof__(gradcore_file_decode) *file_decode;
+    __typeof__(gradcore_free) *free;
+    __typeof__(gradcore_file_tensors) *file_tensors;
+    __typeof__(gradcore_file_tensor) *file_tensor;
+    __typeof__(gradcore_file_pairs) *file_pairs;
+    __typeof__(gradcore_file_pair) *file_pair;
+    __typeof__(gradcore_file_close) *file_close;
+} gradcore_api;
+/* NULL where this library is of another major version, or older than the minor one asked for. */
+GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);
 
 #ifdef __cplusplus
 }
