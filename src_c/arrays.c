@@ -53,8 +53,8 @@ static void update_body(void *p)
 }
 
 grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
-                                     const double *hypers, int64_t n, void *w, const void *g, void *const slots[3],
-                                     gradcore_error *error)
+                                     const double *hypers, int64_t n, void *w, const void *g,
+                                     void *const slots[3], gradcore_error *error)
 {
     char known[120];
     const int found = grc_find_optimizer(optimizer);
@@ -69,9 +69,10 @@ grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint3
     const grc_status status = grc_check_hypers(found, dtype, 0, hypers, error);
     if (status != GRADCORE_OK)
         return status;
-    if ((flags & ~(uint32_t)GRC_KNOWN_FLAGS) || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
-        return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, nesterov only with momentum, got 0x%x",
-                        flags);
+    if ((flags & ~(uint32_t)GRC_KNOWN_FLAGS)
+        || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
+        return grc_fail(error, GRADCORE_INVALID,
+                        "flags: expected known bits, nesterov only with momentum, got 0x%x", flags);
     const unsigned needs = grc_optimizer_slots(found, flags);
     for (int i = 0; i < 3; i++)
         if ((needs >> i & 1) && !slots[i])
@@ -122,14 +123,14 @@ static void pack_b(const gemm_call *c, const char *b, int64_t b_row, int64_t b_c
     }
     for (size_t p = 0; p < c->depth; p++)
         for (size_t j = 0; j < c->n; j++)
-            memcpy(row_major + (p * c->n + j) * c->item, b + ((ptrdiff_t)p * b_row + (ptrdiff_t)j * b_col) * item,
-                   c->item);
+            memcpy(row_major + (p * c->n + j) * c->item,
+                   b + ((ptrdiff_t)p * b_row + (ptrdiff_t)j * b_col) * item, c->item);
     c->k->pack(c->depth, c->n, row_major, c->n, c->panels);
 }
 
-grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
-                         const void *b, int64_t b_row, int64_t b_col, const void *bias, void *c, int64_t ldc,
-                         int32_t threads, const char *isa, gradcore_error *error)
+grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row,
+                         int64_t a_col, const void *b, int64_t b_row, int64_t b_col, const void *bias,
+                         void *c, int64_t ldc, int32_t threads, const char *isa, gradcore_error *error)
 {
     const int64_t most = INT32_MAX;
     const char *reason;
@@ -137,7 +138,8 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
     if (!kernels)
         return GRADCORE_INVALID;
     if (m < 1 || n < 1 || k < 1 || m > most || n > most || k > most || !a || !b || !c || ldc < n)
-        return grc_fail(error, GRADCORE_SHAPE, "gemm: expected m, n, k from 1 to %lld and ldc >= n, got %lld %lld %lld %lld",
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "gemm: expected m, n, k from 1 to %lld and ldc >= n, got %lld %lld %lld %lld",
                         (long long)most, (long long)m, (long long)n, (long long)k, (long long)ldc);
     if (threads < 0 || threads > 1024)
         return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
@@ -154,8 +156,10 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
         g.c = grc_take(&arena, g.m * g.width, g.item);
         if (b_col != 1)
             row_major = grc_take(&arena, g.depth * g.n, g.item);
-        if (pass == 0 && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
-            return grc_fail(error, GRADCORE_NO_MEMORY, "gemm: expected %zu bytes to work in, got none", arena.used);
+        if (pass == 0
+            && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
+            return grc_fail(error, GRADCORE_NO_MEMORY, "gemm: expected %zu bytes to work in, got none",
+                            arena.used);
     }
     pack_b(&g, b, b_row, b_col, row_major);
     if (bias)
@@ -172,9 +176,6 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
 }
 
 /* ---- activations and losses ---- */
-
-#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
-static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
 
 typedef struct act_call {
     const grc_kernels *k;
@@ -204,7 +205,7 @@ static void act_backward_body(void *p)
         const char *x = (const char *)c->x + i * c->item;
         memcpy(block, (const char *)c->d_y + i * c->item, n * c->item);
         if (c->activation != GRC_ACT_identity) {
-            const int from_output = saves[c->activation] == GRC_SAVES_OUTPUT;
+            const int from_output = grc_saves_of(c->activation) == GRC_SAVES_OUTPUT;
             if (from_output)
                 c->k->act_forward[c->activation](1, n, x, output, n, c->alpha);
             c->k->act_backward[c->activation](1, n, from_output ? (const void *)output : x, block, n, c->alpha);
@@ -234,8 +235,8 @@ static grc_status activation_call(const char *name, int32_t dtype, double alpha,
     return GRADCORE_OK;
 }
 
-grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n, const void *x, void *y,
-                                       gradcore_error *error)
+grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
+                                       const void *x, void *y, gradcore_error *error)
 {
     return activation_call(name, dtype, alpha, n, x, NULL, y, error);
 }
@@ -263,13 +264,13 @@ static void loss_body(void *p)
     int32_t right;
     for (size_t r = 0; r < c->rows; r++) {
         const size_t at = r * c->cols * c->item;
-        c->loss(1, c->cols, c->z + at, c->cols, c->target + (c->labels ? r * sizeof(int32_t) : at), c->cols, &scale,
-                c->d ? c->d + at : NULL, c->losses + r, &right);
+        c->loss(1, c->cols, c->z + at, c->cols, c->target + (c->labels ? r * sizeof(int32_t) : at), c->cols,
+                &scale, c->d ? c->d + at : NULL, c->losses + r, &right);
     }
 }
 
-grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z, const void *target,
-                         double *losses, void *d, gradcore_error *error)
+grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z,
+                         const void *target, double *losses, void *d, gradcore_error *error)
 {
     char known[120];
     const int found = grc_find_loss(name);
@@ -335,7 +336,8 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
         c.kind++;
     if (c.kind == FILLS)
         return grc_fail(error, GRADCORE_INVALID,
-                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'", kind);
+                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'",
+                        kind);
     const size_t size = c.kind == ORTHOGONAL && rows > cols ? c.rows * c.cols * sizeof *c.work : 0;
     if (size && !(c.work = grc_allocate(&grc_default_allocator, size)))
         return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", size);
@@ -347,7 +349,8 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
 grc_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order, gradcore_error *error)
 {
     if (!order || n < 0)
-        return grc_fail(error, GRADCORE_INVALID, "n: expected an array and a count of at least 0, got %lld", (long long)n);
+        return grc_fail(error, GRADCORE_INVALID, "n: expected an array and a count of at least 0, got %lld",
+                        (long long)n);
     grc_shuffle(seed, epoch, (size_t)n, order);
     return GRADCORE_OK;
 }

@@ -19,11 +19,12 @@ static grc_status translate(int status, const grc_io_error *from, gradcore_error
 }
 
 /* The public tensors and pairs as io.h has them, in one allocation of *size bytes. */
-static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pair *m, size_t n_m, grc_io_tensor **tensors,
-                          grc_io_pair **pairs, size_t *size, gradcore_error *error)
+static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pair *m, size_t n_m,
+                          grc_io_tensor **tensors, grc_io_pair **pairs, size_t *size, gradcore_error *error)
 {
     if ((n && !t) || (n_m && !m) || n > SIZE_MAX / 1024 || n_m > SIZE_MAX / 1024)
-        return grc_fail(error, GRADCORE_INVALID, "tensors: expected arrays of %zu tensors and %zu pairs", n, n_m);
+        return grc_fail(error, GRADCORE_INVALID, "tensors: expected arrays of %zu tensors and %zu pairs", n,
+                        n_m);
     *size = n * sizeof **tensors + n_m * sizeof **pairs + 1;
     grc_io_tensor *out = grc_allocate(&grc_default_allocator, *size);
     if (!out)
@@ -33,7 +34,10 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
     for (size_t i = 0; i < n; i++) {
         const uint32_t dtype = t[i].dtype ? grc_io_dtype_named(t[i].dtype) : GRC_IO_DTYPE_COUNT;
         int bad = dtype == GRC_IO_DTYPE_COUNT || t[i].ndim < 0 || t[i].ndim > 4 || t[i].bytes < 0;
-        out[i] = (grc_io_tensor){.name = t[i].name, .dtype = dtype, .ndim = (uint32_t)t[i].ndim, .data = t[i].data,
+        out[i] = (grc_io_tensor){.name = t[i].name,
+                                 .dtype = dtype,
+                                 .ndim = (uint32_t)t[i].ndim,
+                                 .data = t[i].data,
                                  .bytes = (uint64_t)t[i].bytes};
         for (int d = 0; !bad && d < t[i].ndim; d++) {
             bad = t[i].shape[d] < 0;
@@ -41,7 +45,8 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
         }
         if (bad) {
             grc_release(&grc_default_allocator, out, *size);
-            return grc_fail(error, GRADCORE_INVALID, "tensors[%zu]: expected a known dtype and up to 4 dimensions", i);
+            return grc_fail(error, GRADCORE_INVALID,
+                            "tensors[%zu]: expected a known dtype and up to 4 dimensions", i);
         }
     }
     for (size_t i = 0; i < n_m; i++)
@@ -49,8 +54,8 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
     return GRADCORE_OK;
 }
 
-grc_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n, const gradcore_pair *metadata,
-                              size_t n_metadata, gradcore_error *error)
+grc_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n,
+                              const gradcore_pair *metadata, size_t n_metadata, gradcore_error *error)
 {
     grc_io_tensor *t;
     grc_io_pair *m;

@@ -163,7 +163,8 @@ typedef struct grc_op_class {
     int shares_value;     /* the output is the input's buffer */
 } grc_op_class;
 /* Rows [row, row + rows) of the output, of it panels [panel, panel + panels). */
-void grc_dense_forward(const grc_op *op, struct grc_exec *x, size_t row, size_t rows, size_t panel, size_t panels);
+void grc_dense_forward(const grc_op *op, struct grc_exec *x, size_t row, size_t rows, size_t panel,
+                       size_t panels);
 #define GRC_DECLARE_OP(name, kind) extern const grc_op_class grc_op_##name;
 GRC_OPS(GRC_DECLARE_OP)
 
@@ -236,7 +237,13 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
 void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 /* Brings the transposed weights of what thread t owns up to date. */
 void grc_transpose_weights(grc_exec *x, int t, int count);
-double grc_sum(size_t n, const double *x); /* fixed tree */
+/* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
+ */
+static inline double grc_fold_lanes(const double lane[8])
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+double grc_sum(size_t n, const double *x);
 double grc_weighted_sum(size_t n, const double *weight, const double *x);
 /* Rows order[0..rows) (NULL: 0..rows) of `from` into rows [row, ...) of the input value. */
 void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order);
@@ -245,8 +252,9 @@ int grc_uses_partials(const grc_exec *x);
 
 /* ---- small helpers ---- */
 
-#define GRC_KNOWN_FLAGS                                                                               \
-    (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED | GRADCORE_DECAY_ALL)
+#define GRC_KNOWN_FLAGS                                                                                      \
+    (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED                 \
+     | GRADCORE_DECAY_ALL)
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
 /* Are these the hyperparameters of a step that cannot by itself make finite numbers infinite? */
 grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error);
@@ -273,6 +281,7 @@ static inline size_t grc_panels(const gradcore_network *n, size_t cols)
     return (cols + n->kernels->panel - 1) / n->kernels->panel;
 }
 int grc_find_activation(const char *name);
+enum grc_saves grc_saves_of(int activation); /* what its backward needs */
 int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
 int grc_loss_takes_labels(int loss);

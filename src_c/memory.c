@@ -22,7 +22,8 @@ grc_status grc_fail(gradcore_error *error, grc_status status, const char *format
     return status;
 }
 
-/* From here on whole pages come straight from the system: zeroed without being touched, and asked to be huge. */
+/* From here on whole pages come straight from the system: zeroed without being touched, and asked to be huge.
+ */
 #define GRC_LARGE ((size_t)1 << 20)
 
 static void *default_allocate(void *context, size_t size, size_t alignment)

@@ -31,7 +31,8 @@ void grc_unlock_write(gradcore_network *n)
 }
 grc_status grc_busy(gradcore_error *error, const char *what)
 {
-    return grc_fail(error, GRADCORE_BUSY, "%s: expected no other thread to use it now, got a second caller", what);
+    return grc_fail(error, GRADCORE_BUSY, "%s: expected no other thread to use it now, got a second caller",
+                    what);
 }
 
 /* ---- description ---- */
@@ -116,13 +117,14 @@ grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, gr
     char known[200];
     const int found = grc_find_activation(name ? name : "identity");
     if (found == GRC_NONE)
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].activation: expected one of %s, got '%.40s'", b->name,
-                        grc_names("activation", known, sizeof known), name);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].activation: expected one of %s, got '%.40s'",
+                        b->name, grc_names("activation", known, sizeof known), name);
     op->activation = (enum grc_activation)found;
     op->alpha = isnan(alpha) ? alphas[found].alpha : alpha;
     if (!(op->alpha >= alphas[found].lowest && op->alpha <= 1e6))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].alpha: expected a number from %g to 1e6, got %g",
-                        b->name, alphas[found].lowest, alpha);
+        return grc_fail(b->error, GRADCORE_INVALID,
+                        "layers[%s].alpha: expected a number from %g to 1e6, got %g", b->name,
+                        alphas[found].lowest, alpha);
     return GRADCORE_OK;
 }
 
@@ -191,9 +193,11 @@ static void *lay_out_tables(gradcore_network *n, size_t layers, grc_arena *arena
 static grc_status check_options(const gradcore_network_options *o, size_t layer_count, gradcore_error *error)
 {
     if (!o || o->size != sizeof *o)
-        return grc_fail(error, GRADCORE_INVALID, "options: expected a gradcore_network_options with its size set");
+        return grc_fail(error, GRADCORE_INVALID,
+                        "options: expected a gradcore_network_options with its size set");
     if (o->inputs < 1 || o->inputs > INT32_MAX)
-        return grc_fail(error, GRADCORE_SHAPE, "inputs: expected 1 to 2147483647, got %lld", (long long)o->inputs);
+        return grc_fail(error, GRADCORE_SHAPE, "inputs: expected 1 to 2147483647, got %lld",
+                        (long long)o->inputs);
     if (o->dtype != GRADCORE_FLOAT32 && o->dtype != GRADCORE_FLOAT64)
         return grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", o->dtype);
     if (o->threads < 0 || o->threads > 1024)
@@ -250,19 +254,20 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
     for (size_t i = 0; i < layer_count && status == GRADCORE_OK; i++) {
         b.layer = &layers[i];
         if (b.layer->size != sizeof *b.layer)
-            status = grc_fail(error, GRADCORE_INVALID, "layers[%zu].size: expected %zu, got %u", i, sizeof *b.layer,
-                              b.layer->size);
+            status = grc_fail(error, GRADCORE_INVALID, "layers[%zu].size: expected %zu, got %u", i,
+                              sizeof *b.layer, b.layer->size);
         else
             status = describe_layer(&b);
     }
     if (status == GRADCORE_OK && b.depth > 0)
-        status = grc_fail(error, GRADCORE_INVALID, "layers: expected every residual block to be closed by 'end'");
+        status =
+            grc_fail(error, GRADCORE_INVALID, "layers: expected every residual block to be closed by 'end'");
     if (status == GRADCORE_OK) {
         n->w_size = grc_round_up((n->vector + n->kernels->panel) * n->item, GRC_PANEL_BYTES);
         n->w = grc_allocate(&n->allocator, n->w_size);
         if (!n->w)
-            status = grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes for the parameters, got none",
-                              n->w_size);
+            status = grc_fail(error, GRADCORE_NO_MEMORY,
+                              "network: expected %zu bytes for the parameters, got none", n->w_size);
     }
     if (status != GRADCORE_OK) {
         gradcore_network_destroy(n);

@@ -32,8 +32,8 @@ grc_status gradcore_network_parameter(const gradcore_network *n, int64_t index, 
 grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)
 {
     if (!n || !dst || !has_index(n, index))
-        return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld", n ? n->parameter_count - 1 : 0,
-                        (long long)index);
+        return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld",
+                        n ? n->parameter_count - 1 : 0, (long long)index);
     if (!grc_lock_read(n))
         return grc_busy(error, "network");
     const grc_parameter *p = &n->parameters[index];
@@ -49,7 +49,8 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (src[i] && !isfinite(n->kernels->max_abs(p->rows * p->cols, src[i])))
-            return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity", p->name);
+            return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity",
+                            p->name);
     }
     if (!grc_lock_write(n))
         return grc_busy(error, "network");
@@ -64,11 +65,14 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
 }
 
 /* Variance scaling by name: he 2 / fan_in, lecun 1 / fan_in, glorot 2 / (fan_in + fan_out). */
-static void fill_weight(const char *rule, uint64_t seed, uint32_t stream, size_t fan_in, size_t fan_out, double *out)
+static void fill_weight(const char *rule, uint64_t seed, uint32_t stream, size_t fan_in, size_t fan_out,
+                        double *out)
 {
     const size_t count = fan_in * fan_out;
     const double in = (double)fan_in, both = (double)(fan_in + fan_out);
-    const double variance = strncmp(rule, "he", 2) == 0 ? 2 / in : strncmp(rule, "lecun", 5) == 0 ? 1 / in : 2 / both;
+    const double variance = strncmp(rule, "he", 2) == 0      ? 2 / in
+                            : strncmp(rule, "lecun", 5) == 0 ? 1 / in
+                                                             : 2 / both;
     if (strstr(rule, "uniform"))
         grc_fill_uniform(seed, stream, count, -sqrt(3 * variance), sqrt(3 * variance), out);
     else
@@ -82,8 +86,8 @@ static void initial_values(const gradcore_network *n, int i, uint64_t seed, doub
     const char *activation = gradcore_list("activation", n->ops[p->op].activation);
     const size_t count = p->rows * p->cols;
     if (p->ndim == 2)
-        fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows, p->cols,
-                    scratch);
+        fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows,
+                    p->cols, scratch);
     else
         memset(scratch, 0, count * sizeof *scratch);
     for (size_t j = 0; j < count; j++)
@@ -108,7 +112,8 @@ static void initialize_all(void *context, grc_team *team, int t, int count)
         if (!p->trainable)
             continue;
         initial_values(c->n, i, c->seed, c->scratch, c->scratch + c->largest);
-        c->n->kernels->pack(p->rows, p->cols, c->scratch + c->largest, p->cols, grc_at(c->n, c->n->w, p->offset));
+        c->n->kernels->pack(p->rows, p->cols, c->scratch + c->largest, p->cols,
+                            grc_at(c->n, c->n->w, p->offset));
     }
 }
 
@@ -123,7 +128,8 @@ grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradc
     const size_t size = largest * 2 * sizeof(double);
     double *scratch = grc_allocate(&n->allocator, size);
     if (!scratch)
-        return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none", size);
+        return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none",
+                        size);
     if (!grc_lock_write(n)) {
         grc_release(&n->allocator, scratch, size);
         return grc_busy(error, "network");

@@ -36,7 +36,8 @@ static void leave(gradcore_pass *p)
     atomic_store(&p->busy, 0);
 }
 
-grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_pass **out, gradcore_error *error)
+grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_pass **out,
+                                gradcore_error *error)
 {
     if (!n || !out)
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", n ? "out" : "network");
@@ -96,8 +97,9 @@ static void forward_team(void *context, grc_team *team, int t, int count)
     }
 }
 
-grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t stride, int64_t rows, int32_t training,
-                                 uint64_t seed, uint64_t step, void *out, int64_t out_stride, gradcore_error *error)
+grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t stride, int64_t rows,
+                                 int32_t training, uint64_t seed, uint64_t step, void *out,
+                                 int64_t out_stride, gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
@@ -106,21 +108,24 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
     if (!in)
         status = grc_fail(error, GRADCORE_INVALID, "x: expected a pointer, got NULL");
     else if (rows < 1 || (size_t)rows > x->capacity)
-        status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", x->capacity, (long long)rows);
+        status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", x->capacity,
+                          (long long)rows);
     else if (rows > 1 && (stride < 0 || (out && out_stride < (int64_t)value_width(p, p->net->value_count - 1))))
-        status = grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
-                          value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
+        status =
+            grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
+                     value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
     else if (!grc_lock_read(p->net))
         status = grc_busy(error, "network");
     if (status == GRADCORE_OK) {
-        pass_call c = {.pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
+        pass_call c = {
+            .pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
         x->rows = (size_t)rows;
         x->training = training != 0;
         x->seed = seed;
         x->step = step;
         p->ready = 0;
-        grc_team_run(grc_threads_for(p->net, 2.0 * (double)p->net->trainable * (double)rows), p->net->flush_denormals,
-                     &forward_team, &c);
+        grc_team_run(grc_threads_for(p->net, 2.0 * (double)p->net->trainable * (double)rows),
+                     p->net->flush_denormals, &forward_team, &c);
         p->ready = 1;
         p->version = atomic_load(&p->net->version);
         grc_unlock_read(p->net);
@@ -162,8 +167,8 @@ static void backward_team(void *context, grc_team *team, int t, int count)
     grc_gradients(x, t, count);
 }
 
-grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t stride, void *d_x, int64_t d_x_stride,
-                                  gradcore_error *error)
+grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t stride, void *d_x,
+                                  int64_t d_x_stride, gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
@@ -172,7 +177,8 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     if (!d_out)
         status = grc_fail(error, GRADCORE_INVALID, "d_out: expected a pointer, got NULL");
     else if (x->rows > 1 && (stride < 0 || (d_x && d_x_stride < (int64_t)value_width(p, 0))))
-        status = grc_fail(error, GRADCORE_SHAPE, "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
+        status = grc_fail(error, GRADCORE_SHAPE,
+                          "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
                           value_width(p, 0), (long long)stride, (long long)d_x_stride);
     else if (p->ready != 1)
         status = grc_fail(error, GRADCORE_STATE, "backward: expected a forward before it, got %s",
@@ -182,7 +188,8 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     const uint64_t version = atomic_load(&p->net->version);
     if (status == GRADCORE_OK && version != p->version) {
         grc_unlock_read(p->net);
-        status = grc_fail(error, GRADCORE_STATE, "backward: expected the weights that forward used, got changed ones");
+        status = grc_fail(error, GRADCORE_STATE,
+                          "backward: expected the weights that forward used, got changed ones");
     }
     if (status == GRADCORE_OK) {
         pass_call c = {.pass = p, .in = d_out, .in_stride = (size_t)stride, .out = d_x,
@@ -216,8 +223,8 @@ grc_status gradcore_pass_gradient(gradcore_pass *p, int64_t index, void *dst, gr
     return status;
 }
 
-grc_status gradcore_pass_activation(gradcore_pass *p, int64_t layer, int64_t *width, const char **name, void *dst,
-                                    gradcore_error *error)
+grc_status gradcore_pass_activation(gradcore_pass *p, int64_t layer, int64_t *width, const char **name,
+                                    void *dst, gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)

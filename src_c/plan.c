@@ -3,9 +3,6 @@
 
 #include "internal.h"
 
-#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
-static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
-
 /* ---- memory ---- */
 
 /* Values whose delta backward must reach: 0 where wanted, and all behind a trainable parameter. */
@@ -36,7 +33,7 @@ static void lay_out_values(grc_exec *x, grc_arena *a)
     for (int i = 0; i < n->op_count; i++) {
         const grc_op *op = &n->ops[i];
         const int mask = op->class == &grc_op_dropout && op->rate > 0 && x->mode != GRC_EXEC_PREDICT;
-        const int pre = op->class == &grc_op_dense && saves[op->activation] == GRC_SAVES_INPUT
+        const int pre = op->class == &grc_op_dense && grc_saves_of(op->activation) == GRC_SAVES_INPUT
                         && x->mode != GRC_EXEC_PREDICT;
         void *kept = mask || pre ? grc_take(a, x->capacity * n->values[op->out].ld, n->item) : NULL;
         if (x->saved)
@@ -149,7 +146,8 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
     arena.base = arena.overflow ? NULL : grc_allocate(&n->allocator, arena.used);
     if (!arena.base) {
         grc_release(&n->allocator, x, sizeof *x);
-        return grc_fail(error, GRADCORE_NO_MEMORY, "capacity: expected memory for %zu rows, got none", capacity);
+        return grc_fail(error, GRADCORE_NO_MEMORY, "capacity: expected memory for %zu rows, got none",
+                        capacity);
     }
     x->block = arena.base;
     arena.used = 0;
@@ -182,7 +180,8 @@ grc_region grc_region_of(size_t rows, size_t panels, int t, int count)
         const size_t first = panels * mine / all, last = panels * (mine + 1) / all;
         return (grc_region){0, rows, first, last - first};
     }
-    const size_t first = chunks * mine / all * GRC_CHUNK_ROWS, last = chunks * (mine + 1) / all * GRC_CHUNK_ROWS;
+    const size_t first = chunks * mine / all * GRC_CHUNK_ROWS,
+                 last = chunks * (mine + 1) / all * GRC_CHUNK_ROWS;
     return (grc_region){first, grc_min(last, rows) - first, 0, panels};
 }
 

@@ -34,8 +34,9 @@ static void predict_rows(const predict_call *c, size_t lane, size_t first, size_
     }
     const gradcore_data *d = c->data;
     const int labels = grc_loss_takes_labels(c->loss);
-    const void *target = labels ? (const void *)((const int32_t *)d->target + first)
-                                : (const char *)d->target + (size_t)((int64_t)first * d->target_stride) * n->item;
+    const void *target =
+        labels ? (const void *)((const int32_t *)d->target + first)
+               : (const char *)d->target + (size_t)((int64_t)first * d->target_stride) * n->item;
     double ones[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
     for (size_t r = 0; r < rows; r++)
         ones[r] = 1;
@@ -130,7 +131,8 @@ static void add_up(void *context, grc_team *team, int t, int count)
             c->total[i] += c->sums[3 * b + (size_t)i];
 }
 
-static grc_status check_targets(const gradcore_network *n, int loss, const gradcore_data *d, gradcore_error *error)
+static grc_status check_targets(const gradcore_network *n, int loss, const gradcore_data *d,
+                                gradcore_error *error)
 {
     const int64_t outputs = (int64_t)n->values[n->value_count - 1].width;
     const int labels = grc_loss_takes_labels(loss);
@@ -163,7 +165,8 @@ grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss_name,
 {
     char known[120];
     if (!n || !d || d->size != sizeof *d || !score || score->size != sizeof *score)
-        return grc_fail(error, GRADCORE_INVALID, "evaluate: expected a network, data and score with their sizes set");
+        return grc_fail(error, GRADCORE_INVALID,
+                        "evaluate: expected a network, data and score with their sizes set");
     const int loss = grc_find_loss(loss_name);
     if (loss == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",

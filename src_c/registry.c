@@ -66,6 +66,13 @@ unsigned grc_optimizer_slots(int optimizer, uint32_t flags)
     return present;
 }
 
+enum grc_saves grc_saves_of(int activation)
+{
+#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
+    static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
+    return saves[activation];
+}
+
 grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error)
 {
     const double smallest = dtype == GRC_F32 ? FLT_MIN : DBL_MIN;
@@ -76,14 +83,17 @@ grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double 
         return grc_fail(error, GRADCORE_INVALID, "weight_decay: expected a number from 0 to 1e10, got %g",
                         h[GRADCORE_WEIGHT_DECAY]);
     if (clipped && !(h[GRADCORE_CLIP] >= 0))
-        return grc_fail(error, GRADCORE_INVALID, "clip: expected a number of at least 0, got %g", h[GRADCORE_CLIP]);
+        return grc_fail(error, GRADCORE_INVALID, "clip: expected a number of at least 0, got %g",
+                        h[GRADCORE_CLIP]);
     for (int i = GRADCORE_OWN; *name; i++) {
         const int length = (int)strcspn(name, " ");
         const int is_eps = length == 3 && strncmp(name, "eps", 3) == 0;
         if (is_eps && !(h[i] >= smallest && h[i] <= 1e30))
-            return grc_fail(error, GRADCORE_INVALID, "eps: expected a number from %g to 1e30, got %g", smallest, h[i]);
+            return grc_fail(error, GRADCORE_INVALID, "eps: expected a number from %g to 1e30, got %g",
+                            smallest, h[i]);
         if (!is_eps && !(h[i] >= 0 && h[i] < 1))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1), got %g", length, name, h[i]);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1), got %g", length,
+                            name, h[i]);
         name += length + (name[length] == ' ');
     }
     return GRADCORE_OK;

@@ -65,17 +65,24 @@ void grc_backward(grc_exec *x, size_t row, size_t rows)
 #define GRC_BLOCK_ROWS (2 * GRC_CHUNK_ROWS)
 
 /* dW of region r from batch rows [row, row + rows) into `out`, a parameter vector. */
-static void weight_gradient(const grc_exec *x, const grc_op *op, grc_region r, size_t row, size_t rows, void *out)
+static void weight_gradient(const grc_exec *x, const grc_op *op, grc_region r, size_t row, size_t rows,
+                            void *out)
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel;
-    const grc_gemm g = {.m = r.rows, .n = r.panels * pw, .k = rows,
-                        .a = grc_at(n, grc_row(x, x->value, op->in, row), r.row), .a_row = 1,
+    const grc_gemm g = {.m = r.rows,
+                        .n = r.panels * pw,
+                        .k = rows,
+                        .a = grc_at(n, grc_row(x, x->value, op->in, row), r.row),
+                        .a_row = 1,
                         .a_col = (ptrdiff_t)n->values[op->in].ld,
                         .b = grc_at(n, grc_row(x, x->delta, op->out, row), r.panel * pw),
-                        .b_row = (ptrdiff_t)n->values[op->out].ld, .b_panel = (ptrdiff_t)pw,
-                        .c = grc_at(n, out, op->weight + (r.panel * op->fan_in + r.row) * pw), .c_row = (ptrdiff_t)pw,
-                        .c_panel = (ptrdiff_t)(op->fan_in * pw), .init = NULL};
+                        .b_row = (ptrdiff_t)n->values[op->out].ld,
+                        .b_panel = (ptrdiff_t)pw,
+                        .c = grc_at(n, out, op->weight + (r.panel * op->fan_in + r.row) * pw),
+                        .c_row = (ptrdiff_t)pw,
+                        .c_panel = (ptrdiff_t)(op->fan_in * pw),
+                        .init = NULL};
     n->kernels->gemm(&g);
 }
 
@@ -196,7 +203,6 @@ void grc_transpose_weights(grc_exec *x, int t, int count)
     }
 }
 
-/* Eight lanes and a fixed fold: the order depends on n alone. */
 double grc_weighted_sum(size_t n, const double *weight, const double *x)
 {
     double lane[8] = {0};
@@ -206,7 +212,7 @@ double grc_weighted_sum(size_t n, const double *weight, const double *x)
             lane[j] += weight[i + (size_t)j] * x[i + (size_t)j];
     for (int j = 0; i < n; i++, j++)
         lane[j] += weight[i] * x[i];
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    return grc_fold_lanes(lane);
 }
 
 double grc_sum(size_t n, const double *x)
@@ -218,5 +224,5 @@ double grc_sum(size_t n, const double *x)
             lane[j] += x[i + (size_t)j];
     for (int j = 0; i < n; i++, j++)
         lane[j] += x[i];
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    return grc_fold_lanes(lane);
 }

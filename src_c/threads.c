@@ -394,10 +394,12 @@ int grc_threads_default(const char **reason)
         *reason = "OMP_NUM_THREADS";
         return n;
     }
-    *reason = ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
+    *reason =
+        ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
 #ifdef __linux__
     cpu_set_t set;
-    const int bound = omp_get_proc_bind() != omp_proc_bind_false; /* this thread to its place, not the process */
+    const int bound =
+        omp_get_proc_bind() != omp_proc_bind_false; /* this thread to its place, not the process */
     if (!bound && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {
         n = CPU_COUNT(&set);
         *reason = "CPU affinity";

@@ -32,11 +32,13 @@ static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, 
     if (d->rows < 1)
         return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
     if (d->rows > 1 && (d->x_stride < 0 || d->x_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE, "x: expected a row stride of at least 0 (inputs: %lld), got %lld",
-                        (long long)inputs, (long long)d->x_stride);
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
+                        (long long)d->x_stride);
     if (!t->labels && d->rows > 1
         && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE, "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
                         (long long)outputs, (long long)d->target_stride);
     return GRADCORE_OK;
 }
@@ -56,8 +58,9 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
         if (labels) {
             const int32_t label = ((const int32_t *)s->data->target)[row];
             if (label < 0 || label >= classes)
-                return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
-                                (long long)row, (long long)classes - 1, label);
+                return grc_fail(error, GRADCORE_INVALID,
+                                "target[%lld]: expected a class from 0 to %lld, got %d", (long long)row,
+                                (long long)classes - 1, label);
         }
         if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= GRC_MOST_WEIGHT))
             return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
@@ -80,7 +83,8 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
         return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
                         (long long)r->batch);
     if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
-        return grc_fail(error, GRADCORE_SHAPE, "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
                         (long long)r->data->rows, (long long)r->begin, (long long)r->end);
     const int64_t batches = (r->end - r->begin - 1) / r->batch + 1;
     if (r->steps < 1 || r->steps > batches)
@@ -110,7 +114,7 @@ static double weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
     double lane[8] = {0}; /* as grc_sum folds */
     for (size_t r = 0; r < rows; r++)
         lane[r % 8] += weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
-    const double sum = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    const double sum = grc_fold_lanes(lane);
     for (size_t r = from; r < to; r++) {
         x->row_weight[r] = weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
         x->row_scale[r] = sum > 0 ? x->row_weight[r] / sum : 0;
@@ -154,8 +158,8 @@ static void learn_rows(const slice *s, size_t row, size_t rows)
     const size_t outputs = n->values[last].width;
     const void *target = t->labels ? (const void *)((int32_t *)x->target + row)
                                    : grc_at(n, x->target, row * outputs);
-    n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target, outputs,
-                              x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
+    n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target,
+                              outputs, x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
                               x->row_right + row);
     for (size_t r = row; r < row + rows; r++)
         x->row_correct[r] = x->row_right[r];
@@ -226,8 +230,8 @@ static void apply(grc_exec *x, size_t offset, size_t size, int is_bias, void *co
     for (int i = 0; i < 3; i++)
         slot[i] = x->slots[i] ? grc_at(n, x->slots[i], offset) : NULL;
     u->args.weight_decay = is_bias && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
-    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0], slot[1],
-                                     slot[2], &u->args);
+    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0],
+                                     slot[1], slot[2], &u->args);
 }
 
 /* w and the slots in use, one after the other, to the backup (or back). */
@@ -268,7 +272,8 @@ static int is_risky(const gradcore_trainer *t, const double *h, double norm)
 {
     const int single = t->net->dtype == GRC_F32;
     const double lr = fabs(h[GRADCORE_LR]), decay = lr * fabs(h[GRADCORE_WEIGHT_DECAY]);
-    return t->careful || !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
+    return t->careful
+           || !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
 }
 
 typedef enum verdict { APPLIED, SKIPPED } verdict;
@@ -356,7 +361,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
         const double norm = gradient_norm(x);
         const double loss = weight > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / weight : 0;
         const int finite = isfinite(norm) && isfinite(loss);
-        const double scale = tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
+        const double scale =
+            tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
         const verdict v = s->update ? update_own(s, team, h, updates, norm, finite, scale, t, count) : SKIPPED;
         const int stop = s->update && v == SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
         step += s->update && !stop;
@@ -403,8 +409,16 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
         return status;
     status = check_run(t, r, error);
     if (status == GRADCORE_OK) {
-        slice s = {.t = t, .data = r->data, .order = r->order, .begin = r->begin, .end = r->end, .batch = r->batch,
-                   .steps = r->steps, .hypers = r->hypers, .reports = r->reports, .update = 1};
+        slice s = {.t = t,
+                   .data = r->data,
+                   .order = r->order,
+                   .begin = r->begin,
+                   .end = r->end,
+                   .batch = r->batch,
+                   .steps = r->steps,
+                   .hypers = r->hypers,
+                   .reports = r->reports,
+                   .update = 1};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
             status = grc_busy(error, "network");
@@ -413,9 +427,10 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
             grc_unlock_write(t->net);
             r->done = s.done;
             if (s.done < s.steps)
-                status = grc_fail(error, GRADCORE_NONFINITE,
-                                  "step %llu: expected a finite loss, gradient and update, got loss %g, gradient norm %g",
-                                  (unsigned long long)t->step, fabs(s.reports[s.done].loss), fabs(s.reports[s.done].norm));
+                status = grc_fail(
+                    error, GRADCORE_NONFINITE,
+                    "step %llu: expected a finite loss, gradient and update, got loss %g, gradient norm %g",
+                    (unsigned long long)t->step, fabs(s.reports[s.done].loss), fabs(s.reports[s.done].norm));
         }
     }
     grc_trainer_leave(t);
@@ -435,7 +450,12 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
         status = grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
                           (long long)batch->rows);
     if (status == GRADCORE_OK) {
-        slice s = {.t = t, .data = batch, .end = batch->rows, .batch = batch->rows, .steps = 1, .hypers = no_hypers,
+        slice s = {.t = t,
+                   .data = batch,
+                   .end = batch->rows,
+                   .batch = batch->rows,
+                   .steps = 1,
+                   .hypers = no_hypers,
                    .reports = report};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_read(t->net))

@@ -31,7 +31,8 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
     else if (strcmp(o->clip, "global_norm") == 0)
         t->clip = GRC_CLIP_GLOBAL_NORM;
     else
-        return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'", o->clip);
+        return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'",
+                        o->clip);
     if (!o->nonfinite || strcmp(o->nonfinite, "skip") == 0)
         t->nonfinite = GRC_NONFINITE_SKIP;
     else if (strcmp(o->nonfinite, "raise") == 0)
@@ -39,8 +40,8 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
     else if (strcmp(o->nonfinite, "propagate") == 0)
         t->nonfinite = GRC_NONFINITE_PROPAGATE;
     else
-        return grc_fail(error, GRADCORE_INVALID, "nonfinite: expected 'skip', 'raise' or 'propagate', got '%.40s'",
-                        o->nonfinite);
+        return grc_fail(error, GRADCORE_INVALID,
+                        "nonfinite: expected 'skip', 'raise' or 'propagate', got '%.40s'", o->nonfinite);
     if (o->capacity < 1 || o->capacity > INT32_MAX)
         return grc_fail(error, GRADCORE_SHAPE, "capacity: expected 1 to 2147483647 rows, got %lld",
                         (long long)o->capacity);
@@ -62,7 +63,8 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     const size_t outputs = n->values[n->value_count - 1].width;
     draft.labels = grc_loss_takes_labels(draft.loss);
     if (draft.labels && outputs < 2)
-        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu", outputs);
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu",
+                        outputs);
     gradcore_trainer *t = grc_allocate(&n->allocator, sizeof *t);
     if (!t)
         return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
@@ -107,12 +109,14 @@ void grc_trainer_leave(gradcore_trainer *t)
 static grc_status trainable(const gradcore_network *n, int64_t index, gradcore_error *error)
 {
     if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
-        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
+        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld",
+                        (long long)index);
     return GRADCORE_OK;
 }
 
 /* Copies parameter `index` of a parameter vector to dst. */
-static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t index, void *dst, gradcore_error *error)
+static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t index, void *dst,
+                              gradcore_error *error)
 {
     grc_status status = dst ? trainable(t->net, index, error)
                             : grc_fail(error, GRADCORE_INVALID, "dst: expected a pointer, got NULL");
@@ -150,7 +154,8 @@ static void measure_norms(void *context, grc_team *team, int thread, int count)
         const size_t size = grc_panels(n, p->cols) * n->kernels->panel * p->rows;
         const size_t first = x->chunk_first[i], chunks = x->chunk_first[i + 1] - first;
         c->norms[2 * i] = p->trainable ? sqrt(grc_sum(chunks, x->chunk_norm + first)) : 0;
-        c->norms[2 * i + 1] = p->trainable ? sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset))) : 0;
+        c->norms[2 * i + 1] =
+            p->trainable ? sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset))) : 0;
     }
 }
 
@@ -192,8 +197,8 @@ static void *slot_vector(const gradcore_trainer *t, int32_t slot)
 
 static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_error *error)
 {
-    return grc_fail(error, GRADCORE_INVALID, "slot: expected 0 to %d, got %d", gradcore_trainer_state_slots(t) - 1,
-                    slot);
+    return grc_fail(error, GRADCORE_INVALID, "slot: expected 0 to %d, got %d",
+                    gradcore_trainer_state_slots(t) - 1, slot);
 }
 
 grc_status gradcore_trainer_state_read(gradcore_trainer *t, int32_t slot, int64_t index, void *dst,
@@ -220,11 +225,13 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
                       : bad_slot(t, slot, error);
     if (status == GRADCORE_OK) {
         const grc_parameter *p = &t->net->parameters[index];
-        if (t->nonfinite == GRC_NONFINITE_PROPAGATE || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
+        if (t->nonfinite == GRC_NONFINITE_PROPAGATE
+            || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
             t->net->kernels->pack(p->rows, p->cols, src, p->cols, grc_at(t->net, vector, p->offset));
             t->careful = 1;
         } else
-            status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity", p->name);
+            status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",
+                              p->name);
     }
     grc_trainer_leave(t);
     return status;
@@ -238,7 +245,8 @@ void gradcore_trainer_get_progress(const gradcore_trainer *t, uint64_t *step, ui
         *updates = t ? atomic_load(&t->updates) : 0;
 }
 
-grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uint64_t updates, gradcore_error *error)
+grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uint64_t updates,
+                                         gradcore_error *error)
 {
     if (updates > step || step > UINT64_C(1) << 48)
         return grc_fail(error, GRADCORE_INVALID, "step: expected updates <= step <= 2^48, got %llu and %llu",

@@ -3,9 +3,6 @@
 
 #include "../internal.h"
 
-#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
-static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
-
 static grc_status describe(grc_builder *b)
 {
     grc_op *op = grc_add_op(b, &grc_op_activation, grc_value_width(b));
@@ -26,7 +23,7 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
-    const int kept = saves[op->activation] == GRC_SAVES_INPUT ? op->in : op->out;
+    const int kept = grc_saves_of(op->activation) == GRC_SAVES_INPUT ? op->in : op->out;
     if (op->activation != GRC_ACT_identity)
         x->net->kernels->act_backward[op->activation](rows, v->width, grc_row(x, x->value, kept, row),
                                                       grc_row(x, x->delta, op->out, row), v->ld, op->alpha);

@@ -1,16 +1,13 @@
 /* Dense: y = f(x W + b), x (rows, fan_in), W (fan_in, fan_out) as packed panels, y (rows, fan_out). */
 #include "../internal.h"
 
-#define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
-static const enum grc_saves saves[] = {GRC_ACTIVATIONS(GRC_SAVES)};
-
 static grc_status describe(grc_builder *b)
 {
     const gradcore_layer *l = b->layer;
     const size_t fan_in = grc_value_width(b);
     if (l->units < 1 || l->units > INT32_MAX)
-        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld", b->name,
-                        (long long)l->units);
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld",
+                        b->name, (long long)l->units);
     if (l->flags & ~(uint32_t)GRADCORE_LAYER_NO_BIAS)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
                         l->flags);
@@ -62,7 +59,7 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
     void *d = grc_row(x, x->delta, op->out, row);
     if (op->activation != GRC_ACT_identity) {
-        const void *kept = saves[op->activation] == GRC_SAVES_INPUT
+        const void *kept = grc_saves_of(op->activation) == GRC_SAVES_INPUT
                                ? grc_at(n, x->saved[op->index], row * ld_out)
                                : grc_row(x, x->value, op->out, row);
         n->kernels->act_backward[op->activation](rows, width, kept, d, ld_out, op->alpha);

@@ -8,8 +8,8 @@ static grc_status describe(grc_builder *b)
 {
     const double rate = b->layer->rate;
     if (!(rate >= 0 && rate < 1))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g", b->name,
-                        rate);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g",
+                        b->name, rate);
     grc_add_op(b, &grc_op_dropout, grc_value_width(b))->rate = rate;
     return GRADCORE_OK;
 }
@@ -35,7 +35,8 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     const grc_value *v = &x->net->values[op->out];
     void *d = grc_row(x, x->delta, op->out, row);
     if (x->training && op->rate > 0)
-        x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d, v->ld);
+        x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d,
+                                  v->ld);
 }
 
 const grc_op_class grc_op_dropout = {.describe = &describe, .forward = &forward, .backward = &backward,

@@ -32,8 +32,8 @@ static grc_status describe_join(grc_builder *b)
     const size_t width = b->net->values[b->net->ops[fork].in].width;
     if (grc_value_width(b) != width)
         return grc_fail(b->error, GRADCORE_SHAPE,
-                        "layers[%s]: expected the residual block to keep its input's width %zu, got %zu", b->name, width,
-                        grc_value_width(b));
+                        "layers[%s]: expected the residual block to keep its input's width %zu, got %zu",
+                        b->name, width, grc_value_width(b));
     grc_op *op = grc_add_op(b, &grc_op_join, width);
     op->fork = fork;
     return GRADCORE_OK;

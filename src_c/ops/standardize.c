@@ -16,8 +16,9 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
-    n->kernels->standardize(rows, v->width, grc_row(x, x->value, op->in, row), v->ld, grc_at(n, n->w, op->weight),
-                            grc_at(n, n->w, op->bias), grc_row(x, x->value, op->out, row), v->ld);
+    n->kernels->standardize(rows, v->width, grc_row(x, x->value, op->in, row), v->ld,
+                            grc_at(n, n->w, op->weight), grc_at(n, n->w, op->bias),
+                            grc_row(x, x->value, op->out, row), v->ld);
 }
 
 static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
