@@ -144,7 +144,9 @@ void grc_barrier(grc_team *team)
 typedef struct pool {
     grc_team team;      /* all workers and the caller take part in every job */
     gate jobs;
-    int wanted;         /* workers asked for; team.count - 1 came */
+    int asked;          /* workers that the caller asked for: what the pool is found by */
+    int granted;        /* workers that the system may have; team.count - 1 came */
+    pthread_t host;
     grc_team_fn *run;
     void *context;
     int flush, retired; /* retired: the next job is to end */
@@ -165,16 +167,15 @@ static void pool_worker(pool *p, int thread)
 static void *pool_host(void *argument)
 {
     pool *p = argument;
-#pragma omp parallel num_threads(p->wanted)
+#pragma omp parallel num_threads(p->granted)
     {
 #pragma omp single
         {
-            p->team.count = omp_get_num_threads() + 1; /* may be fewer than wanted */
+            p->team.count = omp_get_num_threads() + 1; /* may be fewer still */
             gate_open(&p->team.passed);
         }
         pool_worker(p, omp_get_thread_num() + 1);
     }
-    free(p);
     return NULL;
 }
 
@@ -232,7 +233,6 @@ static void use_all_places(pthread_attr_t *attributes)
 
 static pool *pool_create(int workers)
 {
-    pthread_t host;
     pthread_attr_t attributes;
     sigset_t all, old;
     sigfillset(&all);
@@ -243,24 +243,24 @@ static pool *pool_create(int workers)
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         return NULL;
     }
-    p->wanted = granted;
+    p->asked = workers;
+    p->granted = granted;
     gate_init(&p->jobs);
     gate_init(&p->team.passed);
     pthread_attr_init(&attributes);
     use_all_places(&attributes);
-    const int failed = pthread_create(&host, &attributes, &pool_host, p);
+    const int failed = pthread_create(&p->host, &attributes, &pool_host, p);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) {
         free(p);
         return NULL;
     }
-    pthread_detach(host);
     gate_wait(&p->team.passed, 0);
     return p;
 }
 
-/* Process-wide state, as threads are: the idle pools, at most as many of a size as ever ran at once.
+/* Process-wide state, as threads are: the idle pools, a few of each size.
  * A forked child has the list but not the threads; the flag keeps it from waiting for them. */
 static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
 static pool *idle;
@@ -285,7 +285,7 @@ static pool *pool_take(int workers)
     pthread_once(&fork_guard, &register_fork_guard);
     pthread_mutex_lock(&idle_lock);
     for (pool **p = &idle; *p; p = &(*p)->next)
-        if ((*p)->wanted == workers) {
+        if ((*p)->asked == workers) {
             found = *p;
             *p = found->next;
             break;
@@ -301,7 +301,7 @@ static void pool_give_back(pool *p)
     int alike = 0;
     pthread_mutex_lock(&idle_lock);
     for (const pool *q = idle; q; q = q->next)
-        alike += q->wanted == p->wanted;
+        alike += q->asked == p->asked;
     if (alike < GRC_IDLE_POOLS) {
         p->next = idle;
         idle = p;
@@ -310,6 +310,8 @@ static void pool_give_back(pool *p)
     if (alike >= GRC_IDLE_POOLS) {
         p->retired = 1;
         gate_open(&p->jobs);
+        pthread_join(p->host, NULL); /* its threads may still be leaving the last barrier */
+        free(p);
     }
 }
 

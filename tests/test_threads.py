@@ -287,3 +287,43 @@ trainer.step(x, y)
 print(t.digest(trainer.net.parameters()))
 """
     assert run_python(code, env={"OMP_THREAD_LIMIT": "1"}).stdout == run_python(code).stdout
+
+
+WIDE = """
+import os, threading
+import gradcore, numpy as np
+net = gradcore.Network([gradcore.Dense(256, "relu"), gradcore.Dense(256)], inputs=256, threads={threads})
+x = np.ones(({rows}, 256), np.float32)
+tasks = lambda: len(os.listdir("/proc/self/task"))
+"""
+
+
+def test_more_callers_at_once_than_pools_are_kept_leave_few_threads():
+    code = """
+want, wrong = net.predict(x).tobytes(), []
+def call():
+    for _ in range(20):
+        if net.predict(x).tobytes() != want:
+            wrong.append(1)
+for _ in range(3):
+    callers = [threading.Thread(target=call) for _ in range(12)]
+    [c.start() for c in callers]
+    [c.join() for c in callers]
+assert not wrong
+assert tasks() <= 1 + 4 + 1, tasks()  # this thread, four pools of one worker, one of NumPy's at most
+"""
+    run_python(WIDE.format(threads=2, rows=1000) + code, env={"OPENBLAS_NUM_THREADS": "1"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_a_pool_that_got_fewer_threads_than_asked_for_is_found_again():
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+net.predict(x)
+first = tasks()
+for _ in range(5):
+    net.predict(x)
+assert tasks() == first, (first, tasks())
+"""
+    run_python(WIDE.format(threads=512, rows=200_000) + code)
