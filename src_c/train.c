@@ -14,9 +14,8 @@ typedef struct slice {
     const double *hypers;
     gradcore_report *reports;
     int64_t done;
-    int update;          /* 0: gradients only */
-    int refresh;         /* transposed weights are stale */
-    atomic_int spoiled;  /* a careful update produced NaN or infinity */
+    int update;  /* 0: gradients only */
+    int refresh; /* transposed weights are stale */
 } slice;
 
 /* ---- checks, before anything changes ---- */
@@ -193,129 +192,6 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
     return weight;
 }
 
-/* ---- update ---- */
-
-/* Calls visit for each contiguous piece of the parameter vector that thread t owns. */
-typedef void visit_fn(grc_exec *x, size_t offset, size_t size, int is_bias, void *context);
-static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *context)
-{
-    const gradcore_network *n = x->net;
-    const size_t pw = n->kernels->panel;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense)
-            continue;
-        const grc_region r = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
-        if (r.panels && r.rows == op->fan_in)
-            visit(x, op->weight + r.panel * op->fan_in * pw, r.panels * op->fan_in * pw, 0, context);
-        else if (r.rows)
-            for (size_t p = r.panel; p < r.panel + r.panels; p++)
-                visit(x, op->weight + (p * op->fan_in + r.row) * pw, r.rows * pw, 0, context);
-        if (op->has_bias && i % count == t)
-            visit(x, op->bias, grc_panels(n, op->fan_out) * pw, 1, context);
-    }
-}
-
-typedef struct update {
-    const gradcore_trainer *t;
-    grc_opt_args args;
-    double decay;
-} update;
-
-static void apply(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
-{
-    const gradcore_network *n = x->net;
-    update *u = context;
-    void *slot[3];
-    for (int i = 0; i < 3; i++)
-        slot[i] = x->slots[i] ? grc_at(n, x->slots[i], offset) : NULL;
-    u->args.weight_decay = is_bias && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
-    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0],
-                                     slot[1], slot[2], &u->args);
-}
-
-/* w and the slots in use, one after the other, to the backup (or back). */
-static void copy_state(grc_exec *x, size_t offset, size_t size, int restore)
-{
-    const gradcore_network *n = x->net;
-    void *from[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
-    for (size_t i = 0, k = 0; i < 4; i++)
-        if (from[i]) {
-            void *live = grc_at(n, from[i], offset), *kept = grc_at(n, x->backup, k++ * n->vector + offset);
-            memcpy(restore ? live : kept, restore ? kept : live, size * n->item);
-        }
-}
-static void keep(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
-{
-    (void)is_bias, (void)context;
-    copy_state(x, offset, size, 0);
-}
-static void restore(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
-{
-    (void)is_bias, (void)context;
-    copy_state(x, offset, size, 1);
-}
-static void look_for_nonfinite(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
-{
-    const gradcore_network *n = x->net;
-    slice *s = context;
-    (void)is_bias;
-    void *state[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
-    for (int i = 0; i < 4; i++)
-        if (state[i] && !isfinite(n->kernels->max_abs(size, grc_at(n, state[i], offset))))
-            atomic_store(&s->spoiled, 1);
-}
-
-/* Could this update leave the finite numbers? Far from the edge it cannot, and nothing is checked; near it
- * the update is made with a way back. The bounds leave many orders of magnitude for momentum. */
-static int is_risky(const gradcore_trainer *t, const double *h, double norm)
-{
-    const int single = t->net->dtype == GRC_F32;
-    const double lr = fabs(h[GRADCORE_LR]), decay = lr * fabs(h[GRADCORE_WEIGHT_DECAY]);
-    return t->careful
-           || !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
-}
-
-typedef enum verdict { APPLIED, SKIPPED } verdict;
-
-/* Clip and update of what thread t owns. All threads return the same verdict. */
-static verdict update_own(slice *s, grc_team *team, const double *h, uint64_t updates, double norm, int finite,
-                          double scale, int t, int count)
-{
-    gradcore_trainer *tr = s->t;
-    grc_exec *x = tr->x;
-    const int propagate = tr->nonfinite == GRC_NONFINITE_PROPAGATE;
-    if (!finite && !propagate)
-        return SKIPPED;
-    update u = {.t = tr,
-                .decay = h[GRADCORE_WEIGHT_DECAY],
-                .args = {.lr = h[GRADCORE_LR],
-                         .grad_scale = scale,
-                         .grad_limit = tr->clip == GRC_CLIP_VALUE ? h[GRADCORE_CLIP] : (double)INFINITY,
-                         .step = updates + 1,
-                         .flags = tr->flags}};
-    memcpy(u.args.p, h + GRADCORE_OWN, sizeof u.args.p);
-    const int careful = !propagate && is_risky(tr, h, norm);
-    if (careful) {
-        visit_own(x, t, count, &keep, NULL);
-        visit_own(x, t, count, &apply, &u);
-        visit_own(x, t, count, &look_for_nonfinite, s);
-        grc_barrier(team);
-        const int spoiled = atomic_load(&s->spoiled);
-        grc_barrier(team);
-        if (t == 0)
-            atomic_store(&s->spoiled, 0);
-        if (spoiled) {
-            visit_own(x, t, count, &restore, NULL);
-            return SKIPPED;
-        }
-    } else {
-        visit_own(x, t, count, &apply, &u);
-    }
-    grc_transpose_weights(x, t, count);
-    return APPLIED;
-}
-
 /* ---- the slice ---- */
 
 /* Sum of squares of all gradients, by every thread alike. */
@@ -363,14 +239,16 @@ static void run_team(void *context, grc_team *team, int t, int count)
         const int finite = isfinite(norm) && isfinite(loss);
         const double scale =
             tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
-        const verdict v = s->update ? update_own(s, team, h, updates, norm, finite, scale, t, count) : SKIPPED;
-        const int stop = s->update && v == SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
+        const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
+                                      .finite = finite};
+        const grc_verdict v = s->update ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
+        const int stop = s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
         step += s->update && !stop;
-        updates += v == APPLIED;
+        updates += v == GRC_APPLIED;
         if (t == 0) {
             const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = weight, .norm = norm,
-                                              .scale = scale, .applied = v == APPLIED, .rows = (int32_t)rows};
+                                              .scale = scale, .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (i + 1 < s->steps)
                 batch_of(s, i + 1, &x->rows);
             x->step = step;
@@ -395,7 +273,6 @@ static void run_slice(slice *s)
     const double flops = 6.0 * (double)n->trainable * (double)s->batch;
     s->refresh = t->x->version != version;
     t->x->training = 1;
-    atomic_init(&s->spoiled, 0);
     grc_team_run(grc_threads_for(n, flops), n->flush_denormals, &run_team, s);
     t->has_gradients = 1;
     t->careful &= s->done == 0;

@@ -20,10 +20,24 @@ struct gradcore_trainer {
     atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
     int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
+    atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
     atomic_int busy;
 };
 
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
+
+/* ---- update.c ---- */
+
+typedef struct grc_update_args {
+    const double *hypers; /* of this step */
+    uint64_t step;        /* 1 for the first update */
+    double norm, scale;   /* of all gradients; what clipping multiplies them by */
+    int finite;           /* loss and norm are */
+} grc_update_args;
+typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
+/* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with
+ * the same arguments and return the same verdict; a skipped update leaves all state as it was. */
+grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_update_args *args, int t, int count);
 
 #endif
