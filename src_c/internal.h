@@ -78,9 +78,10 @@ typedef struct grc_op {
     enum grc_activation activation;
     double alpha, rate;
     int has_bias;
+    int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
     size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std */
-    size_t transposed;      /* dense: offset of the transposed weight panels */
+    size_t transposed;      /* dense, unless narrow: offset of the transposed weight panels */
     int first_parameter;    /* index of its first parameter, or GRC_NONE */
 } grc_op;
 
@@ -88,6 +89,7 @@ typedef struct grc_parameter {
     char name[48];
     const char *role;
     int op, trainable, ndim;
+    int turned;                 /* the vector holds its transpose, (cols, rows) */
     size_t rows, cols, offset;
 } grc_parameter;
 
@@ -147,6 +149,10 @@ typedef struct grc_builder {
 grc_op *grc_add_op(grc_builder *b, const struct grc_op_class *class, size_t width);
 /* Returns the offset of a new parameter in the vector, or SIZE_MAX with the error set. */
 size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols);
+size_t grc_add_turned_parameter(grc_builder *b, grc_op *op, const char *role, size_t rows, size_t cols);
+/* A parameter in C order, contiguous, from and to a vector of the parameter vector's shape. */
+void grc_read_parameter(const gradcore_network *n, const grc_parameter *p, const void *vector, void *dst);
+void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, const void *src, void *vector);
 size_t grc_value_width(const grc_builder *b);
 /* The layer's activation and alpha into op; a wrong name or value is an error. */
 grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, grc_op *op);
@@ -279,6 +285,19 @@ static inline void *grc_row(const grc_exec *x, void *const *data, int value, siz
 static inline size_t grc_panels(const gradcore_network *n, size_t cols)
 {
     return (cols + n->kernels->panel - 1) / n->kernels->panel;
+}
+/* The matrix of a dense op's weight as the parameter vector has it. */
+static inline size_t grc_weight_rows(const grc_op *op)
+{
+    return op->narrow ? op->fan_out : op->fan_in;
+}
+static inline size_t grc_weight_panels(const gradcore_network *n, const grc_op *op)
+{
+    return grc_panels(n, op->narrow ? op->fan_in : op->fan_out);
+}
+static inline grc_region grc_weight_region(const gradcore_network *n, const grc_op *op, int t, int count)
+{
+    return grc_region_of(grc_weight_rows(op), grc_weight_panels(n, op), t, count);
 }
 int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */

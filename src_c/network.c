@@ -80,20 +80,21 @@ grc_op *grc_add_op(grc_builder *b, const grc_op_class *class, size_t width)
     return op;
 }
 
-size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols)
+static size_t add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, int turned, size_t rows,
+                            size_t cols)
 {
     gradcore_network *n = b->net;
     size_t elements, end;
-    const size_t offset = n->vector;
-    if (__builtin_mul_overflow(grc_panels(n, cols) * n->kernels->panel, rows, &elements)
+    const size_t offset = n->vector, across = turned ? rows : cols, down = turned ? cols : rows;
+    if (__builtin_mul_overflow(grc_panels(n, across) * n->kernels->panel, down, &elements)
         || __builtin_add_overflow(offset, elements, &end) || end > SIZE_MAX / 64) {
         grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)",
                  b->name, rows, cols);
         return SIZE_MAX;
     }
     grc_parameter *p = &n->parameters[n->parameter_count];
-    *p = (grc_parameter){.role = role, .op = op->index, .trainable = trainable, .rows = rows, .cols = cols,
-                         .ndim = strcmp(role, "weight") == 0 ? 2 : 1, .offset = offset};
+    *p = (grc_parameter){.role = role, .op = op->index, .trainable = trainable, .turned = turned, .rows = rows,
+                         .cols = cols, .ndim = strcmp(role, "weight") == 0 ? 2 : 1, .offset = offset};
     snprintf(p->name, sizeof p->name, "%.31s.%.15s", b->name, role);
     if (op->first_parameter == GRC_NONE)
         op->first_parameter = n->parameter_count;
@@ -104,6 +105,16 @@ size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int train
         b->trains = 1;
     }
     return offset;
+}
+
+size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols)
+{
+    return add_parameter(b, op, role, trainable, 0, rows, cols);
+}
+
+size_t grc_add_turned_parameter(grc_builder *b, grc_op *op, const char *role, size_t rows, size_t cols)
+{
+    return add_parameter(b, op, role, 1, 1, rows, cols);
 }
 
 static const struct {

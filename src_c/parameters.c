@@ -29,6 +29,35 @@ grc_status gradcore_network_parameter(const gradcore_network *n, int64_t index, 
     return GRADCORE_OK;
 }
 
+/* Element (i, j) of a turned parameter: row j of the transpose, lane i of its panels. */
+static size_t turned_at(const gradcore_network *n, const grc_parameter *p, size_t i, size_t j)
+{
+    const size_t pw = n->kernels->panel;
+    return p->offset + (i / pw * p->cols + j) * pw + i % pw;
+}
+
+void grc_read_parameter(const gradcore_network *n, const grc_parameter *p, const void *vector, void *dst)
+{
+    if (!p->turned) {
+        n->kernels->unpack(p->rows, p->cols, grc_at(n, vector, p->offset), dst, p->cols);
+        return;
+    }
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t j = 0; j < p->cols; j++)
+            memcpy(grc_at(n, dst, i * p->cols + j), grc_at(n, vector, turned_at(n, p, i, j)), n->item);
+}
+
+void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, const void *src, void *vector)
+{
+    if (!p->turned) {
+        n->kernels->pack(p->rows, p->cols, src, p->cols, grc_at(n, vector, p->offset));
+        return;
+    }
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t j = 0; j < p->cols; j++)
+            memcpy(grc_at(n, vector, turned_at(n, p, i, j)), grc_at(n, src, i * p->cols + j), n->item);
+}
+
 grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)
 {
     if (!n || !dst || !has_index(n, index))
@@ -37,7 +66,7 @@ grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, 
     if (!grc_lock_read(n))
         return grc_busy(error, "network");
     const grc_parameter *p = &n->parameters[index];
-    n->kernels->unpack(p->rows, p->cols, grc_at(n, n->w, p->offset), dst, p->cols);
+    grc_read_parameter(n, p, n->w, dst);
     grc_unlock_read(n);
     return GRADCORE_OK;
 }
@@ -57,7 +86,7 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (src[i])
-            n->kernels->pack(p->rows, p->cols, src[i], p->cols, grc_at(n, n->w, p->offset));
+            grc_write_parameter(n, p, src[i], n->w);
     }
     atomic_fetch_add(&n->version, 1);
     grc_unlock_write(n);
@@ -112,8 +141,7 @@ static void initialize_all(void *context, grc_team *team, int t, int count)
         if (!p->trainable)
             continue;
         initial_values(c->n, i, c->seed, c->scratch, c->scratch + c->largest);
-        c->n->kernels->pack(p->rows, p->cols, c->scratch + c->largest, p->cols,
-                            grc_at(c->n, c->n->w, p->offset));
+        grc_write_parameter(c->n, p, c->scratch + c->largest, c->n->w);
     }
 }
 

@@ -217,7 +217,7 @@ grc_status gradcore_pass_gradient(gradcore_pass *p, int64_t index, void *dst, gr
         status = grc_fail(error, GRADCORE_STATE, "gradients: expected a backward before, got none");
     else {
         const grc_parameter *q = &n->parameters[index];
-        n->kernels->unpack(q->rows, q->cols, grc_at(n, p->x->grad, q->offset), dst, q->cols);
+        grc_read_parameter(n, q, p->x->grad, dst);
     }
     leave(p);
     return status;

@@ -65,7 +65,8 @@ static size_t chunks_of(const gradcore_network *n, const grc_parameter *p)
 {
     if (p->ndim == 1)
         return 1;
-    return grc_panels(n, p->cols) * ((p->rows + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS);
+    const size_t rows = p->turned ? p->cols : p->rows, cols = p->turned ? p->rows : p->cols;
+    return grc_panels(n, cols) * ((rows + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS);
 }
 
 static size_t chunk_count(const gradcore_network *n)

@@ -64,26 +64,41 @@ void grc_backward(grc_exec *x, size_t row, size_t rows)
 /* Rows of a weight matrix whose gradient is made at a time: two chunks, one block of gemm. */
 #define GRC_BLOCK_ROWS (2 * GRC_CHUNK_ROWS)
 
-/* dW of region r from batch rows [row, row + rows) into `out`, a parameter vector. */
+/* Columns past fan_in of rows that the product took from whole panels of activations: no weights. */
+static void clear_padding(const gradcore_network *n, const grc_op *op, grc_region r, void *panels)
+{
+    const size_t pw = n->kernels->panel, used = op->fan_in % pw;
+    if (used && (r.panel + r.panels) * pw > op->fan_in)
+        for (size_t i = 0; i < r.rows; i++)
+            memset(grc_at(n, panels, ((r.panels - 1) * op->fan_out + i) * pw + used), 0, (pw - used) * n->item);
+}
+
+/* dW of region r from batch rows [row, row + rows) into `out`, a parameter vector: X^T dZ, or its transpose
+ * dZ^T X where that is what the vector holds. */
 static void weight_gradient(const grc_exec *x, const grc_op *op, grc_region r, size_t row, size_t rows,
                             void *out)
 {
     const gradcore_network *n = x->net;
-    const size_t pw = n->kernels->panel;
+    const size_t pw = n->kernels->panel, down = grc_weight_rows(op);
+    const void *value = grc_row(x, x->value, op->in, row), *delta = grc_row(x, x->delta, op->out, row);
+    const size_t ld_value = n->values[op->in].ld, ld_delta = n->values[op->out].ld;
+    void *c = grc_at(n, out, op->weight + (r.panel * down + r.row) * pw);
     const grc_gemm g = {.m = r.rows,
                         .n = r.panels * pw,
                         .k = rows,
-                        .a = grc_at(n, grc_row(x, x->value, op->in, row), r.row),
+                        .a = grc_at(n, op->narrow ? delta : value, r.row),
                         .a_row = 1,
-                        .a_col = (ptrdiff_t)n->values[op->in].ld,
-                        .b = grc_at(n, grc_row(x, x->delta, op->out, row), r.panel * pw),
-                        .b_row = (ptrdiff_t)n->values[op->out].ld,
+                        .a_col = (ptrdiff_t)(op->narrow ? ld_delta : ld_value),
+                        .b = grc_at(n, op->narrow ? value : delta, r.panel * pw),
+                        .b_row = (ptrdiff_t)(op->narrow ? ld_value : ld_delta),
                         .b_panel = (ptrdiff_t)pw,
-                        .c = grc_at(n, out, op->weight + (r.panel * op->fan_in + r.row) * pw),
+                        .c = c,
                         .c_row = (ptrdiff_t)pw,
-                        .c_panel = (ptrdiff_t)(op->fan_in * pw),
+                        .c_panel = (ptrdiff_t)(down * pw),
                         .init = NULL};
     n->kernels->gemm(&g);
+    if (op->narrow)
+        clear_padding(n, op, r, c);
 }
 
 /* Sums of squares of the region's chunks: whole ones, since regions are cut between them. */
@@ -91,12 +106,12 @@ static void weight_norms(grc_exec *x, const grc_op *op, grc_region r)
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel, first = x->chunk_first[op->first_parameter];
-    const size_t chunks = (op->fan_in + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
+    const size_t down = grc_weight_rows(op), chunks = (down + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
     for (size_t p = r.panel; p < r.panel + r.panels; p++)
         for (size_t i = r.row; i < r.row + r.rows; i += GRC_CHUNK_ROWS) {
             const size_t rows = grc_min(GRC_CHUNK_ROWS, r.row + r.rows - i);
             x->chunk_norm[first + p * chunks + i / GRC_CHUNK_ROWS] =
-                n->kernels->sum_squares(rows * pw, grc_at(n, x->grad, op->weight + (p * op->fan_in + i) * pw));
+                n->kernels->sum_squares(rows * pw, grc_at(n, x->grad, op->weight + (p * down + i) * pw));
         }
 }
 
@@ -128,7 +143,7 @@ void grc_gradients(grc_exec *x, int t, int count)
         const grc_op *op = &n->ops[i];
         if (op->class != &grc_op_dense)
             continue;
-        const grc_region mine = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
+        const grc_region mine = grc_weight_region(n, op, t, count);
         for (size_t done = 0; done < mine.rows && mine.panels; done += GRC_BLOCK_ROWS) {
             grc_region part = mine;
             part.row = mine.row + done;
@@ -150,10 +165,10 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out)
         const grc_op *op = &n->ops[i];
         if (op->class != &grc_op_dense)
             continue;
-        const grc_region all = {0, op->fan_in, 0, grc_panels(n, op->fan_out)};
+        const grc_region all = {0, grc_weight_rows(op), 0, grc_weight_panels(n, op)};
         weight_gradient(x, op, all, row, rows, out);
         if (op->has_bias)
-            n->kernels->column_sums(rows, all.panels * n->kernels->panel, grc_row(x, x->delta, op->out, row),
+            n->kernels->column_sums(rows, grc_panels(n, op->fan_out) * n->kernels->panel, grc_row(x, x->delta, op->out, row),
                                     n->values[op->out].ld, grc_at(n, out, op->bias));
     }
 }
@@ -176,9 +191,9 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count)
         const grc_op *op = &n->ops[i];
         if (op->class != &grc_op_dense)
             continue;
-        const grc_region mine = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
+        const grc_region mine = grc_weight_region(n, op, t, count);
         for (size_t p = mine.panel; mine.rows && p < mine.panel + mine.panels; p++)
-            fold(x, blocks, op->weight + (p * op->fan_in + mine.row) * pw, mine.rows * pw);
+            fold(x, blocks, op->weight + (p * grc_weight_rows(op) + mine.row) * pw, mine.rows * pw);
         weight_norms(x, op, mine);
         if (op->has_bias && i % count == t) {
             fold(x, blocks, op->bias, grc_panels(n, op->fan_out) * pw);
@@ -194,9 +209,9 @@ void grc_transpose_weights(grc_exec *x, int t, int count)
     const gradcore_network *n = x->net;
     for (int i = 0; i < n->op_count; i++) {
         const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense || !x->delta[op->in])
+        if (op->class != &grc_op_dense || op->narrow || !x->delta[op->in])
             continue;
-        const grc_region mine = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
+        const grc_region mine = grc_weight_region(n, op, t, count);
         if (mine.rows && mine.panels)
             n->kernels->transpose(op->fan_in, op->fan_out, grc_at(n, n->w, op->weight), mine.row, mine.rows,
                                   mine.panel, mine.panels, grc_at(n, x->transposed, op->transposed));

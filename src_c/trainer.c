@@ -122,7 +122,7 @@ static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t i
                             : grc_fail(error, GRADCORE_INVALID, "dst: expected a pointer, got NULL");
     if (status == GRADCORE_OK) {
         const grc_parameter *p = &t->net->parameters[index];
-        t->net->kernels->unpack(p->rows, p->cols, grc_at(t->net, vector, p->offset), dst, p->cols);
+        grc_read_parameter(t->net, p, vector, dst);
     }
     return status;
 }
@@ -227,7 +227,7 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
         const grc_parameter *p = &t->net->parameters[index];
         if (t->nonfinite == GRC_NONFINITE_PROPAGATE
             || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
-            t->net->kernels->pack(p->rows, p->cols, src, p->cols, grc_at(t->net, vector, p->offset));
+            grc_write_parameter(t->net, p, src, vector);
             t->careful = 1;
         } else
             status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",

@@ -14,12 +14,13 @@ static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *cont
         const grc_op *op = &n->ops[i];
         if (op->class != &grc_op_dense)
             continue;
-        const grc_region r = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
-        if (r.panels && r.rows == op->fan_in)
-            visit(x, op->weight + r.panel * op->fan_in * pw, r.panels * op->fan_in * pw, 0, context);
+        const grc_region r = grc_weight_region(n, op, t, count);
+        const size_t rows = grc_weight_rows(op);
+        if (r.panels && r.rows == rows)
+            visit(x, op->weight + r.panel * rows * pw, r.panels * rows * pw, 0, context);
         else if (r.rows)
             for (size_t p = r.panel; p < r.panel + r.panels; p++)
-                visit(x, op->weight + (p * op->fan_in + r.row) * pw, r.rows * pw, 0, context);
+                visit(x, op->weight + (p * rows + r.row) * pw, r.rows * pw, 0, context);
         if (op->has_bias && i % count == t)
             visit(x, op->bias, grc_panels(n, op->fan_out) * pw, 1, context);
     }

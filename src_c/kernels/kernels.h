@@ -20,6 +20,7 @@
 
 #define GRC_KC 256 /* products are chains of at most GRC_KC fused multiply-adds: part of numerics v1 */
 #define GRC_PANEL_BYTES 64
+#define GRC_NARROW 4 /* outputs that fill at most a GRC_NARROW-th of a panel are narrow */
 
 enum grc_dtype { GRC_F32, GRC_F64, GRC_DTYPE_COUNT };
 
@@ -101,6 +102,11 @@ typedef struct grc_kernels {
      * out[(i / PW) * cols * PW + j * PW + i % PW]; rows past the end of W are written as 0. */
     void (*transpose)(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count,
                       size_t panel, size_t panel_count, void *out);
+    /* Y (rows, n) = init + X (rows, k) · W, by the chains of gemm, for n <= PW / 4: init is bias (n) or, where
+     * NULL, 0; w holds the panels of W's transpose, [ceil(k / PW)][n][PW]. ldy >= PW, and columns n..PW-1 of
+     * Y are set to 0. */
+    void (*narrow)(size_t rows, size_t k, size_t n, const void *x, size_t ldx, const void *w,
+                   const void *bias, void *y, size_t ldy);
     /* dst[i] = dst[i] + src[i] */
     void (*accumulate)(size_t n, const void *src, void *dst);
     /* The vector math alone, for the accuracy tests: y[i] = f(x[i]). */

@@ -18,13 +18,16 @@ static grc_status describe(grc_builder *b)
     op->fan_in = fan_in;
     op->fan_out = (size_t)l->units;
     op->has_bias = !(l->flags & GRADCORE_LAYER_NO_BIAS);
-    op->weight = grc_add_parameter(b, op, "weight", 1, fan_in, op->fan_out);
+    op->narrow = op->fan_out * GRC_NARROW <= b->net->kernels->panel;
+    op->weight = op->narrow ? grc_add_turned_parameter(b, op, "weight", fan_in, op->fan_out)
+                            : grc_add_parameter(b, op, "weight", 1, fan_in, op->fan_out);
     if (op->weight == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     if (op->has_bias && (op->bias = grc_add_parameter(b, op, "bias", 1, 1, op->fan_out)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     op->transposed = b->net->transposed;
-    b->net->transposed += grc_panels(b->net, fan_in) * b->net->kernels->panel * op->fan_out;
+    if (!op->narrow)
+        b->net->transposed += grc_panels(b->net, fan_in) * b->net->kernels->panel * op->fan_out;
     return GRADCORE_OK;
 }
 
@@ -35,13 +38,18 @@ void grc_dense_forward(const grc_op *op, grc_exec *x, size_t row, size_t rows, s
     const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
     void *y = grc_at(n, grc_row(x, x->value, op->out, row), column);
     void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out + column) : y;
+    const void *in = grc_row(x, x->value, op->in, row);
+    const void *bias = op->has_bias ? grc_at(n, n->w, op->bias + column) : NULL;
     const grc_gemm g = {.m = rows, .n = width, .k = op->fan_in,
-                        .a = grc_row(x, x->value, op->in, row), .a_row = (ptrdiff_t)ld_in, .a_col = 1,
+                        .a = in, .a_row = (ptrdiff_t)ld_in, .a_col = 1,
                         .b = grc_at(n, n->w, op->weight + column * op->fan_in), .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * op->fan_in),
                         .c = z, .c_row = (ptrdiff_t)ld_out, .c_panel = (ptrdiff_t)pw,
-                        .init = op->has_bias ? grc_at(n, n->w, op->bias + column) : NULL};
-    n->kernels->gemm(&g);
+                        .init = bias};
+    if (op->narrow)
+        n->kernels->narrow(rows, op->fan_in, op->fan_out, in, ld_in, grc_at(n, n->w, op->weight), bias, z, ld_out);
+    else
+        n->kernels->gemm(&g);
     if (op->activation != GRC_ACT_identity)
         n->kernels->act_forward[op->activation](rows, width, z, y, ld_out, op->alpha);
 }
@@ -68,7 +76,8 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
         return;
     const grc_gemm g = {.m = rows, .n = grc_panels(n, op->fan_in) * pw, .k = op->fan_out,
                         .a = d, .a_row = (ptrdiff_t)ld_out, .a_col = 1,
-                        .b = grc_at(n, x->transposed, op->transposed), .b_row = (ptrdiff_t)pw,
+                        .b = op->narrow ? grc_at(n, n->w, op->weight) : grc_at(n, x->transposed, op->transposed),
+                        .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * op->fan_out),
                         .c = grc_row(x, x->delta, op->in, row), .c_row = (ptrdiff_t)ld_in,
                         .c_panel = (ptrdiff_t)pw, .init = NULL};
