@@ -59,6 +59,24 @@ GRC_SIMD vf vf_copysign(vf magnitude, vf sign)
     return vf_from_bits(vf_ior(vf_bits(vf_abs(magnitude)), sign_bit));
 }
 
+/* out[i] = elements p[r ld + i] of all WIDTH rows r: 16 bytes of columns, turned. */
+GRC_SIMD void vf_turn(const float *p, size_t ld, vf out[4])
+{
+    vf row[4];
+    for (size_t r = 0; r < 4; r++) {
+        row[r] = _mm512_castps128_ps512(_mm_loadu_ps(p + r * ld));
+        row[r] = _mm512_insertf32x4(row[r], _mm_loadu_ps(p + (r + 4) * ld), 1);
+        row[r] = _mm512_insertf32x4(row[r], _mm_loadu_ps(p + (r + 8) * ld), 2);
+        row[r] = _mm512_insertf32x4(row[r], _mm_loadu_ps(p + (r + 12) * ld), 3);
+    }
+    vf ab_low = _mm512_unpacklo_ps(row[0], row[1]), ab_high = _mm512_unpackhi_ps(row[0], row[1]);
+    vf cd_low = _mm512_unpacklo_ps(row[2], row[3]), cd_high = _mm512_unpackhi_ps(row[2], row[3]);
+    out[0] = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
+    out[1] = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
+    out[2] = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
+    out[3] = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
+}
+
 #define VD_WIDTH 8
 #define VD_MAX_TILE_ROWS 14
 typedef __m512d vd;
@@ -109,6 +127,19 @@ GRC_SIMD vd vd_copysign(vd magnitude, vd sign)
 {
     vd_int sign_bit = vd_iand(vd_bits(sign), vd_iset1(INT64_MIN));
     return vd_from_bits(vd_ior(vd_bits(vd_abs(magnitude)), sign_bit));
+}
+
+GRC_SIMD void vd_turn(const double *p, size_t ld, vd out[2])
+{
+    vd row[2];
+    for (size_t r = 0; r < 2; r++) {
+        row[r] = _mm512_castpd128_pd512(_mm_loadu_pd(p + r * ld));
+        row[r] = _mm512_insertf64x2(row[r], _mm_loadu_pd(p + (r + 2) * ld), 1);
+        row[r] = _mm512_insertf64x2(row[r], _mm_loadu_pd(p + (r + 4) * ld), 2);
+        row[r] = _mm512_insertf64x2(row[r], _mm_loadu_pd(p + (r + 6) * ld), 3);
+    }
+    out[0] = _mm512_unpacklo_pd(row[0], row[1]);
+    out[1] = _mm512_unpackhi_pd(row[0], row[1]);
 }
 
 #endif

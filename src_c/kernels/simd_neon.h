@@ -69,6 +69,18 @@ GRC_SIMD vf vf_copysign(vf magnitude, vf sign)
     return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude);
 }
 
+/* out[i] = elements p[r ld + i] of all WIDTH rows r: 16 bytes of columns, turned. */
+GRC_SIMD void vf_turn(const float *p, size_t ld, vf out[4])
+{
+    vf a = vld1q_f32(p), b = vld1q_f32(p + ld), c = vld1q_f32(p + 2 * ld), d = vld1q_f32(p + 3 * ld);
+    vf ab_even = vtrn1q_f32(a, b), ab_odd = vtrn2q_f32(a, b);
+    vf cd_even = vtrn1q_f32(c, d), cd_odd = vtrn2q_f32(c, d);
+    out[0] = vcombine_f32(vget_low_f32(ab_even), vget_low_f32(cd_even));
+    out[1] = vcombine_f32(vget_low_f32(ab_odd), vget_low_f32(cd_odd));
+    out[2] = vcombine_f32(vget_high_f32(ab_even), vget_high_f32(cd_even));
+    out[3] = vcombine_f32(vget_high_f32(ab_odd), vget_high_f32(cd_odd));
+}
+
 #define VD_WIDTH 2
 #define VD_MAX_TILE_ROWS 6
 typedef float64x2_t vd;
@@ -127,6 +139,13 @@ GRC_SIMD vd vd_neg(vd a) { return vnegq_f64(a); }
 GRC_SIMD vd vd_copysign(vd magnitude, vd sign)
 {
     return vbslq_f64(vdupq_n_u64(0x8000000000000000u), sign, magnitude);
+}
+
+GRC_SIMD void vd_turn(const double *p, size_t ld, vd out[2])
+{
+    vd a = vld1q_f64(p), b = vld1q_f64(p + ld);
+    out[0] = vzip1q_f64(a, b);
+    out[1] = vzip2q_f64(a, b);
 }
 
 #endif

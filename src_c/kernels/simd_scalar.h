@@ -59,6 +59,14 @@ GRC_SIMD vf vf_abs(vf a) { return vf_from_bits(vf_bits(a) & 0x7fffffff); }
 GRC_SIMD vf vf_neg(vf a) { return vf_from_bits(vf_bits(a) ^ INT32_MIN); }
 GRC_SIMD vf vf_copysign(vf magnitude, vf sign) { return copysignf(magnitude, sign); }
 
+/* out[i] = elements p[r ld + i] of all WIDTH rows r: 16 bytes of columns, turned. */
+GRC_SIMD void vf_turn(const float *p, size_t ld, vf out[4])
+{
+    (void)ld;
+    for (int i = 0; i < 4; i++)
+        out[i] = p[i];
+}
+
 #define VD_WIDTH 1
 #define VD_MAX_TILE_ROWS 4
 typedef double vd;
@@ -105,5 +113,12 @@ GRC_SIMD vd vd_select(vd_mask m, vd a, vd b) { return m ? a : b; }
 GRC_SIMD vd vd_abs(vd a) { return vd_from_bits(vd_bits(a) & INT64_MAX); }
 GRC_SIMD vd vd_neg(vd a) { return vd_from_bits(vd_bits(a) ^ INT64_MIN); }
 GRC_SIMD vd vd_copysign(vd magnitude, vd sign) { return copysign(magnitude, sign); }
+
+GRC_SIMD void vd_turn(const double *p, size_t ld, vd out[2])
+{
+    (void)ld;
+    out[0] = p[0];
+    out[1] = p[1];
+}
 
 #endif
