@@ -104,6 +104,7 @@ struct gradcore_network {
     int dtype;
     size_t item; /* bytes of an element */
     int threads, flush_denormals;
+    int reads_in_place; /* the caller's rows may serve as value 0: every op that reads it is any_ld */
 
     grc_op *ops;
     grc_value *values;
@@ -167,6 +168,7 @@ typedef struct grc_op_class {
     void (*backward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
     enum grc_delta delta; /* does delta in have a buffer of its own, or is it delta out's, changed in place */
     int shares_value;     /* the output is the input's buffer */
+    int any_ld;           /* forward and gradients read the input through grc_input, and no padding of it */
 } grc_op_class;
 /* Rows [row, row + rows) of the output, of it panels [panel, panel + panels). */
 void grc_dense_forward(const grc_op *op, struct grc_exec *x, size_t row, size_t rows, size_t panel,
@@ -194,6 +196,8 @@ typedef struct grc_exec {
     int want_dx;
 
     void **value;           /* [value]: data */
+    void *input;            /* the buffer of value 0, which value[0] may leave for the caller's rows */
+    size_t input_ld;        /* of value 0 as it is now */
     void **delta;           /* [value]: gradients, NULL in prediction or where nobody needs it */
     void **saved;           /* [op]: pre-activation (dense whose activation needs it), dropout mask */
     void *zeros;            /* the widest value, all zero */
@@ -251,6 +255,8 @@ static inline double grc_fold_lanes(const double lane[8])
 }
 double grc_sum(size_t n, const double *x);
 double grc_weighted_sum(size_t n, const double *weight, const double *x);
+/* Value 0 = these rows where they lie (they are only read), or its own buffer where rows is NULL. */
+void grc_place_input(grc_exec *x, const void *rows, size_t ld);
 /* Rows order[0..rows) (NULL: 0..rows) of `from` into rows [row, ...) of the input value. */
 void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order);
 /* Are the weight gradients of this batch made block by block (x->partial)? Same bits either way. */
@@ -281,6 +287,16 @@ static inline void *grc_at(const gradcore_network *n, const void *base, size_t e
 static inline void *grc_row(const grc_exec *x, void *const *data, int value, size_t row)
 {
     return grc_at(x->net, data[value], row * x->net->values[value].ld);
+}
+/* An any_ld op's input, element (row, 0), and its leading dimension. */
+static inline size_t grc_input_ld(const grc_exec *x, const grc_op *op)
+{
+    const grc_value *v = &x->net->values[op->in];
+    return v->buffer == 0 ? x->input_ld : v->ld;
+}
+static inline void *grc_input(const grc_exec *x, const grc_op *op, size_t row)
+{
+    return grc_at(x->net, x->value[op->in], row * grc_input_ld(x, op));
 }
 static inline size_t grc_panels(const gradcore_network *n, size_t cols)
 {

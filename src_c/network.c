@@ -292,6 +292,10 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
                 memcpy(grc_at(n, n->w, n->parameters[i].offset + j),
                        n->dtype == GRC_F32 ? (const void *)&one32 : &one64, n->item);
             }
+    n->reads_in_place = 1;
+    for (int i = 0; i < n->op_count; i++) /* weight gradients of narrow layers read whole panels of rows */
+        if (n->values[n->ops[i].in].buffer == 0 && (!n->ops[i].class->any_ld || n->ops[i].narrow))
+            n->reads_in_place = 0;
     *out = n;
     return GRADCORE_OK;
 }

@@ -153,6 +153,8 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
     x->block = arena.base;
     arena.used = 0;
     lay_out(x, target_bytes, &arena);
+    x->input = x->value[0];
+    x->input_ld = n->values[0].ld;
     if (x->chunk_first)
         for (int i = 0; i < n->parameter_count; i++)
             x->chunk_first[i + 1] = x->chunk_first[i] + chunks_of(n, &n->parameters[i]);

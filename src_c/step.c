@@ -8,6 +8,15 @@
 
 #include "internal.h"
 
+void grc_place_input(grc_exec *x, const void *rows, size_t ld)
+{
+    const gradcore_network *n = x->net;
+    for (int v = 0; v < n->value_count; v++)
+        if (n->values[v].buffer == 0)
+            x->value[v] = rows ? (void *)rows : x->input;
+    x->input_ld = rows ? ld : n->values[0].ld;
+}
+
 void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order)
 {
     const gradcore_network *n = x->net;
@@ -80,8 +89,8 @@ static void weight_gradient(const grc_exec *x, const grc_op *op, grc_region r, s
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel, down = grc_weight_rows(op);
-    const void *value = grc_row(x, x->value, op->in, row), *delta = grc_row(x, x->delta, op->out, row);
-    const size_t ld_value = n->values[op->in].ld, ld_delta = n->values[op->out].ld;
+    const void *value = grc_input(x, op, row), *delta = grc_row(x, x->delta, op->out, row);
+    const size_t ld_value = grc_input_ld(x, op), ld_delta = n->values[op->out].ld;
     void *c = grc_at(n, out, op->weight + (r.panel * down + r.row) * pw);
     const grc_gemm g = {.m = r.rows,
                         .n = r.panels * pw,

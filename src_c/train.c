@@ -121,13 +121,14 @@ static double weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
     return sum;
 }
 
+/* Rows [row, row + rows) of the shuffled batch. */
 static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
     const gradcore_network *n = x->net;
     const size_t outputs = n->values[n->value_count - 1].width;
     for (size_t r = row; r < row + rows; r++) {
-        const int64_t at = first + (int64_t)r, source = s->order ? s->order[at] : at;
+        const int64_t source = s->order[first + (int64_t)r];
         if (s->t->labels)
             ((int32_t *)x->target)[r] = ((const int32_t *)s->data->target)[source];
         else
@@ -137,28 +138,55 @@ static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
     }
 }
 
+/* Are the inputs used where they lie? Not where rows a power of two apart would meet in the same cache sets:
+ * the network's own buffer has another leading dimension. */
+static int is_in_place(const slice *s)
+{
+    const gradcore_network *n = s->t->net;
+    return !s->order && n->reads_in_place
+           && ((size_t)s->data->x_stride * n->item % 1024 != 0 || n->values[0].width * n->item < 1024);
+}
+
+/* Rows of the data as they lie, from position `at` on. */
+static const void *rows_at(const slice *s, int64_t at)
+{
+    return (const char *)s->data->x + (size_t)(at * s->data->x_stride) * s->t->net->item;
+}
+
+/* Nothing is copied where rows are taken in order: the targets never, the inputs if the network can. */
+static const void *targets_at(const slice *s, int64_t at)
+{
+    return (const char *)s->data->target
+           + (s->t->labels ? (size_t)at * sizeof(int32_t)
+                           : (size_t)(at * s->data->target_stride) * s->t->net->item);
+}
+
 /* Rows [row, row + rows) of the batch that starts at position `first`: load; then loss and backward. */
 static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
     const int64_t at = first + (int64_t)row;
-    const void *source = s->order ? s->data->x
-                                  : (const char *)s->data->x + (size_t)(at * s->data->x_stride) * x->net->item;
-    grc_load_rows(x, row, rows, source, (size_t)s->data->x_stride, s->order ? s->order + at : NULL);
-    load_targets(s, first, row, rows);
+    if (s->order) {
+        grc_load_rows(x, row, rows, s->data->x, (size_t)s->data->x_stride, s->order + at);
+        load_targets(s, first, row, rows);
+    } else if (!is_in_place(s)) {
+        grc_load_rows(x, row, rows, rows_at(s, at), (size_t)s->data->x_stride, NULL);
+    }
 }
 
-static void learn_rows(const slice *s, size_t row, size_t rows)
+static void learn_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     gradcore_trainer *t = s->t;
     grc_exec *x = t->x;
     const gradcore_network *n = t->net;
     const int last = n->value_count - 1;
     const size_t outputs = n->values[last].width;
-    const void *target = t->labels ? (const void *)((int32_t *)x->target + row)
-                                   : grc_at(n, x->target, row * outputs);
+    const void *target = !s->order   ? targets_at(s, first + (int64_t)row)
+                         : t->labels ? (const void *)((int32_t *)x->target + row)
+                                     : grc_at(n, x->target, row * outputs);
+    const size_t target_ld = s->order || t->labels ? outputs : (size_t)s->data->target_stride;
     n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target,
-                              outputs, x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
+                              target_ld, x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
                               x->row_right + row);
     for (size_t r = row; r < row + rows; r++)
         x->row_correct[r] = x->row_right[r];
@@ -177,14 +205,14 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
         load_rows(s, first, row, last - row);
         grc_forward_team(x, team, row, last - row, t, count);
         if (row < last)
-            learn_rows(s, row, last - row);
+            learn_rows(s, first, row, last - row);
         return weight;
     }
     while (row < last) {
         const size_t rows = grc_min(GRC_KC, last - row);
         load_rows(s, first, row, rows);
         grc_forward(x, row, rows);
-        learn_rows(s, row, rows);
+        learn_rows(s, first, row, rows);
         if (blocks)
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
@@ -200,12 +228,21 @@ static double gradient_norm(const grc_exec *x)
     return sqrt(grc_sum(x->chunk_first[x->net->parameter_count], x->chunk_norm));
 }
 
-/* Step i's batch: where it begins in `order`, how many rows it has. */
-static int64_t batch_of(const slice *s, int64_t i, size_t *rows)
+/* Where step i's batch begins, in `order` or in the data. */
+static int64_t batch_of(const slice *s, int64_t i)
 {
-    const int64_t first = s->begin + i * s->batch;
-    *rows = (size_t)(s->end - first < s->batch ? s->end - first : s->batch);
-    return first;
+    return s->begin + i * s->batch;
+}
+
+/* By one thread, while the others wait: what they read of step i. */
+static void prepare(const slice *s, int64_t i, uint64_t step)
+{
+    grc_exec *x = s->t->x;
+    const int64_t first = batch_of(s, i);
+    x->rows = (size_t)(s->end - first < s->batch ? s->end - first : s->batch);
+    x->step = step;
+    if (is_in_place(s))
+        grc_place_input(x, rows_at(s, first), (size_t)s->data->x_stride);
 }
 
 static void run_team(void *context, grc_team *team, int t, int count)
@@ -218,15 +255,13 @@ static void run_team(void *context, grc_team *team, int t, int count)
 
     if (s->refresh)
         grc_transpose_weights(x, t, count);
-    if (t == 0) {
-        batch_of(s, 0, &x->rows);
-        x->step = step;
-    }
+    if (t == 0)
+        prepare(s, 0, step);
     grc_barrier(team);
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const double weight = train_own_rows(s, team, batch_of(s, i, &(size_t){0}), t, count);
+        const double weight = train_own_rows(s, team, batch_of(s, i), t, count);
         grc_barrier(team);
         if (grc_uses_partials(x))
             grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);
@@ -250,8 +285,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = weight, .norm = norm,
                                               .scale = scale, .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (i + 1 < s->steps)
-                batch_of(s, i + 1, &x->rows);
-            x->step = step;
+                prepare(s, i + 1, step);
         }
         grc_barrier(team);
         if (stop)
@@ -274,6 +308,7 @@ static void run_slice(slice *s)
     s->refresh = t->x->version != version;
     t->x->training = 1;
     grc_team_run(grc_threads_for(n, flops), n->flush_denormals, &run_team, s);
+    grc_place_input(t->x, NULL, 0);
     t->has_gradients = 1;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;

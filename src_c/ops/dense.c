@@ -35,10 +35,10 @@ void grc_dense_forward(const grc_op *op, grc_exec *x, size_t row, size_t rows, s
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel, column = panel * pw, width = panels * pw;
-    const size_t ld_in = n->values[op->in].ld, ld_out = n->values[op->out].ld;
+    const size_t ld_in = grc_input_ld(x, op), ld_out = n->values[op->out].ld;
     void *y = grc_at(n, grc_row(x, x->value, op->out, row), column);
     void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out + column) : y;
-    const void *in = grc_row(x, x->value, op->in, row);
+    const void *in = grc_input(x, op, row);
     const void *bias = op->has_bias ? grc_at(n, n->w, op->bias + column) : NULL;
     const grc_gemm g = {.m = rows, .n = width, .k = op->fan_in,
                         .a = in, .a_row = (ptrdiff_t)ld_in, .a_col = 1,
@@ -85,4 +85,4 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 const grc_op_class grc_op_dense = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                   .delta = GRC_DELTA_OWN};
+                                   .delta = GRC_DELTA_OWN, .any_ld = 1};

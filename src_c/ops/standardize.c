@@ -16,7 +16,7 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
-    n->kernels->standardize(rows, v->width, grc_row(x, x->value, op->in, row), v->ld,
+    n->kernels->standardize(rows, v->width, grc_input(x, op, row), grc_input_ld(x, op),
                             grc_at(n, n->w, op->weight), grc_at(n, n->w, op->bias),
                             grc_row(x, x->value, op->out, row), v->ld);
 }
@@ -30,4 +30,4 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 const grc_op_class grc_op_standardize = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                         .delta = GRC_DELTA_SHARED};
+                                         .delta = GRC_DELTA_SHARED, .any_ld = 1};
