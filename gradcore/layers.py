@@ -28,6 +28,10 @@ class Layer:
         """Columns of the output for `width` columns of input; raises where they do not fit."""
         return width
 
+    def initializer(self, role: str) -> Initializer | None:
+        """The rule for the initial values of its parameter with this role; None: the core's own value."""
+        return None
+
     def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
         """The layer and those inside it, each with its position."""
         yield position, self

@@ -109,13 +109,12 @@ class Network:
         }
         values: dict[int, Array] = {}
         for index, info in enumerate(self._info):
-            layer = by_position[info["name"].rpartition(".")[0]]
-            if isinstance(layer, Dense):
-                initial = layer.initializer(info["role"]).values(info["shape"], self._seed, index)
-                value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
-                check_finite(value, f"{info['name']}: initial values")
-            else:
-                value = np.full(info["shape"], float(info["role"] == "inverse_std"), self.dtype)
+            rule = by_position[info["name"].rpartition(".")[0]].initializer(info["role"])
+            if rule is None:
+                continue  # the core has set it
+            initial = rule.values(info["shape"], self._seed, index)
+            value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
+            check_finite(value, f"{info['name']}: initial values")
             values[index] = value
         return values
 

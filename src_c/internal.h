@@ -82,7 +82,7 @@ typedef struct grc_op {
     size_t fan_in, fan_out;
     size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std */
     size_t transposed;      /* dense, unless narrow: offset of the transposed weight panels */
-    int first_parameter;    /* index of its first parameter, or GRC_NONE */
+    int first_parameter;    /* index of its first parameter (trainable ones come first), or GRC_NONE */
 } grc_op;
 
 typedef struct grc_parameter {
@@ -90,6 +90,7 @@ typedef struct grc_parameter {
     const char *role;
     int op, trainable, ndim;
     int turned;                 /* the vector holds its transpose, (cols, rows) */
+    double initial;             /* every element of a vector */
     size_t rows, cols, offset;
 } grc_parameter;
 
@@ -123,6 +124,8 @@ struct gradcore_network {
     struct grc_exec *_Atomic spare; /* one idle prediction workspace */
 };
 
+/* Sets a vector to its initial value; matrices are left alone. */
+void grc_fill_vector(gradcore_network *n, const grc_parameter *p);
 int grc_lock_read(gradcore_network *n); /* 1 when taken */
 void grc_unlock_read(gradcore_network *n);
 int grc_lock_write(gradcore_network *n);
@@ -132,7 +135,8 @@ grc_status grc_busy(gradcore_error *error, const char *what);
 /* ---- ops/: one file an op ---- */
 
 struct grc_exec;
-#define GRC_DEPTH 16 /* of nested blocks */
+#define GRC_DEPTH 16          /* of nested blocks */
+#define GRC_MOST_PARAMETERS 5 /* of an op */
 
 /* The network while it is being described, layer by layer. */
 typedef struct grc_builder {
@@ -148,9 +152,9 @@ typedef struct grc_builder {
 } grc_builder;
 /* A new op from the running value to a new one of `width`. Room was made for all ops beforehand. */
 grc_op *grc_add_op(grc_builder *b, const struct grc_op_class *class, size_t width);
-/* Returns the offset of a new parameter in the vector, or SIZE_MAX with the error set. */
-size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols);
-size_t grc_add_turned_parameter(grc_builder *b, grc_op *op, const char *role, size_t rows, size_t cols);
+/* Each returns the offset of a new parameter in the vector, or SIZE_MAX with the error set. */
+size_t grc_add_matrix(grc_builder *b, grc_op *op, const char *role, int turned, size_t rows, size_t cols);
+size_t grc_add_vector(grc_builder *b, grc_op *op, const char *role, int trainable, double initial, size_t cols);
 /* A parameter in C order, contiguous, from and to a vector of the parameter vector's shape. */
 void grc_read_parameter(const gradcore_network *n, const grc_parameter *p, const void *vector, void *dst);
 void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, const void *src, void *vector);
@@ -160,30 +164,40 @@ grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, gr
 
 enum grc_delta { GRC_DELTA_SHARED, GRC_DELTA_OWN };
 
+/* A chunk is the unit of gradient work and of norms: up to GRC_CHUNK_ROWS rows of one panel. */
+#define GRC_CHUNK_ROWS 64
+
+typedef struct grc_region { /* what one thread owns of a parameter matrix */
+    size_t row, rows, panel, panels;
+} grc_region;
+
+/* Callbacks that an op does not need are NULL. */
 typedef struct grc_op_class {
     /* Checks the layer and adds its op. */
     grc_status (*describe)(grc_builder *b);
     /* Row-local: rows [row, row + rows) of its values. backward reads delta out, writes delta in. */
     void (*forward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
     void (*backward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
+    /* Forward of all its rows for panels [panel, panel + panels) of the output alone; needs fan_in, fan_out. */
+    void (*forward_columns)(const grc_op *op, struct grc_exec *x, size_t panel, size_t panels);
+    /* Of trainable parameter p, the gradient of region r by batch rows [row, row + rows), to `out`, where p
+     * begins. All backward is done by then, and delta out is what backward left there. A matrix is asked for
+     * all rows of the batch, and folds blocks of KC rows itself; a vector, whose region is the whole, for
+     * up to KC rows, and the caller folds. */
+    void (*gradient)(const grc_op *op, struct grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+                     size_t rows, void *out);
+    /* Brings what the pass derives from the parameters up to date: thread t of count does its share. */
+    void (*refresh)(const grc_op *op, struct grc_exec *x, int t, int count);
+    /* Elements that forward keeps for backward in x->saved, for x->capacity rows; less than SIZE_MAX / 8. */
+    size_t (*saves)(const grc_op *op, const struct grc_exec *x);
     enum grc_delta delta; /* does delta in have a buffer of its own, or is it delta out's, changed in place */
     int shares_value;     /* the output is the input's buffer */
     int any_ld;           /* forward and gradients read the input through grc_input, and no padding of it */
 } grc_op_class;
-/* Rows [row, row + rows) of the output, of it panels [panel, panel + panels). */
-void grc_dense_forward(const grc_op *op, struct grc_exec *x, size_t row, size_t rows, size_t panel,
-                       size_t panels);
 #define GRC_DECLARE_OP(name, kind) extern const grc_op_class grc_op_##name;
 GRC_OPS(GRC_DECLARE_OP)
 
 /* ---- plan.c: the memory and the work split of one pass ---- */
-
-/* A chunk is the unit of gradient work and of norms: up to GRC_CHUNK_ROWS rows of one panel. */
-#define GRC_CHUNK_ROWS 64
-
-typedef struct grc_region { /* what one thread owns of a weight matrix */
-    size_t row, rows, panel, panels;
-} grc_region;
 
 enum { GRC_EXEC_PREDICT, GRC_EXEC_PASS, GRC_EXEC_TRAIN };
 
@@ -199,7 +213,7 @@ typedef struct grc_exec {
     void *input;            /* the buffer of value 0, which value[0] may leave for the caller's rows */
     size_t input_ld;        /* of value 0 as it is now */
     void **delta;           /* [value]: gradients, NULL in prediction or where nobody needs it */
-    void **saved;           /* [op]: pre-activation (dense whose activation needs it), dropout mask */
+    void **saved;           /* [op]: what its class saves, or NULL */
     void *zeros;            /* the widest value, all zero */
     void *scratch;          /* (threads, widest value): partial bias gradients */
     size_t widest;
@@ -228,6 +242,8 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
 void grc_exec_destroy(grc_exec *x);
 /* What thread `t` of `count` owns of a (rows, panels) matrix: a split in whole chunks. */
 grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
+/* The same of parameter `index`: matrices are split, vectors go round. Nothing: rows and panels are 0. */
+grc_region grc_own(const gradcore_network *n, int index, int t, int count);
 /* Rows [first, last) of thread t; whole blocks of `unit` rows. */
 void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last);
 /* Threads worth using for `flops`. */
@@ -245,8 +261,8 @@ void grc_gradients(grc_exec *x, int t, int count);
 /* Gradients of the block of rows [row, row + rows) into out (a parameter vector). */
 void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
 void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
-/* Brings the transposed weights of what thread t owns up to date. */
-void grc_transpose_weights(grc_exec *x, int t, int count);
+/* Brings what the ops derive from the parameters up to date, thread t its share. */
+void grc_refresh(grc_exec *x, int t, int count);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])
@@ -302,18 +318,14 @@ static inline size_t grc_panels(const gradcore_network *n, size_t cols)
 {
     return (cols + n->kernels->panel - 1) / n->kernels->panel;
 }
-/* The matrix of a dense op's weight as the parameter vector has it. */
-static inline size_t grc_weight_rows(const grc_op *op)
+/* The matrix of a parameter as the parameter vector has it; regions are parts of that. */
+static inline size_t grc_stored_rows(const grc_parameter *p)
 {
-    return op->narrow ? op->fan_out : op->fan_in;
+    return p->turned ? p->cols : p->rows;
 }
-static inline size_t grc_weight_panels(const gradcore_network *n, const grc_op *op)
+static inline size_t grc_stored_cols(const grc_parameter *p)
 {
-    return grc_panels(n, op->narrow ? op->fan_in : op->fan_out);
-}
-static inline grc_region grc_weight_region(const gradcore_network *n, const grc_op *op, int t, int count)
-{
-    return grc_region_of(grc_weight_rows(op), grc_weight_panels(n, op), t, count);
+    return p->turned ? p->rows : p->cols;
 }
 int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */

@@ -80,41 +80,43 @@ grc_op *grc_add_op(grc_builder *b, const grc_op_class *class, size_t width)
     return op;
 }
 
-static size_t add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, int turned, size_t rows,
-                            size_t cols)
+static size_t add_parameter(grc_builder *b, grc_op *op, grc_parameter about)
 {
     gradcore_network *n = b->net;
     size_t elements, end;
-    const size_t offset = n->vector, across = turned ? rows : cols, down = turned ? cols : rows;
-    if (__builtin_mul_overflow(grc_panels(n, across) * n->kernels->panel, down, &elements)
+    const size_t offset = n->vector;
+    if (__builtin_mul_overflow(grc_panels(n, grc_stored_cols(&about)) * n->kernels->panel, grc_stored_rows(&about), &elements)
         || __builtin_add_overflow(offset, elements, &end) || end > SIZE_MAX / 64) {
         grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)",
-                 b->name, rows, cols);
+                 b->name, about.rows, about.cols);
         return SIZE_MAX;
     }
     grc_parameter *p = &n->parameters[n->parameter_count];
-    *p = (grc_parameter){.role = role, .op = op->index, .trainable = trainable, .turned = turned, .rows = rows,
-                         .cols = cols, .ndim = strcmp(role, "weight") == 0 ? 2 : 1, .offset = offset};
-    snprintf(p->name, sizeof p->name, "%.31s.%.15s", b->name, role);
+    *p = about;
+    p->op = op->index;
+    p->offset = offset;
+    snprintf(p->name, sizeof p->name, "%.31s.%.15s", b->name, p->role);
     if (op->first_parameter == GRC_NONE)
         op->first_parameter = n->parameter_count;
     n->parameter_count++;
     n->vector = end;
-    if (trainable) {
-        n->trainable += rows * cols;
+    if (p->trainable) {
+        n->trainable += p->rows * p->cols;
         b->trains = 1;
     }
     return offset;
 }
 
-size_t grc_add_parameter(grc_builder *b, grc_op *op, const char *role, int trainable, size_t rows, size_t cols)
+size_t grc_add_matrix(grc_builder *b, grc_op *op, const char *role, int turned, size_t rows, size_t cols)
 {
-    return add_parameter(b, op, role, trainable, 0, rows, cols);
+    return add_parameter(b, op, (grc_parameter){.role = role, .trainable = 1, .turned = turned, .ndim = 2,
+                                                .rows = rows, .cols = cols});
 }
 
-size_t grc_add_turned_parameter(grc_builder *b, grc_op *op, const char *role, size_t rows, size_t cols)
+size_t grc_add_vector(grc_builder *b, grc_op *op, const char *role, int trainable, double initial, size_t cols)
 {
-    return add_parameter(b, op, role, 1, 1, rows, cols);
+    return add_parameter(b, op, (grc_parameter){.role = role, .trainable = trainable, .ndim = 1,
+                                                .initial = initial, .rows = 1, .cols = cols});
 }
 
 static const struct {
@@ -196,7 +198,7 @@ static void *lay_out_tables(gradcore_network *n, size_t layers, grc_arena *arena
 {
     n->ops = grc_take(arena, layers, sizeof *n->ops);
     n->values = grc_take(arena, layers + 1, sizeof *n->values);
-    n->parameters = grc_take(arena, 2 * layers, sizeof *n->parameters);
+    n->parameters = grc_take(arena, GRC_MOST_PARAMETERS * layers, sizeof *n->parameters);
     n->positions = grc_take(arena, layers, sizeof *n->positions);
     return arena->base;
 }
@@ -284,14 +286,8 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
         gradcore_network_destroy(n);
         return status;
     }
-    for (int i = 0; i < n->parameter_count; i++) /* a standardize that was never fitted leaves x alone */
-        if (strcmp(n->parameters[i].role, "inverse_std") == 0)
-            for (size_t j = 0; j < n->parameters[i].cols; j++) {
-                const float one32 = 1;
-                const double one64 = 1;
-                memcpy(grc_at(n, n->w, n->parameters[i].offset + j),
-                       n->dtype == GRC_F32 ? (const void *)&one32 : &one64, n->item);
-            }
+    for (int i = 0; i < n->parameter_count; i++)
+        grc_fill_vector(n, &n->parameters[i]);
     n->reads_in_place = 1;
     for (int i = 0; i < n->op_count; i++) /* weight gradients of narrow layers read whole panels of rows */
         if (n->values[n->ops[i].in].buffer == 0 && (!n->ops[i].class->any_ld || n->ops[i].narrow))

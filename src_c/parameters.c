@@ -58,6 +58,15 @@ void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, cons
             memcpy(grc_at(n, vector, turned_at(n, p, i, j)), grc_at(n, src, i * p->cols + j), n->item);
 }
 
+void grc_fill_vector(gradcore_network *n, const grc_parameter *p)
+{
+    for (size_t j = 0; p->ndim == 1 && j < p->cols; j++)
+        if (n->dtype == GRC_F32)
+            ((float *)n->w)[p->offset + j] = (float)p->initial;
+        else
+            ((double *)n->w)[p->offset + j] = p->initial;
+}
+
 grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)
 {
     if (!n || !dst || !has_index(n, index))
@@ -108,17 +117,14 @@ static void fill_weight(const char *rule, uint64_t seed, uint32_t stream, size_t
         grc_fill_normal(seed, stream, count, 0, sqrt(variance), out);
 }
 
-/* Values of parameter i, contiguous and of the network's type, into dst; scratch: as many doubles. */
+/* Values of matrix i, contiguous and of the network's type, into dst; scratch: as many doubles. */
 static void initial_values(const gradcore_network *n, int i, uint64_t seed, double *scratch, void *dst)
 {
     const grc_parameter *p = &n->parameters[i];
     const char *activation = gradcore_list("activation", n->ops[p->op].activation);
     const size_t count = p->rows * p->cols;
-    if (p->ndim == 2)
-        fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows,
-                    p->cols, scratch);
-    else
-        memset(scratch, 0, count * sizeof *scratch);
+    fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows, p->cols,
+                scratch);
     for (size_t j = 0; j < count; j++)
         if (n->dtype == GRC_F32)
             ((float *)dst)[j] = (float)scratch[j];
@@ -138,7 +144,9 @@ static void initialize_all(void *context, grc_team *team, int t, int count)
     (void)team, (void)t, (void)count;
     for (int i = 0; i < c->n->parameter_count; i++) {
         const grc_parameter *p = &c->n->parameters[i];
-        if (!p->trainable)
+        if (p->trainable)
+            grc_fill_vector(c->n, p);
+        if (!p->trainable || p->ndim == 1)
             continue;
         initial_values(c->n, i, c->seed, c->scratch, c->scratch + c->largest);
         grc_write_parameter(c->n, p, c->scratch + c->largest, c->n->w);

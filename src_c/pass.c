@@ -152,7 +152,7 @@ static void backward_team(void *context, grc_team *team, int t, int count)
     grc_exec *x = c->pass->x;
     size_t row, end;
     if (c->refresh) {
-        grc_transpose_weights(x, t, count);
+        grc_refresh(x, t, count);
         grc_barrier(team);
     }
     grc_rows_of(x->rows, 1, t, count, &row, &end);

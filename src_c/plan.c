@@ -32,10 +32,9 @@ static void lay_out_values(grc_exec *x, grc_arena *a)
     }
     for (int i = 0; i < n->op_count; i++) {
         const grc_op *op = &n->ops[i];
-        const int mask = op->class == &grc_op_dropout && op->rate > 0 && x->mode != GRC_EXEC_PREDICT;
-        const int pre = op->class == &grc_op_dense && grc_saves_of(op->activation) == GRC_SAVES_INPUT
-                        && x->mode != GRC_EXEC_PREDICT;
-        void *kept = mask || pre ? grc_take(a, x->capacity * n->values[op->out].ld, n->item) : NULL;
+        const int saves = op->class->saves && x->mode != GRC_EXEC_PREDICT;
+        const size_t elements = saves ? op->class->saves(op, x) : 0;
+        void *kept = elements ? grc_take(a, elements, n->item) : NULL;
         if (x->saved)
             x->saved[i] = kept;
     }
@@ -65,8 +64,7 @@ static size_t chunks_of(const gradcore_network *n, const grc_parameter *p)
 {
     if (p->ndim == 1)
         return 1;
-    const size_t rows = p->turned ? p->cols : p->rows, cols = p->turned ? p->rows : p->cols;
-    return grc_panels(n, cols) * ((rows + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS);
+    return grc_panels(n, grc_stored_cols(p)) * ((grc_stored_rows(p) + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS);
 }
 
 static size_t chunk_count(const gradcore_network *n)
@@ -186,6 +184,16 @@ grc_region grc_region_of(size_t rows, size_t panels, int t, int count)
     const size_t first = chunks * mine / all * GRC_CHUNK_ROWS,
                  last = chunks * (mine + 1) / all * GRC_CHUNK_ROWS;
     return (grc_region){first, grc_min(last, rows) - first, 0, panels};
+}
+
+grc_region grc_own(const gradcore_network *n, int index, int t, int count)
+{
+    const grc_parameter *p = &n->parameters[index];
+    const size_t panels = grc_panels(n, grc_stored_cols(p));
+    if (p->ndim == 1)
+        return index % count == t ? (grc_region){0, 1, 0, panels} : (grc_region){0, 0, 0, 0};
+    const grc_region r = grc_region_of(grc_stored_rows(p), panels, t, count);
+    return r.rows && r.panels ? r : (grc_region){0, 0, 0, 0};
 }
 
 void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last)

@@ -39,7 +39,7 @@ void grc_forward(grc_exec *x, size_t row, size_t rows)
  * cores' caches; splitting by columns, the layer's input crosses instead, between two barriers. */
 static int splits_columns(const grc_exec *x, const grc_op *op, int count)
 {
-    const size_t panels = op->class == &grc_op_dense ? grc_panels(x->net, op->fan_out) : 0;
+    const size_t panels = op->class->forward_columns ? grc_panels(x->net, op->fan_out) : 0;
     return count > 1 && panels >= (size_t)count && panels % (size_t)count == 0 && op->fan_out >= 2 * x->rows
            && op->fan_in * op->fan_out >= 32768;
 }
@@ -51,7 +51,7 @@ void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int 
         if (splits_columns(x, op, count)) {
             const size_t mine = grc_panels(x->net, op->fan_out) / (size_t)count;
             grc_barrier(team);
-            grc_dense_forward(op, x, 0, x->rows, (size_t)t * mine, mine);
+            op->class->forward_columns(op, x, (size_t)t * mine, mine);
             grc_barrier(team);
         } else if (rows > 0) {
             op->class->forward(op, x, row, rows);
@@ -70,99 +70,68 @@ void grc_backward(grc_exec *x, size_t row, size_t rows)
 
 /* ---- gradients ---- */
 
-/* Rows of a weight matrix whose gradient is made at a time: two chunks, one block of gemm. */
+/* Rows of a matrix whose gradient is made at a time: two chunks, one block of gemm. */
 #define GRC_BLOCK_ROWS (2 * GRC_CHUNK_ROWS)
 
-/* Columns past fan_in of rows that the product took from whole panels of activations: no weights. */
-static void clear_padding(const gradcore_network *n, const grc_op *op, grc_region r, void *panels)
+/* Element (row, 0) of panel `panel` of a parameter whose first element is at `base`. */
+static void *part_of(const gradcore_network *n, const grc_parameter *p, void *base, size_t row, size_t panel)
 {
-    const size_t pw = n->kernels->panel, used = op->fan_in % pw;
-    if (used && (r.panel + r.panels) * pw > op->fan_in)
-        for (size_t i = 0; i < r.rows; i++)
-            memset(grc_at(n, panels, ((r.panels - 1) * op->fan_out + i) * pw + used), 0, (pw - used) * n->item);
-}
-
-/* dW of region r from batch rows [row, row + rows) into `out`, a parameter vector: X^T dZ, or its transpose
- * dZ^T X where that is what the vector holds. */
-static void weight_gradient(const grc_exec *x, const grc_op *op, grc_region r, size_t row, size_t rows,
-                            void *out)
-{
-    const gradcore_network *n = x->net;
-    const size_t pw = n->kernels->panel, down = grc_weight_rows(op);
-    const void *value = grc_input(x, op, row), *delta = grc_row(x, x->delta, op->out, row);
-    const size_t ld_value = grc_input_ld(x, op), ld_delta = n->values[op->out].ld;
-    void *c = grc_at(n, out, op->weight + (r.panel * down + r.row) * pw);
-    const grc_gemm g = {.m = r.rows,
-                        .n = r.panels * pw,
-                        .k = rows,
-                        .a = grc_at(n, op->narrow ? delta : value, r.row),
-                        .a_row = 1,
-                        .a_col = (ptrdiff_t)(op->narrow ? ld_delta : ld_value),
-                        .b = grc_at(n, op->narrow ? value : delta, r.panel * pw),
-                        .b_row = (ptrdiff_t)(op->narrow ? ld_value : ld_delta),
-                        .b_panel = (ptrdiff_t)pw,
-                        .c = c,
-                        .c_row = (ptrdiff_t)pw,
-                        .c_panel = (ptrdiff_t)(down * pw),
-                        .init = NULL};
-    n->kernels->gemm(&g);
-    if (op->narrow)
-        clear_padding(n, op, r, c);
+    return grc_at(n, base, (panel * grc_stored_rows(p) + row) * n->kernels->panel);
 }
 
 /* Sums of squares of the region's chunks: whole ones, since regions are cut between them. */
-static void weight_norms(grc_exec *x, const grc_op *op, grc_region r)
+static void chunk_norms(grc_exec *x, int index, grc_region r)
 {
     const gradcore_network *n = x->net;
-    const size_t pw = n->kernels->panel, first = x->chunk_first[op->first_parameter];
-    const size_t down = grc_weight_rows(op), chunks = (down + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
-    for (size_t p = r.panel; p < r.panel + r.panels; p++)
+    const grc_parameter *p = &n->parameters[index];
+    const size_t pw = n->kernels->panel, first = x->chunk_first[index];
+    const size_t chunks = (grc_stored_rows(p) + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
+    void *grad = grc_at(n, x->grad, p->offset);
+    if (p->ndim == 1) {
+        x->chunk_norm[first] = n->kernels->sum_squares(p->cols, grad);
+        return;
+    }
+    for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
         for (size_t i = r.row; i < r.row + r.rows; i += GRC_CHUNK_ROWS) {
             const size_t rows = grc_min(GRC_CHUNK_ROWS, r.row + r.rows - i);
-            x->chunk_norm[first + p * chunks + i / GRC_CHUNK_ROWS] =
-                n->kernels->sum_squares(rows * pw, grc_at(n, x->grad, op->weight + (p * down + i) * pw));
+            x->chunk_norm[first + panel * chunks + i / GRC_CHUNK_ROWS] =
+                n->kernels->sum_squares(rows * pw, part_of(n, p, grad, i, panel));
         }
 }
 
-static void bias_norm(grc_exec *x, const grc_op *op)
+/* Blocks of KC rows, folded in order, as the products are. */
+static void vector_gradient(grc_exec *x, int index, grc_region r, int t)
 {
     const gradcore_network *n = x->net;
-    x->chunk_norm[x->chunk_first[op->first_parameter + 1]] =
-        n->kernels->sum_squares(op->fan_out, grc_at(n, x->grad, op->bias));
-}
-
-/* db: column sums by blocks of KC rows, folded in order, as the products are. */
-static void bias_gradient(grc_exec *x, const grc_op *op, int t)
-{
-    const gradcore_network *n = x->net;
-    const size_t ld = n->values[op->out].ld, width = grc_panels(n, op->fan_out) * n->kernels->panel;
-    void *sum = grc_at(n, x->grad, op->bias), *block = grc_at(n, x->scratch, (size_t)t * x->widest);
+    const grc_parameter *p = &n->parameters[index];
+    const grc_op *op = &n->ops[p->op];
+    void *sum = grc_at(n, x->grad, p->offset), *block = grc_at(n, x->scratch, (size_t)t * x->widest);
     for (size_t row = 0; row < x->rows; row += GRC_KC) {
-        const size_t rows = grc_min(GRC_KC, x->rows - row);
-        n->kernels->column_sums(rows, width, grc_row(x, x->delta, op->out, row), ld, row ? block : sum);
+        op->class->gradient(op, x, p, r, row, grc_min(GRC_KC, x->rows - row), row ? block : sum);
         if (row)
-            n->kernels->accumulate(width, block, sum);
+            n->kernels->accumulate(r.panels * n->kernels->panel, block, sum);
     }
 }
 
 void grc_gradients(grc_exec *x, int t, int count)
 {
     const gradcore_network *n = x->net;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense)
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_region mine = grc_own(n, i, t, count);
+        if (!p->trainable || !mine.panels)
             continue;
-        const grc_region mine = grc_weight_region(n, op, t, count);
-        for (size_t done = 0; done < mine.rows && mine.panels; done += GRC_BLOCK_ROWS) {
+        if (p->ndim == 1) {
+            vector_gradient(x, i, mine, t);
+            chunk_norms(x, i, mine);
+            continue;
+        }
+        for (size_t done = 0; done < mine.rows; done += GRC_BLOCK_ROWS) {
             grc_region part = mine;
             part.row = mine.row + done;
             part.rows = grc_min(GRC_BLOCK_ROWS, mine.rows - done);
-            weight_gradient(x, op, part, 0, x->rows, x->grad);
-            weight_norms(x, op, part);
-        }
-        if (op->has_bias && i % count == t) {
-            bias_gradient(x, op, t);
-            bias_norm(x, op);
+            n->ops[p->op].class->gradient(&n->ops[p->op], x, p, part, 0, x->rows, grc_at(n, x->grad, p->offset));
+            chunk_norms(x, i, part);
         }
     }
 }
@@ -170,19 +139,15 @@ void grc_gradients(grc_exec *x, int t, int count)
 void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out)
 {
     const gradcore_network *n = x->net;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense)
-            continue;
-        const grc_region all = {0, grc_weight_rows(op), 0, grc_weight_panels(n, op)};
-        weight_gradient(x, op, all, row, rows, out);
-        if (op->has_bias)
-            n->kernels->column_sums(rows, grc_panels(n, op->fan_out) * n->kernels->panel, grc_row(x, x->delta, op->out, row),
-                                    n->values[op->out].ld, grc_at(n, out, op->bias));
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_op *op = &n->ops[p->op];
+        if (p->trainable)
+            op->class->gradient(op, x, p, grc_own(n, i, 0, 1), row, rows, grc_at(n, out, p->offset));
     }
 }
 
-/* elements [offset, offset + size) of x->grad = the same of partial 0 + partial 1 + ..., in order. */
+/* `size` elements of x->grad from `offset` = the same of partial 0 + partial 1 + ..., in order. */
 static void fold(grc_exec *x, size_t blocks, size_t offset, size_t size)
 {
     const gradcore_network *n = x->net;
@@ -196,34 +161,25 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count)
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense)
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_region mine = grc_own(n, i, t, count);
+        if (!p->trainable || !mine.rows)
             continue;
-        const grc_region mine = grc_weight_region(n, op, t, count);
-        for (size_t p = mine.panel; mine.rows && p < mine.panel + mine.panels; p++)
-            fold(x, blocks, op->weight + (p * grc_weight_rows(op) + mine.row) * pw, mine.rows * pw);
-        weight_norms(x, op, mine);
-        if (op->has_bias && i % count == t) {
-            fold(x, blocks, op->bias, grc_panels(n, op->fan_out) * pw);
-            bias_norm(x, op);
-        }
+        for (size_t panel = mine.panel; panel < mine.panel + mine.panels; panel++)
+            fold(x, blocks, p->offset + (panel * grc_stored_rows(p) + mine.row) * pw, mine.rows * pw);
+        chunk_norms(x, i, mine);
     }
 }
 
 /* ---- the rest ---- */
 
-void grc_transpose_weights(grc_exec *x, int t, int count)
+void grc_refresh(grc_exec *x, int t, int count)
 {
-    const gradcore_network *n = x->net;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense || op->narrow || !x->delta[op->in])
-            continue;
-        const grc_region mine = grc_weight_region(n, op, t, count);
-        if (mine.rows && mine.panels)
-            n->kernels->transpose(op->fan_in, op->fan_out, grc_at(n, n->w, op->weight), mine.row, mine.rows,
-                                  mine.panel, mine.panels, grc_at(n, x->transposed, op->transposed));
+    for (int i = 0; i < x->net->op_count; i++) {
+        const grc_op *op = &x->net->ops[i];
+        if (op->class->refresh)
+            op->class->refresh(op, x, t, count);
     }
 }
 

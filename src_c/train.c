@@ -254,7 +254,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
     int64_t i = 0;
 
     if (s->refresh)
-        grc_transpose_weights(x, t, count);
+        grc_refresh(x, t, count);
     if (t == 0)
         prepare(s, 0, step);
     grc_barrier(team);

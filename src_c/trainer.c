@@ -151,7 +151,7 @@ static void measure_norms(void *context, grc_team *team, int thread, int count)
     (void)team, (void)thread, (void)count;
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
-        const size_t size = grc_panels(n, p->cols) * n->kernels->panel * p->rows;
+        const size_t size = grc_panels(n, grc_stored_cols(p)) * n->kernels->panel * grc_stored_rows(p);
         const size_t first = x->chunk_first[i], chunks = x->chunk_first[i + 1] - first;
         c->norms[2 * i] = p->trainable ? sqrt(grc_sum(chunks, x->chunk_norm + first)) : 0;
         c->norms[2 * i + 1] =

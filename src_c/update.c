@@ -4,25 +4,23 @@
 
 #include "trainer.h"
 
-/* Calls visit for each contiguous piece of the parameter vector that thread t owns. */
-typedef void visit_fn(grc_exec *x, size_t offset, size_t size, int is_bias, void *context);
+/* Calls visit for each contiguous piece of the trainable parameters that thread t owns. */
+typedef void visit_fn(grc_exec *x, size_t offset, size_t size, int is_vector, void *context);
 static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *context)
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel;
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        if (op->class != &grc_op_dense)
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_region r = grc_own(n, i, t, count);
+        const size_t down = grc_stored_rows(p);
+        if (!p->trainable || !r.rows)
             continue;
-        const grc_region r = grc_weight_region(n, op, t, count);
-        const size_t rows = grc_weight_rows(op);
-        if (r.panels && r.rows == rows)
-            visit(x, op->weight + r.panel * rows * pw, r.panels * rows * pw, 0, context);
-        else if (r.rows)
-            for (size_t p = r.panel; p < r.panel + r.panels; p++)
-                visit(x, op->weight + (p * rows + r.row) * pw, r.rows * pw, 0, context);
-        if (op->has_bias && i % count == t)
-            visit(x, op->bias, grc_panels(n, op->fan_out) * pw, 1, context);
+        if (r.rows == down)
+            visit(x, p->offset + r.panel * down * pw, r.panels * down * pw, p->ndim == 1, context);
+        else
+            for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
+                visit(x, p->offset + (panel * down + r.row) * pw, r.rows * pw, 0, context);
     }
 }
 
@@ -32,14 +30,14 @@ typedef struct update {
     double decay;
 } update;
 
-static void apply(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+static void apply(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
 {
     const gradcore_network *n = x->net;
     update *u = context;
     void *slot[3];
     for (int i = 0; i < 3; i++)
         slot[i] = x->slots[i] ? grc_at(n, x->slots[i], offset) : NULL;
-    u->args.weight_decay = is_bias && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
+    u->args.weight_decay = is_vector && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
     n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0],
                                      slot[1], slot[2], &u->args);
 }
@@ -55,21 +53,21 @@ static void copy_state(grc_exec *x, size_t offset, size_t size, int restore)
             memcpy(restore ? live : kept, restore ? kept : live, size * n->item);
         }
 }
-static void keep(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+static void keep(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
 {
-    (void)is_bias, (void)context;
+    (void)is_vector, (void)context;
     copy_state(x, offset, size, 0);
 }
-static void restore(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+static void restore(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
 {
-    (void)is_bias, (void)context;
+    (void)is_vector, (void)context;
     copy_state(x, offset, size, 1);
 }
-static void look_for_nonfinite(grc_exec *x, size_t offset, size_t size, int is_bias, void *context)
+static void look_for_nonfinite(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
 {
     const gradcore_network *n = x->net;
     atomic_int *spoiled = context;
-    (void)is_bias;
+    (void)is_vector;
     void *state[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
     for (int i = 0; i < 4; i++)
         if (state[i] && !isfinite(n->kernels->max_abs(size, grc_at(n, state[i], offset))))
@@ -118,6 +116,6 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     } else {
         visit_own(x, t, count, &apply, &u);
     }
-    grc_transpose_weights(x, t, count);
+    grc_refresh(x, t, count);
     return GRC_APPLIED;
 }

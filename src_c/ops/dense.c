@@ -19,11 +19,10 @@ static grc_status describe(grc_builder *b)
     op->fan_out = (size_t)l->units;
     op->has_bias = !(l->flags & GRADCORE_LAYER_NO_BIAS);
     op->narrow = op->fan_out * GRC_NARROW <= b->net->kernels->panel;
-    op->weight = op->narrow ? grc_add_turned_parameter(b, op, "weight", fan_in, op->fan_out)
-                            : grc_add_parameter(b, op, "weight", 1, fan_in, op->fan_out);
+    op->weight = grc_add_matrix(b, op, "weight", op->narrow, fan_in, op->fan_out);
     if (op->weight == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (op->has_bias && (op->bias = grc_add_parameter(b, op, "bias", 1, 1, op->fan_out)) == SIZE_MAX)
+    if (op->has_bias && (op->bias = grc_add_vector(b, op, "bias", 1, 0, op->fan_out)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     op->transposed = b->net->transposed;
     if (!op->narrow)
@@ -31,7 +30,14 @@ static grc_status describe(grc_builder *b)
     return GRADCORE_OK;
 }
 
-void grc_dense_forward(const grc_op *op, grc_exec *x, size_t row, size_t rows, size_t panel, size_t panels)
+static size_t saves(const grc_op *op, const grc_exec *x)
+{
+    const int pre = grc_saves_of(op->activation) == GRC_SAVES_INPUT;
+    return pre ? x->capacity * x->net->values[op->out].ld : 0;
+}
+
+/* Rows [row, row + rows) of the output, of it panels [panel, panel + panels). */
+static void forward_part(const grc_op *op, grc_exec *x, size_t row, size_t rows, size_t panel, size_t panels)
 {
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel, column = panel * pw, width = panels * pw;
@@ -56,7 +62,12 @@ void grc_dense_forward(const grc_op *op, grc_exec *x, size_t row, size_t rows, s
 
 static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
-    grc_dense_forward(op, x, row, rows, 0, grc_panels(x->net, op->fan_out));
+    forward_part(op, x, row, rows, 0, grc_panels(x->net, op->fan_out));
+}
+
+static void forward_columns(const grc_op *op, grc_exec *x, size_t panel, size_t panels)
+{
+    forward_part(op, x, 0, x->rows, panel, panels);
 }
 
 /* delta out becomes the delta of the pre-activation, in place; delta in = that times W transposed. */
@@ -84,5 +95,51 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     n->kernels->gemm(&g);
 }
 
+/* Columns past fan_in of rows that the product took from whole panels of activations: no weights. */
+static void clear_padding(const gradcore_network *n, const grc_op *op, grc_region r, void *panels)
+{
+    const size_t pw = n->kernels->panel, used = op->fan_in % pw;
+    if (used && (r.panel + r.panels) * pw > op->fan_in)
+        for (size_t i = 0; i < r.rows; i++)
+            memset(grc_at(n, panels, ((r.panels - 1) * op->fan_out + i) * pw + used), 0, (pw - used) * n->item);
+}
+
+/* dW = X^T dZ, or its transpose dZ^T X where that is what the vector holds; db = column sums of dZ. */
+static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+                     size_t rows, void *out)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel, down = grc_stored_rows(p);
+    const void *value = grc_input(x, op, row), *delta = grc_row(x, x->delta, op->out, row);
+    const size_t ld_value = grc_input_ld(x, op), ld_delta = n->values[op->out].ld;
+    if (p->ndim == 1) {
+        n->kernels->column_sums(rows, r.panels * pw, delta, ld_delta, out);
+        return;
+    }
+    void *c = grc_at(n, out, (r.panel * down + r.row) * pw);
+    const grc_gemm g = {.m = r.rows, .n = r.panels * pw, .k = rows,
+                        .a = grc_at(n, op->narrow ? delta : value, r.row), .a_row = 1,
+                        .a_col = (ptrdiff_t)(op->narrow ? ld_delta : ld_value),
+                        .b = grc_at(n, op->narrow ? value : delta, r.panel * pw),
+                        .b_row = (ptrdiff_t)(op->narrow ? ld_value : ld_delta), .b_panel = (ptrdiff_t)pw,
+                        .c = c, .c_row = (ptrdiff_t)pw, .c_panel = (ptrdiff_t)(down * pw), .init = NULL};
+    n->kernels->gemm(&g);
+    if (op->narrow)
+        clear_padding(n, op, r, c);
+}
+
+/* The transposed copy of what thread t owns of the weights. */
+static void refresh(const grc_op *op, grc_exec *x, int t, int count)
+{
+    const gradcore_network *n = x->net;
+    if (op->narrow || !x->delta[op->in])
+        return;
+    const grc_region mine = grc_region_of(op->fan_in, grc_panels(n, op->fan_out), t, count);
+    if (mine.rows && mine.panels)
+        n->kernels->transpose(op->fan_in, op->fan_out, grc_at(n, n->w, op->weight), mine.row, mine.rows,
+                              mine.panel, mine.panels, grc_at(n, x->transposed, op->transposed));
+}
+
 const grc_op_class grc_op_dense = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                   .delta = GRC_DELTA_OWN, .any_ld = 1};
+                                   .forward_columns = &forward_columns, .gradient = &gradient,
+                                   .refresh = &refresh, .saves = &saves, .delta = GRC_DELTA_OWN, .any_ld = 1};

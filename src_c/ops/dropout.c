@@ -14,6 +14,11 @@ static grc_status describe(grc_builder *b)
     return GRADCORE_OK;
 }
 
+static size_t saves(const grc_op *op, const grc_exec *x) /* the mask */
+{
+    return op->rate > 0 ? x->capacity * x->net->values[op->out].ld : 0;
+}
+
 static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
@@ -40,4 +45,4 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 const grc_op_class grc_op_dropout = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                     .delta = GRC_DELTA_SHARED};
+                                     .saves = &saves, .delta = GRC_DELTA_SHARED};

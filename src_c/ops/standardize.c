@@ -5,10 +5,10 @@ static grc_status describe(grc_builder *b)
 {
     const size_t width = grc_value_width(b);
     grc_op *op = grc_add_op(b, &grc_op_standardize, width);
-    op->weight = grc_add_parameter(b, op, "mean", 0, 1, width);
+    op->weight = grc_add_vector(b, op, "mean", 0, 0, width);
     if (op->weight == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    op->bias = grc_add_parameter(b, op, "inverse_std", 0, 1, width);
+    op->bias = grc_add_vector(b, op, "inverse_std", 0, 1, width);
     return op->bias == SIZE_MAX ? GRADCORE_NO_MEMORY : GRADCORE_OK;
 }
 
