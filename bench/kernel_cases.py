@@ -179,6 +179,8 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "dropout": [{"kind": "dropout", "rate": 0.5}],
         "standardize": [{"kind": "standardize"}],
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
+        "layer_norm": [{"kind": "layer_norm"}],
+        "rms_norm": [{"kind": "rms_norm"}],
     }
     if case.name not in specs:
         raise Unsupported("no description of this layer in kernel_cases.py")

@@ -24,6 +24,7 @@ from .errors import (
 from .history import History
 from .layers import Activation, Dense, Dropout, Layer, Residual, Standardize
 from .network import Network
+from .norms import LayerNorm, RMSNorm
 from .trainer import Trainer
 
 __version__: str = build_info()["version"]
@@ -41,10 +42,12 @@ __all__ = [
     "GradcoreError",
     "History",
     "Layer",
+    "LayerNorm",
     "MemoryLimitError",
     "Network",
     "NonFiniteError",
     "NotFoundError",
+    "RMSNorm",
     "Residual",
     "ShapeError",
     "Standardize",

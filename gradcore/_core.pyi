@@ -16,16 +16,19 @@ Array = NDArray[Any]  # of the network's dtype
 HYPERS: int  # 8: lr, weight_decay, clip, then the optimizer's own in the order of describe()
 
 class LayerSpec(TypedDict, total=False):
-    kind: str  # "dense", "activation", "dropout", "standardize", "residual", "end"
+    kind: str  # one of names("layer")
     activation: str
     units: int
     alpha: float
     rate: float
+    eps: float
     bias: bool
+    scale: bool
+    shift: bool
 
 class ParameterInfo(TypedDict):
     name: str  # "0.weight"
-    role: str  # "weight", "bias", "mean", "inverse_std"
+    role: str  # "weight", "bias", "mean", "inverse_std", "gamma", "beta"
     trainable: bool
     shape: tuple[int, ...]
     activation: str

@@ -75,6 +75,14 @@ def describe(family, name, prop):
     return None if found is NULL else text_from(found)
 
 
+# A layer's switch: its flag, and the value of the switch that sets it.
+LAYER_FLAGS = {
+    "bias": (GRADCORE_LAYER_NO_BIAS, False),
+    "scale": (GRADCORE_LAYER_NO_SCALE, False),
+    "shift": (GRADCORE_LAYER_NO_SHIFT, False),
+}
+
+
 cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) except -1:
     if not isinstance(spec, dict):
         raise errors.DTypeError(f"{name}: expected a dict, got {shown(spec)}")
@@ -90,12 +98,16 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.alpha = real(value, f"{name}['alpha']")
         elif key == "rate":
             layer.rate = real(value, f"{name}['rate']")
-        elif key == "bias":
-            if not truth(value, f"{name}['bias']"):
-                layer.flags |= GRADCORE_LAYER_NO_BIAS
+        elif key == "eps":
+            layer.eps = real(value, f"{name}['eps']")
+        elif key in LAYER_FLAGS:
+            flag, means = LAYER_FLAGS[key]
+            if truth(value, f"{name}['{key}']") == means:
+                layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, bias, got {shown(key)}")
+                f"{name}: expected keys kind, activation, units, alpha, rate, eps, {', '.join(LAYER_FLAGS)}, "
+                f"got {shown(key)}")
     return 0
 
 

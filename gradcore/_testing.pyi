@@ -123,3 +123,31 @@ class Kernels:
     def log(self, n: int, x: Pointer, y: Pointer) -> None: ...
     def tanh(self, n: int, x: Pointer, y: Pointer) -> None: ...
     def erf(self, n: int, x: Pointer, y: Pointer) -> None: ...
+    def norm_forward(
+        self,
+        rows: int,
+        cols: int,
+        x: Pointer,
+        y: Pointer,
+        ld: int,
+        stats: Pointer,
+        centered: bool,
+        eps: float,
+        gamma: Pointer = None,
+        beta: Pointer = None,
+    ) -> None: ...
+    def norm_backward(
+        self,
+        rows: int,
+        cols: int,
+        d: Pointer,
+        x: Pointer,
+        stats: Pointer,
+        dx: Pointer,
+        ld: int,
+        centered: bool,
+        gamma: Pointer = None,
+    ) -> None: ...
+    def norm_columns(
+        self, rows: int, cols: int, d: Pointer, x: Pointer, stats: Pointer, ld: int, sums: Pointer
+    ) -> None: ...

@@ -65,6 +65,13 @@ cdef extern from *:
         uint64_t step
         uint32_t flags
 
+    ctypedef struct grc_norm:
+        size_t rows, cols, ld
+        int centered
+        double eps
+        const void *gamma
+        const void *beta
+
     ctypedef struct grc_kernels:
         const char *name
         size_t panel
@@ -93,6 +100,9 @@ cdef extern from *:
         void (*log)(size_t n, const void *x, void *y)
         void (*tanh)(size_t n, const void *x, void *y)
         void (*erf)(size_t n, const void *x, void *y)
+        void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats)
+        void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx)
+        void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum)
 
     const grc_kernels *testing_table(const char *isa)
     void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
@@ -222,3 +232,19 @@ cdef class Kernels:
 
     def erf(self, size_t n, x, y):
         self.t.erf(n, at(x), at(y))
+
+    cdef grc_norm norm(self, size_t rows, size_t cols, size_t ld, bint centered, double eps, gamma, beta):
+        return grc_norm(rows, cols, ld, centered, eps, at(gamma), at(beta))
+
+    def norm_forward(self, size_t rows, size_t cols, x, y, size_t ld, stats, bint centered, double eps,
+                     gamma=None, beta=None):
+        cdef grc_norm g = self.norm(rows, cols, ld, centered, eps, gamma, beta)
+        self.t.norm_forward(&g, at(x), at(y), at(stats))
+
+    def norm_backward(self, size_t rows, size_t cols, d, x, stats, dx, size_t ld, bint centered, gamma=None):
+        cdef grc_norm g = self.norm(rows, cols, ld, centered, 0.0, gamma, None)
+        self.t.norm_backward(&g, at(d), at(x), at(stats), at(dx))
+
+    def norm_columns(self, size_t rows, size_t cols, d, x, stats, size_t ld, sums):
+        cdef grc_norm g = self.norm(rows, cols, ld, True, 0.0, None, None)
+        self.t.norm_columns(&g, at(d), at(x), at(stats), at(sums))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, clipping, initializers, layers, losses, optimizers, schedules
+from . import _core, clipping, initializers, layers, losses, norms, optimizers, schedules
 from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
@@ -31,6 +31,7 @@ _REGISTRY: dict[str, type] = {
     f"{module.__name__.rpartition('.')[2]}.{item.__name__}": item
     for module, base in (
         (layers, layers.Layer),
+        (norms, layers.Layer),
         (initializers, initializers.Initializer),
         (optimizers, optimizers.Optimizer),
         (clipping, clipping.Clip),

@@ -52,6 +52,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         pass
     enum:
         GRADCORE_LAYER_NO_BIAS
+        GRADCORE_LAYER_NO_SCALE
+        GRADCORE_LAYER_NO_SHIFT
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
         uint32_t size
@@ -61,6 +63,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         int64_t units
         double alpha
         double rate
+        double eps
     ctypedef struct gradcore_network_options:
         uint32_t size
         uint32_t flags

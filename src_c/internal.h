@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../gradcore/include/gradcore/gradcore.h"
 #include "kernels/kernels.h"
@@ -76,11 +77,12 @@ typedef struct grc_op {
     int fork;               /* join: index of its fork op */
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
-    double alpha, rate;
-    int has_bias;
+    double alpha, rate, eps;
+    int has_bias, has_scale; /* normalisation: beta, gamma */
     int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
-    size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std */
+    size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std; normalisation:
+                               gamma, beta */
     size_t transposed;      /* dense, unless narrow: offset of the transposed weight panels */
     int first_parameter;    /* index of its first parameter (trainable ones come first), or GRC_NONE */
 } grc_op;
@@ -283,6 +285,7 @@ int grc_uses_partials(const grc_exec *x);
 #define GRC_KNOWN_FLAGS                                                                                      \
     (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED                 \
      | GRADCORE_DECAY_ALL)
+#define GRC_LEAST_EPS 1e-30   /* of a normalisation: its inverse root is finite in float */
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
 /* Are these the hyperparameters of a step that cannot by itself make finite numbers infinite? */
 grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error);
@@ -326,6 +329,12 @@ static inline size_t grc_stored_rows(const grc_parameter *p)
 static inline size_t grc_stored_cols(const grc_parameter *p)
 {
     return p->turned ? p->rows : p->cols;
+}
+/* The padding behind vector p that begins at `data` = 0. */
+static inline void grc_zero_tail(const gradcore_network *n, const grc_parameter *p, void *data)
+{
+    const size_t padded = grc_panels(n, p->cols) * n->kernels->panel;
+    memset(grc_at(n, data, p->cols), 0, (padded - p->cols) * n->item);
 }
 int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */

@@ -41,7 +41,9 @@
     X(dropout, "dropout")                                                                             \
     X(standardize, "standardize")                                                                     \
     X(fork, "residual")                                                                               \
-    X(join, "end")
+    X(join, "end")                                                                                    \
+    X(layer_norm, "layer_norm")                                                                       \
+    X(rms_norm, "rms_norm")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -158,6 +158,18 @@ def standardize():
     return {"kind": "standardize"}
 
 
+def layer_norm(**options):
+    return {"kind": "layer_norm", **options}
+
+
+def rms_norm(**options):
+    return {"kind": "rms_norm", **options}
+
+
+# Of layers whose options have one name here, in the binding and in the class.
+CLASSES = {"layer_norm": "LayerNorm", "rms_norm": "RMSNorm"}
+
+
 def flat(layers):
     """The same network as the binding wants it: residual ... end instead of nested lists."""
     specs = []
@@ -187,4 +199,6 @@ def _public(gradcore, layer):
         return gradcore.Dropout(layer["rate"])
     if kind == "standardize":
         return gradcore.Standardize()
+    if kind in CLASSES:
+        return getattr(gradcore, CLASSES[kind])(**{k: v for k, v in layer.items() if k != "kind"})
     return gradcore.Residual(*[_public(gradcore, inner) for inner in layer["layers"]])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from exact import two_product
+from reference_layers import LAYERS
 
 # ---- Activations: value(x, alpha), derivative(x, alpha); full relative accuracy in both tails ----
 
@@ -164,12 +165,14 @@ class Net:
     layers: list
     parameters: dict
     masks: dict = field(default_factory=dict)
+    training: bool = False
+    kept: dict = field(default_factory=dict)
     outputs: dict = field(default_factory=dict)
     gradients: dict = field(default_factory=dict)
 
     def forward(self, x):
         self.outputs = {}
-        self._kept = {}
+        self.kept = {}
         return self._forward(self.layers, "", np.asarray(x, np.float64))
 
     def _forward(self, layers, prefix, x):
@@ -187,12 +190,14 @@ class Net:
             return x * self.masks[name] if name in self.masks else x
         if kind == "standardize":
             return (x - self.parameters[f"{name}.mean"]) * self.parameters[f"{name}.inverse_std"]
+        if kind in LAYERS:
+            return LAYERS[kind][0](self, layer, name, x)
         z = x
         if kind == "dense":
             z = x @ self.parameters[f"{name}.weight"]
             if layer.get("bias", True):
                 z = z + self.parameters[f"{name}.bias"]
-        self._kept[name] = (x, z)
+        self.kept[name] = (x, z)
         return activation(layer.get("activation", "identity"), z, alpha_of(layer))
 
     def backward(self, d):
@@ -212,7 +217,9 @@ class Net:
             return d * self.masks[name] if name in self.masks else d
         if kind == "standardize":
             return d * self.parameters[f"{name}.inverse_std"]
-        x, z = self._kept[name]
+        if kind in LAYERS:
+            return LAYERS[kind][1](self, layer, name, d)
+        x, z = self.kept[name]
         d = d * d_activation(layer.get("activation", "identity"), z, alpha_of(layer))
         if kind == "activation":
             return d
@@ -393,5 +400,5 @@ ORACLES = {
     "activation": ACTIVATIONS,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
-    "layer": dict.fromkeys(("dense", "activation", "dropout", "standardize", "residual"), Net),
+    "layer": {**dict.fromkeys(("dense", "activation", "dropout", "standardize", "residual"), Net), **LAYERS},
 }

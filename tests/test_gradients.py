@@ -20,6 +20,18 @@ LAYER_NETS = {
     "activation last": [cases.dense(3), cases.activation("softplus")],
     "alpha": [cases.dense(6, "elu", alpha=0.4), cases.activation("leaky_relu", alpha=0.3), cases.dense(3)],
     "standardize": [cases.standardize(), cases.dense(6, "sigmoid"), cases.dense(3)],
+    "layer norm": [cases.dense(7, "tanh"), cases.layer_norm(), cases.dense(3)],
+    "layer norm first": [cases.layer_norm(eps=1e-3), cases.dense(6, "silu"), cases.layer_norm(scale=False)]
+    + [cases.dense(5), cases.layer_norm(shift=False), cases.dense(3), cases.layer_norm(eps=0.1)],
+    "rms norm": [cases.rms_norm(), cases.dense(7, "tanh"), cases.rms_norm(scale=False), cases.dense(3)],
+    "pre-norm": [
+        cases.dense(6), cases.residual(cases.layer_norm(), cases.dense(9, "gelu"), cases.dense(6)),
+        cases.residual(cases.rms_norm(eps=1e-3), cases.dense(6, "tanh")), cases.layer_norm(), cases.dense(3),
+    ],
+    "post-norm": [
+        cases.dense(6), cases.residual(cases.dense(9, "gelu"), cases.dense(6)), cases.layer_norm(),
+        cases.dense(3),
+    ],
     "dropout": [cases.dropout(0.3), cases.dense(8, "tanh"), cases.dropout(0.5), cases.dense(3)],
     "residual": [
         cases.dense(6, "tanh"), cases.residual(cases.dense(6, "gelu"), cases.dense(6)), cases.dense(3),

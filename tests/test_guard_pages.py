@@ -83,6 +83,11 @@ def _matrices(kernels, fence, rows, cols, ld, core):
     kernels.standardize(rows, cols, x, ld, mean, scale, y, ld)
     kernels.column_sums(rows, cols, x, ld, mean)
     kernels.dropout_mask(rows, cols, ld, 3, 1, 0, 1, 2**31, 2.0, y)
+    stats = fence.full((rows, 3), 0.5)
+    for centered, gamma, beta in ((True, mean, scale), (False, mean, None), (True, None, scale)):
+        kernels.norm_forward(rows, cols, x, y, ld, stats, centered, 1e-5, gamma, beta)
+        kernels.norm_backward(rows, cols, x, y, stats, d, ld, centered, gamma)
+    kernels.norm_columns(rows, cols, x, y, stats, ld, mean)
 
 
 def _vectors(kernels, fence, n, core):
@@ -143,7 +148,7 @@ def run_public(dtype, at_end):
 
     fence = Fence(at_end, dtype)
     block = cases.residual(cases.dense(9, "tanh"), cases.dropout(0.5))
-    layers = [cases.standardize(), cases.dense(9, "gelu"), block, cases.dense(3)]
+    layers = [cases.standardize(), cases.dense(9, "gelu"), block, cases.layer_norm(), cases.dense(3)]
     for rows in (1, 7, 33):
         net = cases.network(gradcore, layers, 5, dtype=dtype)
         trainer = gradcore.Trainer(net, "cross_entropy", gradcore.optimizers.Adam())

@@ -68,6 +68,17 @@ typedef struct grc_opt_args {
 /* One update of n parameters w from gradients g and state slots; g is left as it was. */
 typedef void grc_opt_fn(size_t n, void *w, const void *g, void *s0, void *s1, void *s2, const grc_opt_args *args);
 
+/* Rows of x (rows, cols) normalised: h = (x - mean) / sqrt(variance + eps), y = h gamma + beta. gamma and
+ * beta have cols elements, or are NULL: 1 and 0. Not centered, mean is 0 and variance the mean square.
+ * All matrices have leading dimension ld. stats: three elements a row, the mean in two parts (their sum is
+ * the mean to twice the precision) and 1 / sqrt(...). */
+typedef struct grc_norm {
+    size_t rows, cols, ld;
+    int centered;
+    double eps;
+    const void *gamma, *beta;
+} grc_norm;
+
 typedef struct grc_kernels {
     const char *name; /* of the instruction set */
     size_t panel;     /* PW */
@@ -114,6 +125,12 @@ typedef struct grc_kernels {
     void (*log)(size_t n, const void *x, void *y);
     void (*tanh)(size_t n, const void *x, void *y);
     void (*erf)(size_t n, const void *x, void *y);
+    /* y and stats from x; stats may be NULL, y may alias x. */
+    void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats);
+    /* dx from d (by y), x and the stats of forward; padding as in grc_loss_fn. dx may not alias d or x. */
+    void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx);
+    /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum). */
+    void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
 } grc_kernels;
 
 /* One table a dtype, for every instruction set this binary was compiled with. */

@@ -1,0 +1,56 @@
+"""The oracle of layers beyond the basic ones: LAYERS maps a kind to (forward, backward), which reference.Net
+calls as forward(net, layer, name, x) and backward(net, layer, name, d). What backward needs, and the
+gradients, they leave in net.kept and net.gradients under the layer's name.
+"""
+
+import numpy as np
+
+
+def _scaled(net, name, h):
+    """h gamma + beta, as far as they are there."""
+    y = h * net.parameters.get(f"{name}.gamma", 1.0)
+    return y + net.parameters.get(f"{name}.beta", 0.0)
+
+
+def _scaled_backward(net, name, h, d):
+    """Gradients of gamma and beta, and the derivative by h."""
+    if f"{name}.gamma" in net.parameters:
+        net.gradients[f"{name}.gamma"] = (d * h).sum(axis=0)
+    if f"{name}.beta" in net.parameters:
+        net.gradients[f"{name}.beta"] = d.sum(axis=0)
+    return d * net.parameters.get(f"{name}.gamma", 1.0)
+
+
+def _normalised(net, layer, name, x, mean, variance, default):
+    eps = layer.get("eps", default)
+    deviation = np.sqrt(variance + eps)
+    h = (x - mean) / deviation
+    net.kept[name] = h, deviation
+    return _scaled(net, name, h)
+
+
+def layer_norm(net, layer, name, x):
+    mean = x.mean(axis=1, keepdims=True)
+    return _normalised(net, layer, name, x, mean, ((x - mean) ** 2).mean(axis=1, keepdims=True), 1e-5)
+
+
+def layer_norm_backward(net, layer, name, d):
+    h, deviation = net.kept[name]
+    e = _scaled_backward(net, name, h, d)
+    return (e - e.mean(axis=1, keepdims=True) - h * (e * h).mean(axis=1, keepdims=True)) / deviation
+
+
+def rms_norm(net, layer, name, x):
+    return _normalised(net, layer, name, x, 0.0, (x**2).mean(axis=1, keepdims=True), 1e-6)
+
+
+def rms_norm_backward(net, layer, name, d):
+    h, deviation = net.kept[name]
+    e = _scaled_backward(net, name, h, d)
+    return (e - h * (e * h).mean(axis=1, keepdims=True)) / deviation
+
+
+LAYERS = {
+    "layer_norm": (layer_norm, layer_norm_backward),
+    "rms_norm": (rms_norm, rms_norm_backward),
+}
