@@ -1,4 +1,6 @@
 /* Dense: y = f(x W + b), x (rows, fan_in), W (fan_in, fan_out) as packed panels, y (rows, fan_out). */
+#include <string.h>
+
 #include "../internal.h"
 
 static grc_status describe(grc_builder *b)
