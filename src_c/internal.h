@@ -248,8 +248,8 @@ grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
 grc_region grc_own(const gradcore_network *n, int index, int t, int count);
 /* Rows [first, last) of thread t; whole blocks of `unit` rows. */
 void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last);
-/* Threads worth using for `flops`. */
-int grc_threads_for(const gradcore_network *n, double flops);
+/* Threads worth using for a pass of `rows`: products 1 forward, 2 backward, 3 both; update: of the parameters. */
+int grc_threads_for(const gradcore_network *n, int products, size_t rows, int update);
 
 /* ---- step.c: the recipe, called by every thread of a team ---- */
 

@@ -67,7 +67,7 @@ static grc_status run(predict_call *c, gradcore_error *error)
 {
     gradcore_network *n = c->net;
     const size_t rows = (size_t)c->data->rows;
-    const int wanted = grc_threads_for(n, 2.0 * (double)n->trainable * (double)rows);
+    const int wanted = grc_threads_for(n, 1, rows, 0);
     const size_t blocks = (rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
     int threads = wanted;
     while (threads > 1 && (size_t)threads > blocks) /* as grc_threads_for halves, so that few pools are made */

@@ -41,7 +41,7 @@ static int splits_columns(const grc_exec *x, const grc_op *op, int count)
 {
     const size_t panels = op->class->forward_columns ? grc_panels(x->net, op->fan_out) : 0;
     return count > 1 && panels >= (size_t)count && panels % (size_t)count == 0 && op->fan_out >= 2 * x->rows
-           && op->fan_in * op->fan_out >= 32768;
+           && op->fan_in * op->fan_out >= 4096;
 }
 
 void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count)

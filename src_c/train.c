@@ -304,10 +304,9 @@ static void run_slice(slice *s)
     gradcore_trainer *t = s->t;
     gradcore_network *n = t->net;
     const uint64_t version = atomic_load(&n->version);
-    const double flops = 6.0 * (double)n->trainable * (double)s->batch;
     s->refresh = t->x->version != version;
     t->x->training = 1;
-    grc_team_run(grc_threads_for(n, flops), n->flush_denormals, &run_team, s);
+    grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
     grc_place_input(t->x, NULL, 0);
     t->has_gradients = 1;
     t->careful &= s->done == 0;
