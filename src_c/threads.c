@@ -70,6 +70,9 @@ static void run_one(grc_team_fn *run, void *context, grc_team *team, int thread,
 
 /* ---- waiting ---- */
 
+typedef struct seats seats;
+static void take_free_cpu(seats *s, int thread);
+
 /* A number that only grows; whoever waits for it to move on spins, yields, then sleeps. */
 typedef struct gate {
     atomic_uint turn;
@@ -81,11 +84,14 @@ typedef struct gate {
 #define GRC_SPINS 400  /* some microseconds: how far apart threads of a step usually arrive */
 #define GRC_YIELDS 100 /* lets a thread on the same core go first */
 
-static void gate_wait(gate *g, unsigned turn)
+/* s (or NULL) is told when the wait is long: perhaps `thread` shares a CPU with the one it waits for. */
+static void gate_wait(gate *g, unsigned turn, seats *s, int thread)
 {
     for (int i = 0; i < GRC_SPINS + GRC_YIELDS; i++) {
         if (atomic_load_explicit(&g->turn, memory_order_acquire) != turn)
             return;
+        if (i == GRC_SPINS && s)
+            take_free_cpu(s, thread);
         if (i >= GRC_SPINS)
             sched_yield();
 #if defined(__x86_64__)
@@ -120,32 +126,119 @@ static void gate_init(gate *g)
     pthread_cond_init(&g->moved, NULL);
 }
 
-struct grc_team {
-    int count;
+/* ---- who runs where ---- */
+
+/* Some systems keep the threads of a team on one CPU while others idle: a third of all short steps on a
+ * virtual machine of two took five times as long. So threads note where they run, and a worker that has to
+ * wait moves away from a CPU that it shares with a thread before it. The caller's thread is not ours to move. */
+struct seats {
+#ifdef __linux__
+    cpu_set_t cpus; /* for the workers: the caller's, or all places of OMP_PROC_BIND */
+#endif
+    int count;        /* threads */
+    atomic_int *cpu;  /* [count]: where each was last seen */
+};
+
+#ifdef __linux__
+static void note_cpu(seats *s, int thread)
+{
+    atomic_store_explicit(&s->cpu[thread], sched_getcpu(), memory_order_relaxed);
+}
+
+static void take_free_cpu(seats *s, int thread)
+{
+    const int here = sched_getcpu();
+    int shared = 0;
+    cpu_set_t mine = s->cpus;
+    for (int t = 0; t < s->count; t++) {
+        const int cpu = atomic_load_explicit(&s->cpu[t], memory_order_relaxed);
+        if (t == thread || cpu < 0 || cpu >= CPU_SETSIZE)
+            continue;
+        shared |= t < thread && cpu == here;
+        CPU_CLR((size_t)cpu, &mine);
+    }
+    if (thread > 0 && shared && CPU_COUNT(&mine) > 0)
+        sched_setaffinity(0, sizeof mine, &mine); /* where it fails, the thread stays */
+}
+
+/* All places of OMP_PROC_BIND, which binds the caller and the first worker to the same one; else the caller's. */
+static void find_cpus(seats *s)
+{
+    CPU_ZERO(&s->cpus);
+    if (omp_get_proc_bind() == omp_proc_bind_false) {
+        sched_getaffinity(0, sizeof s->cpus, &s->cpus);
+        return;
+    }
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        int ids[CPU_SETSIZE];
+        const int count = omp_get_place_num_procs(place);
+        if (count > CPU_SETSIZE)
+            return;
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < count; i++)
+            if (ids[i] >= 0 && ids[i] < CPU_SETSIZE)
+                CPU_SET((size_t)ids[i], &s->cpus);
+    }
+}
+
+static void use_cpus(const seats *s)
+{
+    if (CPU_COUNT(&s->cpus) > 0)
+        sched_setaffinity(0, sizeof s->cpus, &s->cpus);
+}
+#else
+static void note_cpu(seats *s, int thread)
+{
+    (void)s, (void)thread;
+}
+static void take_free_cpu(seats *s, int thread)
+{
+    (void)s, (void)thread;
+}
+static void find_cpus(seats *s)
+{
+    (void)s;
+}
+static void use_cpus(const seats *s)
+{
+    (void)s;
+}
+#endif
+
+/* What the threads of a team share, and one thread's view of it. */
+typedef struct crew {
     atomic_int arrived;
     gate passed;
+    seats seats;
+} crew;
+
+struct grc_team {
+    crew *crew; /* NULL: alone */
+    int thread;
 };
 
 void grc_barrier(grc_team *team)
 {
-    if (team->count == 1)
+    crew *c = team->crew;
+    if (!c)
         return;
-    const unsigned turn = atomic_load(&team->passed.turn);
-    if (atomic_fetch_add(&team->arrived, 1) < team->count - 1) {
-        gate_wait(&team->passed, turn);
+    const unsigned turn = atomic_load(&c->passed.turn);
+    note_cpu(&c->seats, team->thread);
+    if (atomic_fetch_add(&c->arrived, 1) < c->seats.count - 1) {
+        gate_wait(&c->passed, turn, &c->seats, team->thread);
         return;
     }
-    atomic_store(&team->arrived, 0);
-    gate_open(&team->passed);
+    atomic_store(&c->arrived, 0);
+    gate_open(&c->passed);
 }
 
 /* ---- pools ---- */
 
 typedef struct pool {
-    grc_team team;      /* all workers and the caller take part in every job */
+    crew crew;          /* all workers and the caller take part in every job */
     gate jobs;
     int asked;          /* workers that the caller asked for: what the pool is found by */
-    int granted;        /* workers that the system may have; team.count - 1 came */
+    int granted;        /* workers that the system may have; crew.seats.count - 1 came */
     pthread_t host;
     grc_team_fn *run;
     void *context;
@@ -155,12 +248,14 @@ typedef struct pool {
 
 static void pool_worker(pool *p, int thread)
 {
+    grc_team team = {&p->crew, thread};
+    use_cpus(&p->crew.seats);
     for (unsigned turn = 0;; turn++) {
-        gate_wait(&p->jobs, turn);
+        gate_wait(&p->jobs, turn, NULL, thread);
         if (p->retired)
             return;
-        run_one(p->run, p->context, &p->team, thread, p->team.count, p->flush);
-        grc_barrier(&p->team);
+        run_one(p->run, p->context, &team, thread, p->crew.seats.count, p->flush);
+        grc_barrier(&team);
     }
 }
 
@@ -171,8 +266,8 @@ static void *pool_host(void *argument)
     {
 #pragma omp single
         {
-            p->team.count = omp_get_num_threads() + 1; /* may be fewer still */
-            gate_open(&p->team.passed);
+            p->crew.seats.count = omp_get_num_threads() + 1; /* may be fewer still */
+            gate_open(&p->crew.passed);
         }
         pool_worker(p, omp_get_thread_num() + 1);
     }
@@ -182,7 +277,7 @@ static void *pool_host(void *argument)
 static void *rehearse(void *open)
 {
     void *volatile arena = malloc(64); /* the C library gives a thread that allocates much address space */
-    gate_wait(open, 0);
+    gate_wait(open, 0, NULL, 0);
     free(arena);
     return NULL;
 }
@@ -206,34 +301,14 @@ static int threads_to_be_had(int workers)
     return count == workers ? count : count / 2;
 }
 
-/* A thread inherits its maker's CPUs; where OMP_PROC_BIND bound that one to a place, ours get all places. */
-static void use_all_places(pthread_attr_t *attributes)
+static void pool_free(pool *p)
 {
-#ifdef __linux__
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (omp_get_proc_bind() == omp_proc_bind_false)
-        return;
-    for (int place = 0; place < omp_get_num_places(); place++) {
-        int ids[CPU_SETSIZE];
-        const int count = omp_get_place_num_procs(place);
-        if (count > CPU_SETSIZE)
-            return;
-        omp_get_place_proc_ids(place, ids);
-        for (int i = 0; i < count; i++)
-            if (ids[i] >= 0 && ids[i] < CPU_SETSIZE)
-                CPU_SET((size_t)ids[i], &set);
-    }
-    if (CPU_COUNT(&set) > 0)
-        pthread_attr_setaffinity_np(attributes, sizeof set, &set);
-#else
-    (void)attributes;
-#endif
+    free(p->crew.seats.cpu);
+    free(p);
 }
 
 static pool *pool_create(int workers)
 {
-    pthread_attr_t attributes;
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the callers' threads' business */
@@ -246,17 +321,16 @@ static pool *pool_create(int workers)
     p->asked = workers;
     p->granted = granted;
     gate_init(&p->jobs);
-    gate_init(&p->team.passed);
-    pthread_attr_init(&attributes);
-    use_all_places(&attributes);
-    const int failed = pthread_create(&p->host, &attributes, &pool_host, p);
-    pthread_attr_destroy(&attributes);
+    gate_init(&p->crew.passed);
+    find_cpus(&p->crew.seats);
+    p->crew.seats.cpu = calloc((size_t)granted + 1, sizeof *p->crew.seats.cpu);
+    const int failed = !p->crew.seats.cpu || pthread_create(&p->host, NULL, &pool_host, p) != 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) {
-        free(p);
+        pool_free(p);
         return NULL;
     }
-    gate_wait(&p->team.passed, 0);
+    gate_wait(&p->crew.passed, 0, NULL, 0);
     return p;
 }
 
@@ -311,7 +385,7 @@ static void pool_give_back(pool *p)
         p->retired = 1;
         gate_open(&p->jobs);
         pthread_join(p->host, NULL); /* its threads may still be leaving the last barrier */
-        free(p);
+        pool_free(p);
     }
 }
 
@@ -319,16 +393,17 @@ void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *conte
 {
     pool *p = wanted > 1 ? pool_take(wanted - 1) : NULL;
     if (!p) {
-        grc_team alone = {.count = 1};
+        grc_team alone = {NULL, 0};
         run_one(run, context, &alone, 0, 1, flush_denormals);
         return;
     }
+    grc_team team = {&p->crew, 0};
     p->run = run;
     p->context = context;
     p->flush = flush_denormals;
     gate_open(&p->jobs);
-    run_one(run, context, &p->team, 0, p->team.count, flush_denormals);
-    grc_barrier(&p->team);
+    run_one(run, context, &team, 0, p->crew.seats.count, flush_denormals);
+    grc_barrier(&team);
     pool_give_back(p);
 }
 
