@@ -179,6 +179,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "dropout": [{"kind": "dropout", "rate": 0.5}],
         "standardize": [{"kind": "standardize"}],
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
+        "batch_norm": [{"kind": "batch_norm"}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
     }

@@ -11,6 +11,7 @@ LAYERS = {
     "dropout": "`Dropout(rate)`: in training y = x / (1 - rate) or 0, otherwise y = x",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers)`: y = layers(x) + x",
+    "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: (x - mean) / sqrt(variance + eps) gamma + beta by column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
     "rms_norm": "`RMSNorm(eps, scale)`: each row x / sqrt(mean(x^2) + eps) gamma",
 }

@@ -24,7 +24,7 @@ from .errors import (
 from .history import History
 from .layers import Activation, Dense, Dropout, Layer, Residual, Standardize
 from .network import Network
-from .norms import LayerNorm, RMSNorm
+from .norms import BatchNorm, LayerNorm, RMSNorm
 from .trainer import Trainer
 
 __version__: str = build_info()["version"]
@@ -32,6 +32,7 @@ __version__: str = build_info()["version"]
 __all__ = [
     "Activation",
     "ArgumentError",
+    "BatchNorm",
     "BusyError",
     "DTypeError",
     "Dense",

@@ -25,10 +25,12 @@ class LayerSpec(TypedDict, total=False):
     bias: bool
     scale: bool
     shift: bool
+    momentum: float
+    cumulative: bool
 
 class ParameterInfo(TypedDict):
     name: str  # "0.weight"
-    role: str  # "weight", "bias", "mean", "inverse_std", "gamma", "beta"
+    role: str  # "weight", "bias", "mean", "inverse_std", "gamma", "beta", ...
     trainable: bool
     shape: tuple[int, ...]
     activation: str

@@ -80,6 +80,7 @@ LAYER_FLAGS = {
     "bias": (GRADCORE_LAYER_NO_BIAS, False),
     "scale": (GRADCORE_LAYER_NO_SCALE, False),
     "shift": (GRADCORE_LAYER_NO_SHIFT, False),
+    "cumulative": (GRADCORE_LAYER_CUMULATIVE, True),
 }
 
 
@@ -100,13 +101,15 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.rate = real(value, f"{name}['rate']")
         elif key == "eps":
             layer.eps = real(value, f"{name}['eps']")
+        elif key == "momentum":
+            layer.momentum = real(value, f"{name}['momentum']")
         elif key in LAYER_FLAGS:
             flag, means = LAYER_FLAGS[key]
             if truth(value, f"{name}['{key}']") == means:
                 layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, eps, {', '.join(LAYER_FLAGS)}, "
+                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 

@@ -151,3 +151,54 @@ class Kernels:
     def norm_columns(
         self, rows: int, cols: int, d: Pointer, x: Pointer, stats: Pointer, ld: int, sums: Pointer
     ) -> None: ...
+    def batch_moments(
+        self, rows: int, cols: int, x: Pointer, ld: int, mean: Pointer, variance: Pointer
+    ) -> None: ...
+    def batch_forward(
+        self,
+        rows: int,
+        cols: int,
+        ld: int,
+        eps: float,
+        mean: Pointer,
+        variance: Pointer,
+        gamma: Pointer,
+        beta: Pointer,
+        x: Pointer,
+        y: Pointer,
+        running: bool = False,
+    ) -> None: ...
+    def batch_sums(
+        self,
+        rows: int,
+        cols: int,
+        ld: int,
+        eps: float,
+        mean: Pointer,
+        variance: Pointer,
+        gamma: Pointer,
+        beta: Pointer,
+        d: Pointer,
+        x: Pointer,
+        plain: Pointer,
+        along: Pointer,
+        running: bool = False,
+    ) -> None: ...
+    def batch_backward(
+        self,
+        rows: int,
+        cols: int,
+        ld: int,
+        eps: float,
+        mean: Pointer,
+        variance: Pointer,
+        gamma: Pointer,
+        beta: Pointer,
+        d: Pointer,
+        x: Pointer,
+        plain: Pointer,
+        along: Pointer,
+        count: int,
+        dx: Pointer,
+        running: bool = False,
+    ) -> None: ...

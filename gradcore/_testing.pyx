@@ -72,6 +72,16 @@ cdef extern from *:
         const void *gamma
         const void *beta
 
+    ctypedef struct grc_batch:
+        size_t rows, cols, ld
+        double eps
+        const double *mean
+        const double *variance
+        const void *running_mean
+        const void *running_variance
+        const void *gamma
+        const void *beta
+
     ctypedef struct grc_kernels:
         const char *name
         size_t panel
@@ -103,6 +113,12 @@ cdef extern from *:
         void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats)
         void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx)
         void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum)
+        void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean,
+                              double *variance)
+        void (*batch_forward)(const grc_batch *g, const void *x, void *y)
+        void (*batch_sums)(const grc_batch *g, const void *d, const void *x, double *plain, double *along)
+        void (*batch_backward)(const grc_batch *g, const void *d, const void *x, const double *plain,
+                               const double *along, size_t count, void *dx)
 
     const grc_kernels *testing_table(const char *isa)
     void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
@@ -248,3 +264,34 @@ cdef class Kernels:
     def norm_columns(self, size_t rows, size_t cols, d, x, stats, size_t ld, sums):
         cdef grc_norm g = self.norm(rows, cols, ld, True, 0.0, None, None)
         self.t.norm_columns(&g, at(d), at(x), at(stats), at(sums))
+
+    def batch_moments(self, size_t rows, size_t cols, x, size_t ld, mean, variance):
+        self.t.batch_moments(rows, cols, at(x), ld, <double *>at(mean), <double *>at(variance))
+
+    # mean and variance as the kernel takes them: double arrays, or of the element type where running is true
+    cdef grc_batch batch(self, size_t rows, size_t cols, size_t ld, double eps, mean, variance, gamma, beta,
+                         bint running):
+        cdef grc_batch g
+        memset(&g, 0, sizeof(g))
+        g.rows, g.cols, g.ld, g.eps = rows, cols, ld, eps
+        if running:
+            g.running_mean, g.running_variance = at(mean), at(variance)
+        else:
+            g.mean, g.variance = <const double *>at(mean), <const double *>at(variance)
+        g.gamma, g.beta = at(gamma), at(beta)
+        return g
+
+    def batch_forward(self, size_t rows, size_t cols, size_t ld, double eps, mean, variance, gamma, beta, x, y,
+                      bint running=False):
+        cdef grc_batch g = self.batch(rows, cols, ld, eps, mean, variance, gamma, beta, running)
+        self.t.batch_forward(&g, at(x), at(y))
+
+    def batch_sums(self, size_t rows, size_t cols, size_t ld, double eps, mean, variance, gamma, beta, d, x,
+                   plain, along, bint running=False):
+        cdef grc_batch g = self.batch(rows, cols, ld, eps, mean, variance, gamma, beta, running)
+        self.t.batch_sums(&g, at(d), at(x), <double *>at(plain), <double *>at(along))
+
+    def batch_backward(self, size_t rows, size_t cols, size_t ld, double eps, mean, variance, gamma, beta, d, x,
+                       plain, along, size_t count, dx, bint running=False):
+        cdef grc_batch g = self.batch(rows, cols, ld, eps, mean, variance, gamma, beta, running)
+        self.t.batch_backward(&g, at(d), at(x), <double *>at(plain), <double *>at(along), count, at(dx))

@@ -54,6 +54,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_NO_BIAS
         GRADCORE_LAYER_NO_SCALE
         GRADCORE_LAYER_NO_SHIFT
+        GRADCORE_LAYER_CUMULATIVE
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
         uint32_t size
@@ -63,6 +64,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         int64_t units
         double alpha
         double rate
+        double momentum
         double eps
     ctypedef struct gradcore_network_options:
         uint32_t size

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, files
+from . import _core, files, folding
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
@@ -230,7 +230,7 @@ class Network:
         ----------
         X : array-like (rows, inputs)
         training : bool, default False
-            Whether dropout is active.
+            Whether dropout is active, and BatchNorm takes the batch's statistics (moving none).
         step : int, optional
             With the network's seed, the key of the dropout masks. Default: the number of training forwards so
             far, so that every one gets new masks.
@@ -333,6 +333,8 @@ class Network:
                 raise ShapeError(f"{name}: expected shape {self._info[index]['shape']}, got {array.shape}")
             array = np.ascontiguousarray(as_dtype(array, name, self.dtype))
             check_finite(array, name)
+            if self._info[index]["role"] == "running_var" and array.min() < 0:
+                raise ArgumentError(f"{name}: expected numbers of at least 0, got {array.min()}")
             values[index] = array if array.flags.aligned else array.copy()
         return values
 
@@ -383,6 +385,33 @@ class Network:
     def clone(self) -> Network:
         """An independent copy."""
         return copy.deepcopy(self)
+
+    def fold_batchnorm(self) -> Network:
+        """A network that predicts the same up to rounding, without BatchNorm layers beside a Dense layer.
+
+        One directly behind a linear Dense goes into that; any other one directly before a Dense, into that
+        one. The rest stay. Training the result is another matter: its statistics are fixed.
+
+        Examples
+        --------
+        >>> from gradcore import Activation, BatchNorm, Dense, Network
+        >>> net = Network([Dense(8), BatchNorm(), Activation("relu"), Dense(2)], inputs=4)
+        >>> [type(layer).__name__ for layer in net.fold_batchnorm().layers]
+        ['Dense', 'Activation', 'Dense']
+        """
+        layers, values = folding.folded(self._layers, self.parameters())
+        result = Network(
+            layers,
+            self.inputs,
+            seed=self._seed,
+            dtype=self.dtype,
+            threads=self._threads,
+            isa=self._isa,
+            flush_denormals=self._flush_denormals,
+        )
+        result.set_parameters({name: value.astype(self.dtype) for name, value in values.items()})
+        result._standardized, result.metadata = self._standardized, dict(self.metadata)
+        return result
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (files.encode(*self._file(self.metadata)), self._threads, self._isa)

@@ -77,7 +77,9 @@ typedef struct grc_op {
     int fork;               /* join: index of its fork op */
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
-    double alpha, rate, eps;
+    double alpha, rate, eps, momentum;
+    int cumulative;         /* batch normalisation: running averages weigh all batches alike */
+    size_t running_mean, running_variance, batches;
     int has_bias, has_scale; /* normalisation: beta, gamma */
     int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
@@ -114,6 +116,7 @@ struct gradcore_network {
     grc_parameter *parameters;
     grc_position *positions;
     int op_count, value_count, parameter_count, position_count;
+    int meets;                /* an op has meet_forward */
     size_t vector;            /* elements of the parameter vector */
     size_t transposed;        /* elements of all transposed weights */
     size_t trainable;         /* numbers that train */
@@ -180,6 +183,12 @@ typedef struct grc_op_class {
     /* Row-local: rows [row, row + rows) of its values. backward reads delta out, writes delta in. */
     void (*forward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
     void (*backward)(const grc_op *op, struct grc_exec *x, size_t row, size_t rows);
+    /* What needs all rows of the batch, before any thread's forward (backward) of the op: thread t its share,
+     * with barriers around it. Called where all rows pass at once: in training, and in backward by hand. */
+    void (*meet_forward)(const grc_op *op, struct grc_exec *x, int t, int count);
+    void (*meet_backward)(const grc_op *op, struct grc_exec *x, int t, int count);
+    /* Brings what is no gradient's business, such as running averages, up to date: see grc_settle. */
+    void (*settle)(const grc_op *op, struct grc_exec *x);
     /* Forward of all its rows for panels [panel, panel + panels) of the output alone; needs fan_in, fan_out. */
     void (*forward_columns)(const grc_op *op, struct grc_exec *x, size_t panel, size_t panels);
     /* Of trainable parameter p, the gradient of region r by batch rows [row, row + rows), to `out`, where p
@@ -258,6 +267,8 @@ void grc_forward(grc_exec *x, size_t row, size_t rows);
  * split by columns instead, so that a weight is read by the thread that updates it and by no other. */
 void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count);
 void grc_backward(grc_exec *x, size_t row, size_t rows);
+/* Backward by a team, each thread its own rows. Networks whose ops meet take all rows of the batch at once. */
+void grc_backward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count);
 /* Gradients of what thread t owns, into x->grad, and their chunk norms. */
 void grc_gradients(grc_exec *x, int t, int count);
 /* Gradients of the block of rows [row, row + rows) into out (a parameter vector). */
@@ -265,6 +276,8 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
 void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 /* Brings what the ops derive from the parameters up to date, thread t its share. */
 void grc_refresh(grc_exec *x, int t, int count);
+/* What ops learn of the batch besides gradients, once its update is applied: thread t its share. */
+void grc_settle(grc_exec *x, int t, int count);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])
@@ -329,6 +342,18 @@ static inline size_t grc_stored_rows(const grc_parameter *p)
 static inline size_t grc_stored_cols(const grc_parameter *p)
 {
     return p->turned ? p->rows : p->cols;
+}
+/* Element i of an array of the network's type. */
+static inline double grc_get(const gradcore_network *n, const void *array, size_t i)
+{
+    return n->dtype == GRC_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+static inline void grc_set(const gradcore_network *n, void *array, size_t i, double value)
+{
+    if (n->dtype == GRC_F32)
+        ((float *)array)[i] = (float)value;
+    else
+        ((double *)array)[i] = value;
 }
 /* The padding behind vector p that begins at `data` = 0. */
 static inline void grc_zero_tail(const gradcore_network *n, const grc_parameter *p, void *data)

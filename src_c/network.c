@@ -76,6 +76,7 @@ grc_op *grc_add_op(grc_builder *b, const grc_op_class *class, size_t width)
                    .trains_before = b->trains,
                    .first_parameter = GRC_NONE,
                    .alpha = b->layer->alpha};
+    n->meets |= class->meet_forward != NULL;
     op->out = b->value = add_value(n, width, class->shares_value ? op->in : GRC_NONE);
     return op;
 }

@@ -61,10 +61,7 @@ void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, cons
 void grc_fill_vector(gradcore_network *n, const grc_parameter *p)
 {
     for (size_t j = 0; p->ndim == 1 && j < p->cols; j++)
-        if (n->dtype == GRC_F32)
-            ((float *)n->w)[p->offset + j] = (float)p->initial;
-        else
-            ((double *)n->w)[p->offset + j] = p->initial;
+        grc_set(n, n->w, p->offset + j, p->initial);
 }
 
 grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)

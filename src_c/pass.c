@@ -86,14 +86,17 @@ static void forward_team(void *context, grc_team *team, int t, int count)
     grc_exec *x = c->pass->x;
     const int last = x->net->value_count - 1;
     size_t row, end;
-    (void)team;
     grc_rows_of(x->rows, 1, t, count, &row, &end);
-    for (; row < end; row += GRC_KC) {
-        const size_t rows = grc_min(GRC_KC, end - row);
-        grc_load_rows(x, row, rows, grc_at(x->net, c->in, row * c->in_stride), c->in_stride, NULL);
-        grc_forward(x, row, rows);
+    const size_t unit = x->net->meets ? x->rows : GRC_KC; /* all of the thread's rows, or a block */
+    for (size_t first = row; first < end || (first == row && x->net->meets); first += unit) {
+        const size_t rows = grc_min(unit, end - first);
+        grc_load_rows(x, first, rows, grc_at(x->net, c->in, first * c->in_stride), c->in_stride, NULL);
+        if (x->net->meets)
+            grc_forward_team(x, team, first, rows, t, count);
+        else
+            grc_forward(x, first, rows);
         if (c->out)
-            copy_out(x, x->value, last, row, rows, c->out, c->out_stride);
+            copy_out(x, x->value, last, first, rows, c->out, c->out_stride);
     }
 }
 
@@ -156,12 +159,13 @@ static void backward_team(void *context, grc_team *team, int t, int count)
         grc_barrier(team);
     }
     grc_rows_of(x->rows, 1, t, count, &row, &end);
-    for (; row < end; row += GRC_KC) {
-        const size_t rows = grc_min(GRC_KC, end - row);
-        load_delta(x, row, rows, c->in, c->in_stride);
-        grc_backward(x, row, rows);
+    const size_t unit = x->net->meets ? x->rows : GRC_KC;
+    for (size_t first = row; first < end || (first == row && x->net->meets); first += unit) {
+        const size_t rows = grc_min(unit, end - first);
+        load_delta(x, first, rows, c->in, c->in_stride);
+        grc_backward_team(x, team, first, rows, t, count);
         if (c->out)
-            copy_out(x, x->delta, 0, row, rows, c->out, c->out_stride);
+            copy_out(x, x->delta, 0, first, rows, c->out, c->out_stride);
     }
     grc_barrier(team);
     grc_gradients(x, t, count);

@@ -48,6 +48,11 @@ void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int 
 {
     for (int i = 0; i < x->net->op_count; i++) {
         const grc_op *op = &x->net->ops[i];
+        if (op->class->meet_forward) {
+            grc_barrier(team);
+            op->class->meet_forward(op, x, t, count);
+            grc_barrier(team);
+        }
         if (splits_columns(x, op, count)) {
             const size_t mine = grc_panels(x->net, op->fan_out) / (size_t)count;
             grc_barrier(team);
@@ -64,6 +69,22 @@ void grc_backward(grc_exec *x, size_t row, size_t rows)
     for (int i = x->net->op_count - 1; i >= 0; i--) {
         const grc_op *op = &x->net->ops[i];
         if (x->delta[op->out])
+            op->class->backward(op, x, row, rows);
+    }
+}
+
+void grc_backward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int t, int count)
+{
+    for (int i = x->net->op_count - 1; i >= 0; i--) {
+        const grc_op *op = &x->net->ops[i];
+        if (!x->delta[op->out])
+            continue;
+        if (op->class->meet_backward) {
+            grc_barrier(team);
+            op->class->meet_backward(op, x, t, count);
+            grc_barrier(team);
+        }
+        if (rows > 0)
             op->class->backward(op, x, row, rows);
     }
 }
@@ -180,6 +201,15 @@ void grc_refresh(grc_exec *x, int t, int count)
         const grc_op *op = &x->net->ops[i];
         if (op->class->refresh)
             op->class->refresh(op, x, t, count);
+    }
+}
+
+void grc_settle(grc_exec *x, int t, int count)
+{
+    for (int i = 0; i < x->net->op_count; i++) {
+        const grc_op *op = &x->net->ops[i];
+        if (op->class->settle && i % count == t)
+            op->class->settle(op, x);
     }
 }
 

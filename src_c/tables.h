@@ -43,7 +43,8 @@
     X(fork, "residual")                                                                               \
     X(join, "end")                                                                                    \
     X(layer_norm, "layer_norm")                                                                       \
-    X(rms_norm, "rms_norm")
+    X(rms_norm, "rms_norm")                                                                           \
+    X(batch_norm, "batch_norm")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -161,7 +161,7 @@ static const void *targets_at(const slice *s, int64_t at)
                            : (size_t)(at * s->data->target_stride) * s->t->net->item);
 }
 
-/* Rows [row, row + rows) of the batch that starts at position `first`: load; then loss and backward. */
+/* Rows [row, row + rows) of the batch that starts at position `first`: load; then loss and its derivative. */
 static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
@@ -174,7 +174,7 @@ static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
     }
 }
 
-static void learn_rows(const slice *s, int64_t first, size_t row, size_t rows)
+static void lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     gradcore_trainer *t = s->t;
     grc_exec *x = t->x;
@@ -190,7 +190,6 @@ static void learn_rows(const slice *s, int64_t first, size_t row, size_t rows)
                               x->row_right + row);
     for (size_t r = row; r < row + rows; r++)
         x->row_correct[r] = x->row_right[r];
-    grc_backward(x, row, rows);
 }
 
 /* Forward, loss and backward of thread t's rows. Returns the sum of the batch's row weights. */
@@ -201,18 +200,23 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
     size_t row, last;
     grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &row, &last);
     const double weight = weigh_rows(s, first, row, last);
-    if (!blocks && x->rows <= (size_t)count * GRC_KC) { /* every thread has one block of rows, or none */
+    if (x->net->meets || (!blocks && x->rows <= (size_t)count * GRC_KC)) { /* op by op; else block by block */
         load_rows(s, first, row, last - row);
         grc_forward_team(x, team, row, last - row, t, count);
         if (row < last)
-            learn_rows(s, first, row, last - row);
+            lose_rows(s, first, row, last - row);
+        grc_backward_team(x, team, row, last - row, t, count);
+        for (; blocks && row < last; row += GRC_KC)
+            grc_gradients_of_rows(x, row, grc_min(GRC_KC, last - row),
+                                  grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         return weight;
     }
     while (row < last) {
         const size_t rows = grc_min(GRC_KC, last - row);
         load_rows(s, first, row, rows);
         grc_forward(x, row, rows);
-        learn_rows(s, first, row, rows);
+        lose_rows(s, first, row, rows);
+        grc_backward(x, row, rows);
         if (blocks)
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;

@@ -166,8 +166,12 @@ def rms_norm(**options):
     return {"kind": "rms_norm", **options}
 
 
+def batch_norm(**options):
+    return {"kind": "batch_norm", **options}
+
+
 # Of layers whose options have one name here, in the binding and in the class.
-CLASSES = {"layer_norm": "LayerNorm", "rms_norm": "RMSNorm"}
+CLASSES = {"batch_norm": "BatchNorm", "layer_norm": "LayerNorm", "rms_norm": "RMSNorm"}
 
 
 def flat(layers):

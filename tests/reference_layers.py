@@ -50,7 +50,32 @@ def rms_norm_backward(net, layer, name, d):
     return (e - h * (e * h).mean(axis=1, keepdims=True)) / deviation
 
 
+def batch_norm(net, layer, name, x):
+    """Statistics of the batch in training; what a step would make of the running ones is left in net.kept."""
+    mean, variance = net.parameters[f"{name}.running_mean"], net.parameters[f"{name}.running_var"]
+    own = net.training and len(x) > 1
+    if own:
+        momentum = layer.get("momentum", 0.1)
+        if momentum is None:
+            momentum = 1 / (net.parameters[f"{name}.batches"][0] + 1)
+            net.kept[f"{name}.batches"] = net.parameters[f"{name}.batches"] + 1
+        net.kept[f"{name}.running_mean"] = (1 - momentum) * mean + momentum * x.mean(axis=0)
+        net.kept[f"{name}.running_var"] = (1 - momentum) * variance + momentum * x.var(axis=0, ddof=1)
+        mean = x.mean(axis=0)
+        variance = ((x - mean) ** 2).mean(axis=0)
+    y = _normalised(net, layer, name, x, mean, variance, 1e-5)
+    net.kept[name] = (*net.kept[name], own)
+    return y
+
+
+def batch_norm_backward(net, layer, name, d):
+    h, deviation, own = net.kept[name]
+    e = _scaled_backward(net, name, h, d)
+    return (e - e.mean(axis=0) - h * (e * h).mean(axis=0)) / deviation if own else e / deviation
+
+
 LAYERS = {
+    "batch_norm": (batch_norm, batch_norm_backward),
     "layer_norm": (layer_norm, layer_norm_backward),
     "rms_norm": (rms_norm, rms_norm_backward),
 }

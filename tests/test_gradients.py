@@ -20,6 +20,10 @@ LAYER_NETS = {
     "activation last": [cases.dense(3), cases.activation("softplus")],
     "alpha": [cases.dense(6, "elu", alpha=0.4), cases.activation("leaky_relu", alpha=0.3), cases.dense(3)],
     "standardize": [cases.standardize(), cases.dense(6, "sigmoid"), cases.dense(3)],
+    "batch norm": [cases.dense(7, "tanh"), cases.batch_norm(), cases.dense(3)],
+    "batch norm first": [cases.batch_norm(eps=1e-3), cases.dense(6, "silu"), cases.batch_norm(scale=False)]
+    + [cases.residual(cases.dense(6, "tanh"), cases.batch_norm(shift=False), cases.activation("tanh"))]
+    + [cases.dense(3, bias=False), cases.batch_norm(scale=False, shift=False, momentum=None)],
     "layer norm": [cases.dense(7, "tanh"), cases.layer_norm(), cases.dense(3)],
     "layer norm first": [cases.layer_norm(eps=1e-3), cases.dense(6, "silu"), cases.layer_norm(scale=False)]
     + [cases.dense(5), cases.layer_norm(shift=False), cases.dense(3), cases.layer_norm(eps=0.1)],
@@ -146,7 +150,7 @@ def oracle_for(layers, net, rows, seed=None, step=None):
         masks = dict(_masks(layers, "", net, rows, seed, step, count := [0]))
         assert count[0] >= len(layers)
     parameters = {name: value.astype(np.float64) for name, value in net.parameters().items()}
-    return reference.Net(layers, parameters, masks)
+    return reference.Net(layers, parameters, masks, training=step is not None)
 
 
 def _masks(layers, prefix, net, rows, seed, step, op):

@@ -88,6 +88,14 @@ def _matrices(kernels, fence, rows, cols, ld, core):
         kernels.norm_forward(rows, cols, x, y, ld, stats, centered, 1e-5, gamma, beta)
         kernels.norm_backward(rows, cols, x, y, stats, d, ld, centered, gamma)
     kernels.norm_columns(rows, cols, x, y, stats, ld, mean)
+    ones = [fence.full(cols, 1.0, np.float64) for _ in range(4)]
+    kernels.batch_moments(rows, cols, x, ld, *ones[:2])
+    for running in (False, True):
+        stats = [fence.full(cols, 1.0) for _ in range(2)] if running else ones[:2]
+        about = (rows, cols, ld, 1e-5, *stats, mean, None if running else scale)
+        kernels.batch_forward(*about, x, y, running)
+        kernels.batch_sums(*about, x, y, *ones[2:], running)
+        kernels.batch_backward(*about, x, y, None if running else ones[2], ones[3], rows, d, running)
 
 
 def _vectors(kernels, fence, n, core):
@@ -148,7 +156,8 @@ def run_public(dtype, at_end):
 
     fence = Fence(at_end, dtype)
     block = cases.residual(cases.dense(9, "tanh"), cases.dropout(0.5))
-    layers = [cases.standardize(), cases.dense(9, "gelu"), block, cases.layer_norm(), cases.dense(3)]
+    layers = [cases.standardize(), cases.dense(9, "gelu"), block, cases.layer_norm(), cases.batch_norm()]
+    layers.append(cases.dense(3))
     for rows in (1, 7, 33):
         net = cases.network(gradcore, layers, 5, dtype=dtype)
         trainer = gradcore.Trainer(net, "cross_entropy", gradcore.optimizers.Adam())

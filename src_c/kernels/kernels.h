@@ -79,6 +79,17 @@ typedef struct grc_norm {
     const void *gamma, *beta;
 } grc_norm;
 
+/* Columns of x (rows, cols) normalised: h = (x - mean) / sqrt(variance + eps), y = h gamma + beta, with the
+ * mean and variance of each column in double or, where `mean` is NULL, the running ones of the element type.
+ * gamma and beta may be NULL. All matrices have leading dimension ld. */
+typedef struct grc_batch {
+    size_t rows, cols, ld;
+    double eps;
+    const double *mean, *variance;
+    const void *running_mean, *running_variance;
+    const void *gamma, *beta;
+} grc_batch;
+
 typedef struct grc_kernels {
     const char *name; /* of the instruction set */
     size_t panel;     /* PW */
@@ -129,6 +140,17 @@ typedef struct grc_kernels {
     void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats);
     /* dx from d (by y), x and the stats of forward; padding as in grc_loss_fn. dx may not alias d or x. */
     void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx);
+    /* Mean and mean square deviation of each column: sums in row order, by chunks of 64 rows, in double. */
+    void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean, double *variance);
+    /* y may alias x. */
+    void (*batch_forward)(const grc_batch *g, const void *x, void *y);
+    /* plain[j] = sum of d[r][j], along[j] = sum of d[r][j] h[r][j]: as batch_moments sums. */
+    void (*batch_sums)(const grc_batch *g, const void *d, const void *x, double *plain, double *along);
+    /* dx = gamma (d - plain / count - h along / count) / sqrt(...), the sums being those of a batch of `count`
+     * rows; plain NULL: of statistics that do not depend on x, dx = gamma d / sqrt(...). Padding as in
+     * grc_loss_fn. dx may alias d. */
+    void (*batch_backward)(const grc_batch *g, const void *d, const void *x, const double *plain,
+                           const double *along, size_t count, void *dx);
     /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum). */
     void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
 } grc_kernels;

@@ -86,7 +86,8 @@ typedef struct gradcore_network gradcore_network;
 enum {
     GRADCORE_LAYER_NO_BIAS = 1,
     GRADCORE_LAYER_NO_SCALE = 2, /* normalisation: no gamma */
-    GRADCORE_LAYER_NO_SHIFT = 4  /* layer_norm, batch_norm: no beta */
+    GRADCORE_LAYER_NO_SHIFT = 4, /* layer_norm, batch_norm: no beta */
+    GRADCORE_LAYER_CUMULATIVE = 8 /* batch_norm: running averages weigh all batches alike */
 };
 /* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). */
 typedef struct gradcore_layer {
@@ -97,6 +98,7 @@ typedef struct gradcore_layer {
     int64_t units;          /* dense: fan_out */
     double alpha;           /* activation's parameter; NaN: its default */
     double rate;            /* dropout: probability of zero, in [0, 1) */
+    double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
 } gradcore_layer;
 
@@ -134,7 +136,7 @@ typedef struct gradcore_parameter_info {
     uint32_t size;
     int32_t trainable;
     const char *name;       /* "0.weight", "2.1.bias", "0.mean": lives as long as the network */
-    const char *role;       /* "weight", "bias", "mean", "inverse_std", "gamma", "beta" */
+    const char *role;       /* "weight", "bias", "mean", "inverse_std", "gamma", "beta", ... */
     int32_t ndim;           /* 2: (rows, cols) = (fan_in, fan_out); 1: (cols) */
     int32_t reserved;
     int64_t rows, cols;     /* rows is 1 for vectors */
