@@ -180,6 +180,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "standardize": [{"kind": "standardize"}],
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
         "batch_norm": [{"kind": "batch_norm"}],
+        "layer_scale": [{"kind": "layer_scale", "initial": 0.1}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
     }

@@ -22,7 +22,7 @@ from .errors import (
     StateError,
 )
 from .history import History
-from .layers import Activation, Dense, Dropout, Layer, Residual, Standardize
+from .layers import Activation, Dense, Dropout, Layer, LayerScale, Residual, Standardize
 from .network import Network
 from .norms import BatchNorm, LayerNorm, RMSNorm
 from .trainer import Trainer
@@ -44,6 +44,7 @@ __all__ = [
     "History",
     "Layer",
     "LayerNorm",
+    "LayerScale",
     "MemoryLimitError",
     "Network",
     "NonFiniteError",

@@ -27,6 +27,9 @@ class LayerSpec(TypedDict, total=False):
     shift: bool
     momentum: float
     cumulative: bool
+    initial: float
+    projection: bool
+    gain: bool
 
 class ParameterInfo(TypedDict):
     name: str  # "0.weight"

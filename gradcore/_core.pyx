@@ -81,6 +81,8 @@ LAYER_FLAGS = {
     "scale": (GRADCORE_LAYER_NO_SCALE, False),
     "shift": (GRADCORE_LAYER_NO_SHIFT, False),
     "cumulative": (GRADCORE_LAYER_CUMULATIVE, True),
+    "projection": (GRADCORE_LAYER_PROJECTION, True),
+    "gain": (GRADCORE_LAYER_GAIN, True),
 }
 
 
@@ -101,6 +103,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.rate = real(value, f"{name}['rate']")
         elif key == "eps":
             layer.eps = real(value, f"{name}['eps']")
+        elif key == "initial":
+            layer.initial = real(value, f"{name}['initial']")
         elif key == "momentum":
             layer.momentum = real(value, f"{name}['momentum']")
         elif key in LAYER_FLAGS:
@@ -109,7 +113,7 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
                 layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, {', '.join(LAYER_FLAGS)}, "
+                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, initial, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 

@@ -113,6 +113,9 @@ cdef extern from *:
         void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats)
         void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx)
         void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum)
+        void (*scale_add)(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y,
+                          size_t ldy)
+        double (*dot)(size_t n, const void *x, const void *y)
         void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean,
                               double *variance)
         void (*batch_forward)(const grc_batch *g, const void *x, void *y)
@@ -295,3 +298,9 @@ cdef class Kernels:
                        plain, along, size_t count, dx, bint running=False):
         cdef grc_batch g = self.batch(rows, cols, ld, eps, mean, variance, gamma, beta, running)
         self.t.batch_backward(&g, at(d), at(x), <double *>at(plain), <double *>at(along), count, at(dx))
+
+    def scale_add(self, size_t rows, size_t cols, double factor, x, size_t ldx, y, size_t ldy):
+        self.t.scale_add(rows, cols, factor, at(x), ldx, at(y), ldy)
+
+    def dot(self, size_t n, x, y):
+        return self.t.dot(n, at(x), at(y))

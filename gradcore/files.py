@@ -73,7 +73,7 @@ def build(description: Any) -> Any:
     kind = _REGISTRY[options.pop("type")]
     built = {key: build(value) for key, value in options.items()}
     if kind is layers.Residual:
-        return layers.Residual(*built["layers"])
+        return layers.Residual(*built.pop("layers"), **built)
     known = {field.name: field for field in fields(kind)}
     missing = [
         key

@@ -42,7 +42,9 @@ def _node(layer: Layer, prefix: str, parameters: Parameters) -> Node:
         return layer, own
     inner = _fold(layer.layers, prefix, parameters)
     names = {f"{i}.{name}": value for i, (_, values) in enumerate(inner) for name, value in values.items()}
-    return Residual(*[kept for kept, _ in inner]), names
+    names |= {name: own[name] for name in ("projection", "gain") if name in own}
+    block = Residual(*[kept for kept, _ in inner], projection=layer.projection, gain=layer.gain)
+    return block, names
 
 
 def _is_linear(layer: Layer) -> bool:

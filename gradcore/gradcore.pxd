@@ -55,6 +55,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_NO_SCALE
         GRADCORE_LAYER_NO_SHIFT
         GRADCORE_LAYER_CUMULATIVE
+        GRADCORE_LAYER_PROJECTION
+        GRADCORE_LAYER_GAIN
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
         uint32_t size
@@ -65,6 +67,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double alpha
         double rate
         double momentum
+        double initial
         double eps
     ctypedef struct gradcore_network_options:
         uint32_t size

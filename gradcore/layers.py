@@ -14,7 +14,7 @@ from .initializers import Initializer
 if TYPE_CHECKING:
     from ._core import LayerSpec
 
-__all__ = ["Activation", "Dense", "Dropout", "Layer", "Residual", "Standardize"]
+__all__ = ["Activation", "Dense", "Dropout", "Layer", "LayerScale", "Residual", "Standardize"]
 
 
 class Layer:
@@ -31,6 +31,10 @@ class Layer:
     def initializer(self, role: str) -> Initializer | None:
         """The rule for the initial values of its parameter with this role; None: the core's own value."""
         return None
+
+    def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Name and shape of the matrices that it has for `width` columns of input."""
+        yield from ()
 
     def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
         """The layer and those inside it, each with its position."""
@@ -133,6 +137,10 @@ class Dense(Layer):
         """Columns of the output for `width` columns of input."""
         return self.units
 
+    def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Name and shape of its weight."""
+        yield f"{position}.weight", (width, self.units)
+
     def initializer(self, role: str) -> Initializer:
         """The rule for the initial values of the parameter with this role, "weight" or "bias"."""
         if role == "bias":
@@ -173,6 +181,38 @@ class Dropout(Layer):
 
 
 @dataclass(frozen=True, repr=False)
+class LayerScale(Layer):
+    """``x * gamma``: a learned factor for every column.
+
+    Parameters
+    ----------
+    initial : float, default 1e-4
+        What all of ``gamma`` (columns,) begins with: small at the end of a residual block, so that a deep
+        network begins close to the identity.
+
+    References
+    ----------
+    Touvron et al., "Going deeper with Image Transformers", ICCV 2021.
+
+    Examples
+    --------
+    >>> from gradcore import Dense, LayerNorm, LayerScale, Residual
+    >>> Residual(LayerNorm(), Dense(64, "gelu"), Dense(16), LayerScale())
+    Residual(LayerNorm(), Dense(64, 'gelu'), Dense(16), LayerScale())
+    """
+
+    initial: float = 1e-4
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "initial", factor(self.initial, "LayerScale: initial"))
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "layer_scale", "initial": self.initial}
+
+
+@dataclass(frozen=True, repr=False)
 class Standardize(Layer):
     """``(x - mean) * inverse_std`` for every input column; only as the first layer of a network.
 
@@ -195,55 +235,96 @@ class Standardize(Layer):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Residual(Layer):
-    """``x + block(x)``: the inner layers must return as many columns as they get.
+    """``x + block(x)``: the inner layers must return as many columns as they get, or the skip is projected.
 
     Parameters
     ----------
     *layers : Layer
+    projection : bool, default False
+        Add ``x @ projection``, a learned matrix (columns in, columns out), instead of x; then the block may
+        change the number of columns.
+    gain : float, optional
+        Multiply the block's output by a learned number, ``gain`` (1,), that begins at this value. At 0 the
+        block is absent in the beginning (ReZero), and very deep networks train from the first step on. See
+        also `LayerScale`, for a factor a column.
 
     References
     ----------
-    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. Bachlechner et al.,
+    "ReZero is All You Need: Fast Convergence at Large Depth", UAI 2021.
 
     Examples
     --------
-    >>> from gradcore import Activation, Dense, Residual
-    >>> Residual(Dense(8), Activation("relu"))
-    Residual(Dense(8), Activation('relu'))
+    >>> from gradcore import Activation, Dense, Network, Residual
+    >>> Residual(Dense(8), Activation("relu"), gain=0.0)
+    Residual(Dense(8), Activation('relu'), gain=0.0)
+    >>> net = Network([Residual(Dense(16, "relu"), projection=True)], inputs=4)
+    >>> {name: value.shape for name, value in net.parameters().items()}
+    {'0.0.weight': (4, 16), '0.0.bias': (16,), '0.projection': (4, 16)}
     """
 
     layers: tuple[Layer, ...]
+    projection: bool = False
+    gain: float | None = None
 
-    def __init__(self, *layers: Layer) -> None:
+    def __init__(self, *layers: Layer, projection: bool = False, gain: float | None = None) -> None:
         object.__setattr__(self, "layers", check_layers(layers, "Residual"))
+        object.__setattr__(self, "projection", flag(projection, "Residual: projection"))
+        object.__setattr__(self, "gain", None if gain is None else factor(gain, "Residual: gain"))
 
     def __repr__(self) -> str:
-        return f"Residual({', '.join(map(repr, self.layers))})"
+        options = ", projection=True" if self.projection else ""
+        options += "" if self.gain is None else f", gain={self.gain}"
+        return f"Residual({', '.join(map(repr, self.layers))}{options})"
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
         yield {"kind": "residual"}
         for layer in self.layers:
             yield from layer.specs()
-        yield {"kind": "end"}
+        end: LayerSpec = {"kind": "end", "projection": self.projection}
+        if self.gain is not None:
+            end |= {"gain": True, "initial": self.gain}
+        yield end
 
     def width_after(self, width: int, position: str) -> int:
         """Columns of the output; raises if the block's width does not fit its input."""
         inner = width
         for index, layer in enumerate(self.layers):
             inner = layer.width_after(inner, f"{position}.{index}")
-        if inner != width:
+        if inner != width and not self.projection:
             raise ShapeError(
                 f"layers[{position}]: expected the Residual's last layer to return {width} columns, "
-                f"as many as it gets, got {inner}"
+                f"as many as it gets, got {inner}; projection=True lets them differ"
             )
-        return width
+        return inner
+
+    def initializer(self, role: str) -> Initializer | None:
+        """The rule for the initial values of the projection."""
+        return initializers.get("glorot_uniform") if role == "projection" else None
+
+    def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Name and shape of the matrices that it and the layers inside it have."""
+        inner = width
+        for index, layer in enumerate(self.layers):
+            yield from layer.matrices(inner, f"{position}.{index}")
+            inner = layer.width_after(inner, f"{position}.{index}")
+        if self.projection:
+            yield f"{position}.projection", (width, inner)
 
     def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
         """The block and the layers inside it, each with its position."""
         yield position, self
         for index, layer in enumerate(self.layers):
             yield from layer.walk(f"{position}.{index}")
+
+
+def factor(value: object, name: str) -> float:
+    """A number that a learned factor may begin with."""
+    result = number(value, name)
+    if not -1e30 <= result <= 1e30:
+        raise ArgumentError(f"{name}: expected a number from -1e30 to 1e30, got {result}")
+    return result
 
 
 def check_layers(layers: object, name: str) -> tuple[Layer, ...]:

@@ -13,7 +13,7 @@ from . import _core, files, folding
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
-from .layers import Dense, Layer, Standardize, check_layers
+from .layers import Layer, Standardize, check_layers
 
 __all__ = ["Network"]
 
@@ -470,11 +470,9 @@ def _check_weights(layers: tuple[Layer, ...], inputs: int, tensors: Mapping[str,
     """Refuse a description whose weights are not those of the file before it costs memory."""
     width = inputs
     for index, layer in enumerate(layers):
-        for position, inner in layer.walk(str(index)):
-            if isinstance(inner, Dense):
-                name = f"{position}.weight"
-                files.tensor(tensors, name, (width, inner.units))
-                width = inner.units
+        for name, shape in layer.matrices(width, str(index)):
+            files.tensor(tensors, name, shape)
+        width = layer.width_after(width, str(index))
 
 
 def _dtype_name(dtype: DTypeLike) -> str:

@@ -78,13 +78,14 @@ typedef struct grc_op {
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
     double alpha, rate, eps, momentum;
+    int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;
-    int has_bias, has_scale; /* normalisation: beta, gamma */
+    int has_bias, has_scale; /* normalisation: beta, gamma; join: gain */
     int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
     size_t weight, bias;    /* offsets in the parameter vector; standardize: mean, inverse_std; normalisation:
-                               gamma, beta */
+                               gamma, beta; join: projection, gain */
     size_t transposed;      /* dense, unless narrow: offset of the transposed weight panels */
     int first_parameter;    /* index of its first parameter (trainable ones come first), or GRC_NONE */
 } grc_op;
@@ -329,6 +330,14 @@ static inline size_t grc_input_ld(const grc_exec *x, const grc_op *op)
 static inline void *grc_input(const grc_exec *x, const grc_op *op, size_t row)
 {
     return grc_at(x->net, x->value[op->in], row * grc_input_ld(x, op));
+}
+/* Columns past the width of rows of a delta = 0, up to a whole panel. */
+static inline void grc_clear_padding(const grc_exec *x, void *const *delta, int value, size_t row, size_t rows)
+{
+    const grc_value *v = &x->net->values[value];
+    const size_t pw = x->net->kernels->panel, past = (v->width + pw - 1) / pw * pw - v->width;
+    for (size_t r = row; past && r < row + rows; r++)
+        memset(grc_at(x->net, grc_row(x, delta, value, r), v->width), 0, past * x->net->item);
 }
 static inline size_t grc_panels(const gradcore_network *n, size_t cols)
 {

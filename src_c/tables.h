@@ -44,7 +44,8 @@
     X(join, "end")                                                                                    \
     X(layer_norm, "layer_norm")                                                                       \
     X(rms_norm, "rms_norm")                                                                           \
-    X(batch_norm, "batch_norm")
+    X(batch_norm, "batch_norm")                                                                       \
+    X(layer_scale, "layer_scale")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

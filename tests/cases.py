@@ -146,8 +146,8 @@ def activation(name, **more):
     return {"kind": "activation", "activation": name, **more}
 
 
-def residual(*layers):
-    return {"kind": "residual", "layers": list(layers)}
+def residual(*layers, **options):
+    return {"kind": "residual", "layers": list(layers), **options}
 
 
 def dropout(rate):
@@ -166,12 +166,21 @@ def rms_norm(**options):
     return {"kind": "rms_norm", **options}
 
 
+def layer_scale(initial=1e-4):
+    return {"kind": "layer_scale", "initial": initial}
+
+
 def batch_norm(**options):
     return {"kind": "batch_norm", **options}
 
 
 # Of layers whose options have one name here, in the binding and in the class.
-CLASSES = {"batch_norm": "BatchNorm", "layer_norm": "LayerNorm", "rms_norm": "RMSNorm"}
+CLASSES = {
+    "batch_norm": "BatchNorm",
+    "layer_norm": "LayerNorm",
+    "layer_scale": "LayerScale",
+    "rms_norm": "RMSNorm",
+}
 
 
 def flat(layers):
@@ -205,4 +214,5 @@ def _public(gradcore, layer):
         return gradcore.Standardize()
     if kind in CLASSES:
         return getattr(gradcore, CLASSES[kind])(**{k: v for k, v in layer.items() if k != "kind"})
-    return gradcore.Residual(*[_public(gradcore, inner) for inner in layer["layers"]])
+    options = {key: layer[key] for key in ("projection", "gain") if key in layer}
+    return gradcore.Residual(*[_public(gradcore, inner) for inner in layer["layers"]], **options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from exact import two_product
-from reference_layers import LAYERS
+from reference_layers import LAYERS, residual, residual_backward
 
 # ---- Activations: value(x, alpha), derivative(x, alpha); full relative accuracy in both tails ----
 
@@ -185,7 +185,7 @@ class Net:
     def _forward_one(self, layer, name, x):
         kind = layer["kind"]
         if kind == "residual":
-            return x + self._forward(layer["layers"], f"{name}.", x)
+            return residual(self, layer, name, x, self._forward(layer["layers"], f"{name}.", x))
         if kind == "dropout":
             return x * self.masks[name] if name in self.masks else x
         if kind == "standardize":
@@ -212,7 +212,8 @@ class Net:
     def _backward_one(self, layer, name, d):
         kind = layer["kind"]
         if kind == "residual":
-            return d + self._backward(layer["layers"], f"{name}.", d)
+            block, skip = residual_backward(self, layer, name, d)
+            return skip + self._backward(layer["layers"], f"{name}.", block)
         if kind == "dropout":
             return d * self.masks[name] if name in self.masks else d
         if kind == "standardize":

@@ -74,7 +74,37 @@ def batch_norm_backward(net, layer, name, d):
     return (e - e.mean(axis=0) - h * (e * h).mean(axis=0)) / deviation if own else e / deviation
 
 
+def layer_scale(net, layer, name, x):
+    net.kept[name] = x
+    return x * net.parameters[f"{name}.gamma"]
+
+
+def layer_scale_backward(net, layer, name, d):
+    net.gradients[f"{name}.gamma"] = (d * net.kept[name]).sum(axis=0)
+    return d * net.parameters[f"{name}.gamma"]
+
+
+def residual(net, layer, name, x, block):
+    """gain block(x) + x P; `block` is the output of the inner layers."""
+    net.kept[name] = x, block
+    skip = x @ net.parameters[f"{name}.projection"] if f"{name}.projection" in net.parameters else x
+    return block * net.parameters.get(f"{name}.gain", 1.0) + skip
+
+
+def residual_backward(net, layer, name, d):
+    """The derivatives by the block's output and, on the skip's way, by the input."""
+    x, block = net.kept[name]
+    skip = d
+    if f"{name}.projection" in net.parameters:
+        net.gradients[f"{name}.projection"] = x.T @ d
+        skip = d @ net.parameters[f"{name}.projection"].T
+    if f"{name}.gain" in net.parameters:
+        net.gradients[f"{name}.gain"] = np.array([(d * block).sum()])
+    return d * net.parameters.get(f"{name}.gain", 1.0), skip
+
+
 LAYERS = {
+    "layer_scale": (layer_scale, layer_scale_backward),
     "batch_norm": (batch_norm, batch_norm_backward),
     "layer_norm": (layer_norm, layer_norm_backward),
     "rms_norm": (rms_norm, rms_norm_backward),

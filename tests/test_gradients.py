@@ -20,6 +20,27 @@ LAYER_NETS = {
     "activation last": [cases.dense(3), cases.activation("softplus")],
     "alpha": [cases.dense(6, "elu", alpha=0.4), cases.activation("leaky_relu", alpha=0.3), cases.dense(3)],
     "standardize": [cases.standardize(), cases.dense(6, "sigmoid"), cases.dense(3)],
+    "projection": [
+        cases.dense(6), cases.residual(cases.dense(9, "gelu"), projection=True),
+        cases.residual(cases.dense(9, "tanh"), projection=True), cases.dense(3),
+    ],
+    "projection first": [cases.residual(cases.dense(3, "tanh"), projection=True, gain=0.3)],
+    "projections inside": [
+        cases.residual(
+            cases.residual(cases.dense(17, "tanh"), projection=True, gain=-1.0),
+            cases.dense(5, "gelu"), gain=0.5,
+        ),
+        cases.dense(3),
+    ],
+    "gain": [
+        cases.dense(6), cases.residual(cases.dense(9, "gelu"), cases.dense(6), gain=0.5),
+        cases.residual(cases.activation("tanh"), gain=0.0), cases.dense(3),
+    ],
+    "gain alone": [cases.residual(cases.activation("tanh"), gain=2.0), cases.dense(3)],
+    "layer scale": [
+        cases.layer_scale(0.7), cases.residual(cases.dense(5, "gelu"), cases.layer_scale()),
+        cases.dense(3), cases.layer_scale(-2.0),
+    ],
     "batch norm": [cases.dense(7, "tanh"), cases.batch_norm(), cases.dense(3)],
     "batch norm first": [cases.batch_norm(eps=1e-3), cases.dense(6, "silu"), cases.batch_norm(scale=False)]
     + [cases.residual(cases.dense(6, "tanh"), cases.batch_norm(shift=False), cases.activation("tanh"))]

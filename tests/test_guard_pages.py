@@ -88,6 +88,8 @@ def _matrices(kernels, fence, rows, cols, ld, core):
         kernels.norm_forward(rows, cols, x, y, ld, stats, centered, 1e-5, gamma, beta)
         kernels.norm_backward(rows, cols, x, y, stats, d, ld, centered, gamma)
     kernels.norm_columns(rows, cols, x, y, stats, ld, mean)
+    kernels.norm_columns(rows, cols, x, y, None, ld, mean)
+    kernels.scale_add(rows, cols, 0.5, x, ld, y, ld)
     ones = [fence.full(cols, 1.0, np.float64) for _ in range(4)]
     kernels.batch_moments(rows, cols, x, ld, *ones[:2])
     for running in (False, True):
@@ -105,6 +107,7 @@ def _vectors(kernels, fence, n, core):
     kernels.accumulate(n, x, y)
     kernels.sum_squares(n, x)
     kernels.max_abs(n, x)
+    kernels.dot(n, x, y)
     slots = [fence.full(n, 1.0) for _ in range(3)]
     for name in core.names("optimizer"):
         for flags in range(8):

@@ -140,6 +140,10 @@ typedef struct grc_kernels {
     void (*norm_forward)(const grc_norm *g, const void *x, void *y, void *stats);
     /* dx from d (by y), x and the stats of forward; padding as in grc_loss_fn. dx may not alias d or x. */
     void (*norm_backward)(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx);
+    /* y[r][j] = fma(factor, x[r][j], y[r][j]) */
+    void (*scale_add)(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y, size_t ldy);
+    /* Sum of x[i] y[i] in double, as sum_squares sums. */
+    double (*dot)(size_t n, const void *x, const void *y);
     /* Mean and mean square deviation of each column: sums in row order, by chunks of 64 rows, in double. */
     void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean, double *variance);
     /* y may alias x. */
@@ -151,7 +155,7 @@ typedef struct grc_kernels {
      * grc_loss_fn. dx may alias d. */
     void (*batch_backward)(const grc_batch *g, const void *d, const void *x, const double *plain,
                            const double *along, size_t count, void *dx);
-    /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum). */
+    /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum); stats NULL: h is x. */
     void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
 } grc_kernels;
 

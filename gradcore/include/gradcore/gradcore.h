@@ -87,9 +87,12 @@ enum {
     GRADCORE_LAYER_NO_BIAS = 1,
     GRADCORE_LAYER_NO_SCALE = 2, /* normalisation: no gamma */
     GRADCORE_LAYER_NO_SHIFT = 4, /* layer_norm, batch_norm: no beta */
-    GRADCORE_LAYER_CUMULATIVE = 8 /* batch_norm: running averages weigh all batches alike */
+    GRADCORE_LAYER_CUMULATIVE = 8, /* batch_norm: running averages weigh all batches alike */
+    GRADCORE_LAYER_PROJECTION = 16, /* end: input times a learned matrix is added, widths may differ */
+    GRADCORE_LAYER_GAIN = 32     /* end: the block's output is multiplied by a learned number */
 };
-/* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). */
+/* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). The
+ * options of the block are those of its "end". */
 typedef struct gradcore_layer {
     uint32_t size;
     uint32_t flags;
@@ -98,8 +101,9 @@ typedef struct gradcore_layer {
     int64_t units;          /* dense: fan_out */
     double alpha;           /* activation's parameter; NaN: its default */
     double rate;            /* dropout: probability of zero, in [0, 1) */
-    double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
+    double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
+    double initial;         /* layer_scale, end with a gain: what the factor begins with */
 } gradcore_layer;
 
 enum { GRADCORE_FLUSH_DENORMALS = 1 };
