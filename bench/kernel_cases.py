@@ -181,6 +181,8 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
         "batch_norm": [{"kind": "batch_norm"}],
         "layer_scale": [{"kind": "layer_scale", "initial": 0.1}],
+        "alpha_dropout": [{"kind": "alpha_dropout", "rate": 0.5}],
+        "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
     }

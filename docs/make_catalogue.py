@@ -9,11 +9,13 @@ LAYERS = {
     "dense": "`Dense(units, activation)`: y = f(x W + b), W (fan_in, fan_out)",
     "activation": "`Activation(name, alpha)`: y = f(x)",
     "dropout": "`Dropout(rate)`: in training y = x / (1 - rate) or 0, otherwise y = x",
+    "alpha_dropout": "`AlphaDropout(rate)`: dropout that keeps mean and variance behind selu",
+    "gaussian_noise": "`GaussianNoise(std)`: in training y = x + std n, n standard normal; otherwise y = x",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers, projection, gain)`: y = gain layers(x) + x, or + x projection",
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
-    "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns, running averages in prediction",
+    "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns; running averages predict",
     "rms_norm": "`RMSNorm(eps, scale)`: each row x / sqrt(mean(x^2) + eps) gamma",
 }
 

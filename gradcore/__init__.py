@@ -22,7 +22,17 @@ from .errors import (
     StateError,
 )
 from .history import History
-from .layers import Activation, Dense, Dropout, Layer, LayerScale, Residual, Standardize
+from .layers import (
+    Activation,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    GaussianNoise,
+    Layer,
+    LayerScale,
+    Residual,
+    Standardize,
+)
 from .network import Network
 from .norms import BatchNorm, LayerNorm, RMSNorm
 from .trainer import Trainer
@@ -31,6 +41,7 @@ __version__: str = build_info()["version"]
 
 __all__ = [
     "Activation",
+    "AlphaDropout",
     "ArgumentError",
     "BatchNorm",
     "BusyError",
@@ -40,6 +51,7 @@ __all__ = [
     "Dropout",
     "FileError",
     "FormatError",
+    "GaussianNoise",
     "GradcoreError",
     "History",
     "Layer",

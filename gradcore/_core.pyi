@@ -28,6 +28,7 @@ class LayerSpec(TypedDict, total=False):
     momentum: float
     cumulative: bool
     initial: float
+    std: float
     projection: bool
     gain: bool
 

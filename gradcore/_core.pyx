@@ -103,6 +103,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.rate = real(value, f"{name}['rate']")
         elif key == "eps":
             layer.eps = real(value, f"{name}['eps']")
+        elif key == "std":
+            layer.std = real(value, f"{name}['std']")
         elif key == "initial":
             layer.initial = real(value, f"{name}['initial']")
         elif key == "momentum":
@@ -113,7 +115,7 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
                 layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, initial, {', '.join(LAYER_FLAGS)}, "
+                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, initial, std, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 

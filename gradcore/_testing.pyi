@@ -206,3 +206,19 @@ class Kernels:
         self, rows: int, cols: int, factor: float, x: Pointer, ldx: int, y: Pointer, ldy: int
     ) -> None: ...
     def dot(self, n: int, x: Pointer, y: Pointer) -> float: ...
+    def gaussian_noise(
+        self,
+        rows: int,
+        cols: int,
+        ld: int,
+        first_row: int,
+        seed: int,
+        stream: int,
+        step: int,
+        std: float,
+        x: Pointer,
+        y: Pointer,
+    ) -> None: ...
+    def alpha_dropout(
+        self, rows: int, cols: int, x: Pointer, m: Pointer, kept: float, dropped: float, y: Pointer, ld: int
+    ) -> None: ...

@@ -116,6 +116,10 @@ cdef extern from *:
         void (*scale_add)(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y,
                           size_t ldy)
         double (*dot)(size_t n, const void *x, const void *y)
+        void (*gaussian_noise)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                               uint32_t stream, uint64_t step, double std, const void *x, void *y)
+        void (*alpha_dropout)(size_t rows, size_t cols, const void *x, const void *m, double kept,
+                              double dropped, void *y, size_t ld)
         void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean,
                               double *variance)
         void (*batch_forward)(const grc_batch *g, const void *x, void *y)
@@ -304,3 +308,10 @@ cdef class Kernels:
 
     def dot(self, size_t n, x, y):
         return self.t.dot(n, at(x), at(y))
+
+    def gaussian_noise(self, size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                       uint32_t stream, uint64_t step, double std, x, y):
+        self.t.gaussian_noise(rows, cols, ld, first_row, seed, stream, step, std, at(x), at(y))
+
+    def alpha_dropout(self, size_t rows, size_t cols, x, m, double kept, double dropped, y, size_t ld):
+        self.t.alpha_dropout(rows, cols, at(x), at(m), kept, dropped, at(y), ld)

@@ -68,6 +68,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double rate
         double momentum
         double initial
+        double std
         double eps
     ctypedef struct gradcore_network_options:
         uint32_t size

@@ -14,7 +14,17 @@ from .initializers import Initializer
 if TYPE_CHECKING:
     from ._core import LayerSpec
 
-__all__ = ["Activation", "Dense", "Dropout", "Layer", "LayerScale", "Residual", "Standardize"]
+__all__ = [
+    "Activation",
+    "AlphaDropout",
+    "Dense",
+    "Dropout",
+    "GaussianNoise",
+    "Layer",
+    "LayerScale",
+    "Residual",
+    "Standardize",
+]
 
 
 class Layer:
@@ -171,13 +181,65 @@ class Dropout(Layer):
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", number(self.rate, "Dropout: rate"))
-        if not 0.0 <= self.rate < 1.0:
-            raise ArgumentError(f"Dropout: rate: expected a number in [0, 1), got {self.rate}")
+        object.__setattr__(self, "rate", _rate(self.rate, "Dropout: rate"))
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
         yield {"kind": "dropout", "rate": self.rate}
+
+
+@dataclass(frozen=True, repr=False)
+class AlphaDropout(Layer):
+    """Dropout for networks of selu: what is dropped becomes the limit of selu at minus infinity, and a linear
+    function restores mean 0 and variance 1. Only in training.
+
+    With the limit -1.7581 and ``a = ((1 - rate) (1 + rate limit^2))^(-1/2)``, a value becomes
+    ``a x - a limit rate``, or ``a limit - a limit rate`` with probability `rate`: PyTorch's formula.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+
+    References
+    ----------
+    Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NeurIPS 2017.
+    """
+
+    rate: float
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _rate(self.rate, "AlphaDropout: rate"))
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "alpha_dropout", "rate": self.rate}
+
+
+@dataclass(frozen=True, repr=False)
+class GaussianNoise(Layer):
+    """In training, add normal noise with mean 0 to every value.
+
+    The noise depends on the seed, the step, the layer and the element alone, like the masks of Dropout.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation of the noise, at least 0.
+    """
+
+    std: float
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "std", number(self.std, "GaussianNoise: std"))
+        if not 0.0 <= self.std <= 1e30:
+            raise ArgumentError(f"GaussianNoise: std: expected a number from 0 to 1e30, got {self.std}")
+
+    def specs(self) -> Iterator[LayerSpec]:
+        """The rows that the core compiles."""
+        yield {"kind": "gaussian_noise", "std": self.std}
 
 
 @dataclass(frozen=True, repr=False)
@@ -317,6 +379,14 @@ class Residual(Layer):
         yield position, self
         for index, layer in enumerate(self.layers):
             yield from layer.walk(f"{position}.{index}")
+
+
+def _rate(value: object, name: str) -> float:
+    """A probability of being dropped."""
+    result = number(value, name)
+    if not 0.0 <= result < 1.0:
+        raise ArgumentError(f"{name}: expected a number in [0, 1), got {result}")
+    return result
 
 
 def factor(value: object, name: str) -> float:

@@ -77,7 +77,7 @@ typedef struct grc_op {
     int fork;               /* join: index of its fork op */
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
-    double alpha, rate, eps, momentum;
+    double alpha, rate, eps, momentum, std;
     int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;

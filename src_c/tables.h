@@ -45,7 +45,9 @@
     X(layer_norm, "layer_norm")                                                                       \
     X(rms_norm, "rms_norm")                                                                           \
     X(batch_norm, "batch_norm")                                                                       \
-    X(layer_scale, "layer_scale")
+    X(layer_scale, "layer_scale")                                                                     \
+    X(alpha_dropout, "alpha_dropout")                                                                 \
+    X(gaussian_noise, "gaussian_noise")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

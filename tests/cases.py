@@ -166,6 +166,14 @@ def rms_norm(**options):
     return {"kind": "rms_norm", **options}
 
 
+def alpha_dropout(rate):
+    return {"kind": "alpha_dropout", "rate": rate}
+
+
+def gaussian_noise(std):
+    return {"kind": "gaussian_noise", "std": std}
+
+
 def layer_scale(initial=1e-4):
     return {"kind": "layer_scale", "initial": initial}
 
@@ -179,6 +187,8 @@ CLASSES = {
     "batch_norm": "BatchNorm",
     "layer_norm": "LayerNorm",
     "layer_scale": "LayerScale",
+    "alpha_dropout": "AlphaDropout",
+    "gaussian_noise": "GaussianNoise",
     "rms_norm": "RMSNorm",
 }
 

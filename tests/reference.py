@@ -4,6 +4,7 @@ engine's code. ORACLES, at the end, has a row for every name that the engine's t
 
 import math
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 from exact import two_product
@@ -381,6 +382,12 @@ def shuffle(seed, epoch, n):
 def dropout_mask(rows, columns, rate, seed, stream, step):
     kept = words(seed, stream, step, rows * columns).reshape(rows, columns) < (1 - rate) * 2.0**32
     return kept / (1 - rate)
+
+
+def normal_numbers(rows, columns, seed, stream, step):
+    """The quantiles of the standard normal distribution at (word + 1/2) / 2^32."""
+    uniform = (words(seed, stream, step, rows * columns).astype(np.float64) + 0.5) * 2.0**-32
+    return np.array([NormalDist().inv_cdf(u) for u in uniform]).reshape(rows, columns)
 
 
 # ---- Initialisers ----

@@ -103,7 +103,33 @@ def residual_backward(net, layer, name, d):
     return d * net.parameters.get(f"{name}.gain", 1.0), skip
 
 
+def alpha_dropout(net, layer, name, x):
+    """net.masks[name] is dropout's, scaled by 1 / (1 - rate)."""
+    if name not in net.masks:
+        return x
+    rate, limit = layer["rate"], -1.7580993408473766
+    a = ((1 - rate) * (1 + rate * limit**2)) ** -0.5
+    return a * np.where(net.masks[name] > 0, x, limit) - a * limit * rate
+
+
+def alpha_dropout_backward(net, layer, name, d):
+    if name not in net.masks:
+        return d
+    rate, limit = layer["rate"], -1.7580993408473766
+    return d * (net.masks[name] > 0) * ((1 - rate) * (1 + rate * limit**2)) ** -0.5
+
+
+def gaussian_noise(net, layer, name, x):
+    return x + layer["std"] * net.masks[name] if name in net.masks else x
+
+
+def gaussian_noise_backward(net, layer, name, d):
+    return d
+
+
 LAYERS = {
+    "alpha_dropout": (alpha_dropout, alpha_dropout_backward),
+    "gaussian_noise": (gaussian_noise, gaussian_noise_backward),
     "layer_scale": (layer_scale, layer_scale_backward),
     "batch_norm": (batch_norm, batch_norm_backward),
     "layer_norm": (layer_norm, layer_norm_backward),

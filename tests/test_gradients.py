@@ -41,6 +41,10 @@ LAYER_NETS = {
         cases.layer_scale(0.7), cases.residual(cases.dense(5, "gelu"), cases.layer_scale()),
         cases.dense(3), cases.layer_scale(-2.0),
     ],
+    "alpha dropout": [
+        cases.alpha_dropout(0.3), cases.dense(8, "tanh"), cases.alpha_dropout(0.5), cases.dense(3),
+    ],
+    "noise": [cases.gaussian_noise(0.3), cases.dense(8, "tanh"), cases.gaussian_noise(1.5), cases.dense(3)],
     "batch norm": [cases.dense(7, "tanh"), cases.batch_norm(), cases.dense(3)],
     "batch norm first": [cases.batch_norm(eps=1e-3), cases.dense(6, "silu"), cases.batch_norm(scale=False)]
     + [cases.residual(cases.dense(6, "tanh"), cases.batch_norm(shift=False), cases.activation("tanh"))]
@@ -179,8 +183,10 @@ def _masks(layers, prefix, net, rows, seed, step, op):
     widths = {name: value.shape[1] for name, value in net.activations(np.zeros((1, INPUTS))).items()}
     for i, layer in enumerate(layers):
         name = f"{prefix}{i}"
-        if layer["kind"] == "dropout":
+        if layer["kind"] in ("dropout", "alpha_dropout"):
             yield name, reference.dropout_mask(rows, widths[name], layer["rate"], seed, op[0], step)
+        if layer["kind"] == "gaussian_noise":
+            yield name, reference.normal_numbers(rows, widths[name], seed, op[0], step)
         op[0] += 1
         if layer["kind"] == "residual":
             yield from _masks(layer["layers"], f"{name}.", net, rows, seed, step, op)

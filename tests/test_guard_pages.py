@@ -83,6 +83,8 @@ def _matrices(kernels, fence, rows, cols, ld, core):
     kernels.standardize(rows, cols, x, ld, mean, scale, y, ld)
     kernels.column_sums(rows, cols, x, ld, mean)
     kernels.dropout_mask(rows, cols, ld, 3, 1, 0, 1, 2**31, 2.0, y)
+    kernels.gaussian_noise(rows, cols, ld, 3, 1, 0, 1, 0.5, x, y)
+    kernels.alpha_dropout(rows, cols, x, x, 0.5, 0.25, y, ld)
     stats = fence.full((rows, 3), 0.5)
     for centered, gamma, beta in ((True, mean, scale), (False, mean, None), (True, None, scale)):
         kernels.norm_forward(rows, cols, x, y, ld, stats, centered, 1e-5, gamma, beta)

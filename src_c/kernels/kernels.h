@@ -144,6 +144,12 @@ typedef struct grc_kernels {
     void (*scale_add)(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y, size_t ldy);
     /* Sum of x[i] y[i] in double, as sum_squares sums. */
     double (*dot)(size_t n, const void *x, const void *y);
+    /* y[r][j] = fma(std, n, x[r][j]), n standard normal, made of philox word (first_row + r) * cols + j. */
+    void (*gaussian_noise)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
+                           uint32_t stream, uint64_t step, double std, const void *x, void *y);
+    /* y = fma(x, m, m == 0 ? dropped : kept) elementwise; y may alias x. */
+    void (*alpha_dropout)(size_t rows, size_t cols, const void *x, const void *m, double kept, double dropped,
+                          void *y, size_t ld);
     /* Mean and mean square deviation of each column: sums in row order, by chunks of 64 rows, in double. */
     void (*batch_moments)(size_t rows, size_t cols, const void *x, size_t ld, double *mean, double *variance);
     /* y may alias x. */

@@ -1,17 +1,29 @@
-/* Inverted dropout: in training y = x m with m = 1 / (1 - rate) or 0; otherwise y = x. The mask depends on
- * seed, op, step and element alone (rng.h). */
+/* Inverted dropout: in training y = x m with m = 1 / (1 - rate) or 0; otherwise y = x. Alpha dropout sets what it
+ * drops to the limit of selu at -infinity, then restores mean and variance: y = a x + b or a limit + b. The mask
+ * depends on seed, op, step and element alone (rng.h). */
+#include <math.h>
 #include <string.h>
 
 #include "../internal.h"
 
-static grc_status describe(grc_builder *b)
+static grc_status describe(grc_builder *b, const grc_op_class *class)
 {
     const double rate = b->layer->rate;
     if (!(rate >= 0 && rate < 1))
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g",
                         b->name, rate);
-    grc_add_op(b, &grc_op_dropout, grc_value_width(b))->rate = rate;
+    grc_add_op(b, class, grc_value_width(b))->rate = rate;
     return GRADCORE_OK;
+}
+
+static grc_status describe_plain(grc_builder *b)
+{
+    return describe(b, &grc_op_dropout);
+}
+
+static grc_status describe_alpha(grc_builder *b)
+{
+    return describe(b, &grc_op_alpha_dropout);
 }
 
 static size_t saves(const grc_op *op, const grc_exec *x) /* the mask */
@@ -19,20 +31,40 @@ static size_t saves(const grc_op *op, const grc_exec *x) /* the mask */
     return op->rate > 0 ? x->capacity * x->net->values[op->out].ld : 0;
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+/* Element-wise keep mask of the rows, scaled; or NULL where nothing is dropped, and then out is in. */
+static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double scale)
 {
     const grc_value *v = &x->net->values[op->out];
-    const void *in = grc_row(x, x->value, op->in, row);
-    void *out = grc_row(x, x->value, op->out, row);
     if (!x->training || op->rate == 0) {
-        memcpy(out, in, ((rows - 1) * v->ld + v->width) * x->net->item);
-        return;
+        memcpy(grc_row(x, x->value, op->out, row), grc_row(x, x->value, op->in, row),
+               ((rows - 1) * v->ld + v->width) * x->net->item);
+        return NULL;
     }
     void *mask = grc_at(x->net, x->saved[op->index], row * v->ld);
     const uint32_t keep = (uint32_t)((1 - op->rate) * 4294967296.0 - 0.5); /* 1 - rate, to 2^-32 */
-    x->net->kernels->dropout_mask(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, keep,
-                                  1 / (1 - op->rate), mask);
-    x->net->kernels->multiply(rows, v->width, in, mask, out, v->ld);
+    x->net->kernels->dropout_mask(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, keep, scale,
+                                  mask);
+    return mask;
+}
+
+static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const grc_value *v = &x->net->values[op->out];
+    const void *mask = draw(op, x, row, rows, 1 / (1 - op->rate));
+    if (mask)
+        x->net->kernels->multiply(rows, v->width, grc_row(x, x->value, op->in, row), mask,
+                                  grc_row(x, x->value, op->out, row), v->ld);
+}
+
+static void forward_alpha(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const double limit = -1.7580993408473766; /* of selu: its scale times its alpha, as PyTorch has it */
+    const double a = 1 / sqrt((1 - op->rate) * (1 + op->rate * limit * limit)), b = -a * limit * op->rate;
+    const grc_value *v = &x->net->values[op->out];
+    const void *mask = draw(op, x, row, rows, a);
+    if (mask)
+        x->net->kernels->alpha_dropout(rows, v->width, grc_row(x, x->value, op->in, row), mask, b, a * limit + b,
+                                       grc_row(x, x->value, op->out, row), v->ld);
 }
 
 static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
@@ -44,5 +76,8 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
                                   v->ld);
 }
 
-const grc_op_class grc_op_dropout = {.describe = &describe, .forward = &forward, .backward = &backward,
+const grc_op_class grc_op_dropout = {.describe = &describe_plain, .forward = &forward, .backward = &backward,
                                      .saves = &saves, .delta = GRC_DELTA_SHARED};
+const grc_op_class grc_op_alpha_dropout = {.describe = &describe_alpha, .forward = &forward_alpha,
+                                           .backward = &backward, .saves = &saves,
+                                           .delta = GRC_DELTA_SHARED};

@@ -100,9 +100,10 @@ typedef struct gradcore_layer {
     const char *activation; /* dense, activation; NULL: identity */
     int64_t units;          /* dense: fan_out */
     double alpha;           /* activation's parameter; NaN: its default */
-    double rate;            /* dropout: probability of zero, in [0, 1) */
+    double rate;            /* dropout, alpha_dropout: probability of zero, in [0, 1) */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
     double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
+    double std;             /* gaussian_noise */
     double initial;         /* layer_scale, end with a gain: what the factor begins with */
 } gradcore_layer;
 
