@@ -189,7 +189,7 @@ typedef struct grc_op_class {
     void (*meet_forward)(const grc_op *op, struct grc_exec *x, int t, int count);
     void (*meet_backward)(const grc_op *op, struct grc_exec *x, int t, int count);
     /* Brings what is no gradient's business, such as running averages, up to date: see grc_settle. */
-    void (*settle)(const grc_op *op, struct grc_exec *x);
+    void (*settle)(const grc_op *op, struct grc_exec *x, size_t rows);
     /* Forward of all its rows for panels [panel, panel + panels) of the output alone; needs fan_in, fan_out. */
     void (*forward_columns)(const grc_op *op, struct grc_exec *x, size_t panel, size_t panels);
     /* Of trainable parameter p, the gradient of region r by batch rows [row, row + rows), to `out`, where p
@@ -277,8 +277,8 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
 void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 /* Brings what the ops derive from the parameters up to date, thread t its share. */
 void grc_refresh(grc_exec *x, int t, int count);
-/* What ops learn of the batch besides gradients, once its update is applied: thread t its share. */
-void grc_settle(grc_exec *x, int t, int count);
+/* What ops learn of the batch of `rows` besides gradients, once its update is applied: thread t its share. */
+void grc_settle(grc_exec *x, size_t rows, int t, int count);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])

@@ -204,12 +204,12 @@ void grc_refresh(grc_exec *x, int t, int count)
     }
 }
 
-void grc_settle(grc_exec *x, int t, int count)
+void grc_settle(grc_exec *x, size_t rows, int t, int count)
 {
     for (int i = 0; i < x->net->op_count; i++) {
         const grc_op *op = &x->net->ops[i];
         if (op->class->settle && i % count == t)
-            op->class->settle(op, x);
+            op->class->settle(op, x, rows);
     }
 }
 

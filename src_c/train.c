@@ -279,7 +279,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         const double scale =
             tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
         const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
-                                      .finite = finite};
+                                      .finite = finite, .rows = rows};
         const grc_verdict v = s->update ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
         const int stop = s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
         step += s->update && !stop;

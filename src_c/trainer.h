@@ -34,6 +34,7 @@ typedef struct grc_update_args {
     uint64_t step;        /* 1 for the first update */
     double norm, scale;   /* of all gradients; what clipping multiplies them by */
     int finite;           /* loss and norm are */
+    size_t rows;          /* of the batch: x->rows may be the next one's by now */
 } grc_update_args;
 typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
 /* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with

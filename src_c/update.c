@@ -117,6 +117,6 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         visit_own(x, t, count, &apply, &u);
     }
     grc_refresh(x, t, count);
-    grc_settle(x, t, count);
+    grc_settle(x, a->rows, t, count);
     return GRC_APPLIED;
 }

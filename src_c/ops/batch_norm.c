@@ -134,13 +134,13 @@ static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_
 
 /* ---- running averages ---- */
 
-static void settle(const grc_op *op, grc_exec *x)
+static void settle(const grc_op *op, grc_exec *x, size_t batch)
 {
     const gradcore_network *n = x->net;
     const double *mean = kept(op, x, MEAN), *variance = kept(op, x, VARIANCE);
-    const double rows = (double)x->rows, largest = n->dtype == GRC_F32 ? (double)FLT_MAX : DBL_MAX;
+    const double rows = (double)batch, largest = n->dtype == GRC_F32 ? (double)FLT_MAX : DBL_MAX;
     double share = op->momentum;
-    if (!uses_batch(x))
+    if (batch < 2)
         return;
     if (op->cumulative) {
         const double batches = grc_get(n, n->w, op->batches) + 1;
