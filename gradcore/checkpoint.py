@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from . import _core, files
 from .arrays import Array
 from .callbacks import StopState
+from .checks import number
 from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
 from .network import Network
+from .schedules.plateau import PlateauState
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -65,6 +67,8 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "history": asdict(trainer.history),
         "fit": None if fit is None else _fit_description(fit),
     }
+    if trainer._hypers.plateaus:
+        about["plateaus"] = {name: asdict(state) for name, state in trainer._hypers.plateaus.items()}
     return tensors, files.header(
         "trainer", network=trainer.net._description(), metadata=trainer.net.metadata, trainer=about
     )
@@ -106,12 +110,25 @@ def _from_file(
                         core.state_write(slot, index, value)
             core.set_progress(about["steps"], about["updates"])
         trainer._epochs = int(about["epochs"])
+        for name, state in about.get("plateaus", {}).items():
+            trainer._hypers.plateaus[name] = _plateau_state(name, state, trainer)
         trainer.history = History(**about["history"])
         if len({len(trainer.history[column.name]) for column in fields(History)}) != 1:
             raise FormatError("history: expected columns of one length")
         if about["fit"] is not None:
             trainer._fit = _fit_state(about["fit"], tensors, network)
     return trainer
+
+
+def _plateau_state(name: str, about: dict[str, Any], trainer: Trainer) -> PlateauState:
+    state = PlateauState(**about)
+    if name not in trainer._hypers.plateaus or not (
+        0 < number(state.scale, "scale") <= 1
+        and (state.best is None or isinstance(state.best, float))
+        and all(isinstance(value, int) and value >= 0 for value in (state.bad, state.cooling))
+    ):
+        raise FormatError(f"plateaus: expected the state of a schedule, got {name!r}: {about}")
+    return state
 
 
 def _fit_state(about: dict[str, Any], tensors: dict[str, Array], network: Network) -> FitState:

@@ -254,6 +254,7 @@ class _Loop:
         row["seconds"] = state.sums.seconds + time.perf_counter() - started
         trainer.history.append(row)
         trainer._epochs += 1
+        trainer._hypers.see(row, trainer.steps)
         state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
         if rule is not None:
             state.stop.see(rule, monitor, row, trainer)

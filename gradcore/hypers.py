@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from . import _core
 from .checks import number
 from .errors import ArgumentError, DTypeError
 from .schedules import Scalar
+from .schedules.plateau import PlateauState, ReduceOnPlateau
 
 LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
 
@@ -56,15 +57,19 @@ def scalar(value: Scalar, name: str, range_: Range) -> Scalar:
 class Hypers:
     """The hyperparameters of a run of steps.
 
-    Constants are written once; schedules are called once a step and checked every time.
+    Constants are written once; schedules are called once a step and checked every time. `plateaus` says where
+    those that listen to metrics stand, by the name of the hyperparameter.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._constant = np.zeros(_core.HYPERS)
         self._scheduled = [column for column in columns if callable(column.value)]
+        self.plateaus: dict[str, PlateauState] = {}
         for column in columns:
             if not callable(column.value):
                 self._constant[column.index] = column.value
+            elif isinstance(column.value, ReduceOnPlateau):
+                self.plateaus[column.name] = PlateauState()
         self._one = self._constant.copy()
         self._many = self._constant.reshape(1, -1).copy()
 
@@ -72,7 +77,7 @@ class Hypers:
         """(HYPERS,) for one step; valid until the next call."""
         if self._scheduled:
             for column in self._scheduled:
-                self._one[column.index] = _value(column, step)
+                self._one[column.index] = self._value(column, step)
         return self._one
 
     def rows(self, step: int, count: int) -> NDArray[np.float64]:
@@ -81,21 +86,29 @@ class Hypers:
             self._many = np.tile(self._constant, (count, 1))
         rows = self._many[:count]
         for column in self._scheduled:
-            rows[:, column.index] = [_value(column, s) for s in range(step, step + count)]
+            rows[:, column.index] = [self._value(column, s) for s in range(step, step + count)]
         return rows
 
+    def see(self, row: Mapping[str, float], step: int) -> None:
+        """Show the row of an epoch to the schedules that listen; `step` is the next one."""
+        for column in self._scheduled:
+            if isinstance(column.value, ReduceOnPlateau):
+                self.plateaus[column.name].see(column.value, row, step)
 
-def _value(column: Column, step: int) -> float:
-    value = column.value(step)  # type: ignore[operator]
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise DTypeError(
-            f"{column.name}: expected a number from its schedule at step {step}, got {value!r}"
-        ) from None
-    if not column.scheduled.contains(result):
-        raise ArgumentError(
-            f"{column.name}: expected a finite value {column.scheduled.text} from its schedule, "
-            f"got {result} at step {step}"
-        )
-    return result
+    def _value(self, column: Column, step: int) -> float:
+        if isinstance(column.value, ReduceOnPlateau):
+            value = column.value.reduced(step, self.plateaus[column.name].scale)
+        else:
+            value = column.value(step)  # type: ignore[operator]
+        try:
+            result = float(value)
+        except (TypeError, ValueError):
+            raise DTypeError(
+                f"{column.name}: expected a number from its schedule at step {step}, got {value!r}"
+            ) from None
+        if not column.scheduled.contains(result):
+            raise ArgumentError(
+                f"{column.name}: expected a finite value {column.scheduled.text} from its schedule, "
+                f"got {result} at step {step}"
+            )
+        return result

@@ -1,0 +1,109 @@
+"""Schedules as numbers and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import file_path, integer
+from ..errors import DTypeError, FileError
+from .base import Scalar, scalar, value_at
+
+_POINTS = 2000  # of a curve; more cannot be seen
+
+
+def values(schedule: Scalar, steps: int | Iterable[int]) -> NDArray[np.float64]:
+    """The values of a schedule, bit for bit those that training sees.
+
+    Parameters
+    ----------
+    schedule : Schedule or float
+    steps : int or iterable of int
+        A number of steps, from 0 on, or the steps themselves.
+
+    Returns
+    -------
+    ndarray (steps,)
+
+    Examples
+    --------
+    >>> from gradcore import schedules
+    >>> schedules.values(schedules.Linear(0, 1, 4), 6)
+    array([0.  , 0.25, 0.5 , 0.75, 1.  , 1.  ])
+    """
+    of = scalar(schedule, "schedule")
+    if isinstance(steps, Iterable):
+        at = [integer(step, "steps") for step in steps]
+    else:
+        at = list(range(integer(steps, "steps", 1)))
+    return np.array([value_at(of, step) for step in at], np.float64)
+
+
+def plot(
+    schedule: Scalar | Mapping[str, Scalar],
+    steps: int,
+    *,
+    path: object = None,
+    axes: Any = None,
+    log: bool = False,
+) -> Any:
+    """A picture of one schedule or of several; needs ``pip install 'gradcore[plot]'``.
+
+    Parameters
+    ----------
+    schedule : Schedule, float, or dict of str to these
+        The keys of a dict are the names in the legend.
+    steps : int
+        How far to draw.
+    path : str or path, optional
+        A file to write; its suffix (.png, .svg, .pdf) decides the format.
+    axes : matplotlib Axes, optional
+        Where to draw. Default: a figure of its own.
+    log : bool, default False
+        A logarithmic scale for the values.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    DependencyError
+        Without matplotlib.
+    FileError
+        If the file cannot be written.
+    """
+    count = integer(steps, "steps", 1)
+    if isinstance(schedule, Mapping):
+        curves = {str(name): scalar(of, f"schedule[{name!r}]") for name, of in schedule.items()}
+    else:
+        curves = {repr(schedule): scalar(schedule, "schedule")}
+    if axes is not None and not hasattr(axes, "plot"):
+        raise DTypeError(f"axes: expected matplotlib Axes or None, got {axes!r}")
+    from ..charts import check_matplotlib
+
+    check_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if axes is None:
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+    at = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).astype(np.int64))
+    for name, of in curves.items():
+        axes.plot(at, values(of, at.tolist()), label=name)
+    axes.set(xlabel="step", yscale="log" if log else "linear")
+    axes.legend()
+    if path is not None:
+        name = file_path(path).decode("utf-8", "surrogateescape")
+        try:
+            axes.figure.savefig(name, dpi=120)
+        except OSError as error:
+            raise FileError(f"{name}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise FileError(f"{name}: {error}") from None
+    return axes
