@@ -78,9 +78,10 @@ __all__ = [
     "names",
     "optimizers",
     "schedules",
+    "search",
 ]
 
-_ON_DEMAND = ("datasets", "health", "kernels")  # imported when they are first named
+_ON_DEMAND = ("datasets", "health", "kernels", "search")  # imported when they are first named
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from .checks import file_path
 from .errors import DependencyError, FileError
 
-__all__ = ["check_matplotlib", "log_bars", "save_log_bars"]
+__all__ = ["check_matplotlib", "log_bars", "new_axes", "save_axes", "save_log_bars"]
 
 
 def log_bars(
@@ -69,23 +72,46 @@ def save_log_bars(path: str, title: str, ylabel: str, series: Mapping[str, Seque
     FileError
         If the file cannot be written.
     """
-    check_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    axes = new_axes()
     thickness = 0.8 / len(series)
     for i, (name, values) in enumerate(series.items()):
         positions = [x + 1 + (i - (len(series) - 1) / 2) * thickness for x in range(len(values))]
         axes.bar(positions, values, thickness, label=name)
     axes.set(yscale="log", title=title, xlabel="layer", ylabel=ylabel)
     axes.set_xticks(range(1, 1 + max(len(values) for values in series.values())))
-    figure.legend(loc="outside upper right", ncols=len(series))
+    axes.figure.legend(loc="outside upper right", ncols=len(series))
+    save_axes(axes, path)
+
+
+def new_axes() -> Any:
+    """The axes of a new figure, which no window shows.
+
+    Raises
+    ------
+    DependencyError
+        Without matplotlib.
+    """
+    check_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def save_axes(axes: Any, path: object) -> None:
+    """The figure of `axes` as a file; the suffix of `path` decides the format.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    name = os.fsdecode(file_path(path))
     try:
-        figure.savefig(path, dpi=120)
+        axes.figure.savefig(name, dpi=120)
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from None
+        raise FileError(f"{name}: {error.strerror or error}") from None
     except ValueError as error:
-        raise FileError(f"{path}: {error}") from None
+        raise FileError(f"{name}: {error}") from None

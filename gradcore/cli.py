@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .errors import GradcoreError
 
         try:
-            importlib.import_module(f"gradcore.commands.{arguments.command}").run(arguments)
+            module = arguments.command.replace("-", "_")
+            importlib.import_module(f"gradcore.commands.{module}").run(arguments)
             sys.stdout.flush()
         except (GradcoreError, MemoryError) as error:
             text = " ".join(str(error).split()) or "not enough memory"
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands)
     _train(commands)
     _predict(commands)
+    _find_lr(commands)
     _info(commands)
     return parser
 
@@ -114,14 +116,7 @@ def _demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     _json(parser)
 
 
-def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = _command(
-        commands,
-        "train",
-        "train a network on a file of data",
-        "gradcore train houses.csv --target price --hidden 64,32 --output houses.gradcore",
-    )
-    _table_options(parser)
+def _data_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     data = parser.add_argument_group("data")
     data.add_argument("--target", metavar="COLUMN", help="name or position of the target (default: the last)")
     data.add_argument("--drop", metavar="A,B", type=_names, default=(), help="columns to leave out")
@@ -133,20 +128,16 @@ def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=("classes", "number"),
         help="what the target is (default: classes for texts and for at most 20 different whole numbers)",
     )
-    data.add_argument("--test", metavar="DATA", help="more data of the same kind, for a final test")
-    data.add_argument(
-        "--validation",
-        type=_share,
-        default=0.1,
-        metavar="SHARE",
-        help="rows to hold out (default: 0.1; 0: none)",
-    )
     data.add_argument(
         "--no-standardize",
         dest="standardize",
         action="store_false",
         help="take the columns as they are (default: scale each to mean 0 and deviation 1)",
     )
+    return data
+
+
+def _network_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--hidden",
@@ -161,15 +152,41 @@ def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
     network.add_argument(
         "--dropout", type=_share, default=0.0, metavar="RATE", help="after each hidden layer"
     )
+
+
+def _training_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     training = parser.add_argument_group("training")
     training.add_argument("--optimizer", default="adam", metavar="NAME", help="adam, adamw, sgd, rmsprop")
+    training.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="default: 128, 32 below 2,000 rows"
+    )
+    training.add_argument("--threads", type=_positive, metavar="N", help="default: as gradcore info says")
+    return training
+
+
+def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "train a network on a file of data",
+        "gradcore train houses.csv --target price --hidden 64,32 --output houses.gradcore",
+    )
+    _table_options(parser)
+    data = _data_options(parser)
+    data.add_argument("--test", metavar="DATA", help="more data of the same kind, for a final test")
+    data.add_argument(
+        "--validation",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="rows to hold out (default: 0.1; 0: none)",
+    )
+    _network_options(parser)
+    training = _training_options(parser)
     training.add_argument(
         "--lr", type=_number, default=1e-3, metavar="LR", help="learning rate (default: 0.001)"
     )
     training.add_argument("--epochs", type=_positive, metavar="N", help="default: 10, more for small data")
-    training.add_argument(
-        "--batch-size", type=_positive, metavar="N", help="default: 128, 32 below 2,000 rows"
-    )
     training.add_argument(
         "--patience", type=_positive, metavar="N", help="stop after N epochs without improvement"
     )
@@ -177,7 +194,6 @@ def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
     training.add_argument(
         "--seeds", type=_positive, default=1, metavar="N", help="train N times and print the mean"
     )
-    training.add_argument("--threads", type=_positive, metavar="N", help="default: as gradcore info says")
     output = parser.add_argument_group("output")
     output.add_argument("--output", metavar="MODEL", help="save the model of the first seed")
     output.add_argument("--history", metavar="CSV", help="save the epochs of the first seed")
@@ -197,6 +213,31 @@ def _predict(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--proba", action="store_true", help="also the probability of every class")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: as gradcore info says")
     _json(parser)
+
+
+def _find_lr(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "find-lr",
+        "suggest a learning rate for train from a short training with a rising rate",
+        "gradcore find-lr houses.csv --target price --hidden 64,32 --plot rates.png",
+    )
+    _table_options(parser)
+    _data_options(parser)
+    _network_options(parser)
+    training = _training_options(parser)
+    training.add_argument("--seed", type=_natural, default=0, metavar="S", help="first seed (default: 0)")
+    test = parser.add_argument_group("range")
+    test.add_argument("--low", type=_number, default=1e-6, metavar="LR", help="first rate (default: 1e-6)")
+    test.add_argument("--high", type=_number, default=10.0, metavar="LR", help="last rate (default: 10)")
+    test.add_argument("--steps", type=_positive, default=100, metavar="N", help="updates (default: 100)")
+    test.add_argument(
+        "--repeats", type=_positive, default=3, metavar="N", help="seeds to average over (default: 3)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--plot", metavar="PICTURE", help="also draw it to a .png, .svg or .pdf file")
+    _json(output)  # type: ignore[arg-type]
+    parser.set_defaults(test=None, validation=0.0, epochs=1, lr=1e-3)
 
 
 def _info(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from gradcore import Network, charts
 from gradcore.cli import main
 
-COMMANDS = ("demo", "train", "predict", "info")
+COMMANDS = ("demo", "train", "predict", "find-lr", "info")
 
 
 def run(capsys, *arguments):
@@ -84,7 +84,7 @@ def test_help_of_every_command_ends_with_an_example(capsys):
     ("arguments", "message"),
     [
         ([], "command"),
-        (["fly"], "'demo', 'train', 'predict', 'info'"),
+        (["fly"], "'demo', 'train', 'predict', 'find-lr', 'info'"),
         (["train"], "DATA"),
         (["train", "a.csv", "--lr", "-1"], "--lr: expected a number > 0"),
         (["train", "a.csv", "--lr", "fast"], "--lr: invalid number value: 'fast'"),

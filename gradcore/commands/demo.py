@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -16,7 +15,7 @@ from .. import Dense, Dropout, Network, Residual, Trainer, datasets, initializer
 from ..charts import check_matplotlib, log_bars, save_log_bars
 from ..layers import Layer
 from ..optimizers import Optimizer
-from .source import check_writable
+from .source import check_writable, solid_block
 
 _HIDDEN, _WIDTH, _BATCH = 12, 128, 32
 _BROKEN_EPOCHS, _CURED_EPOCHS = 10, 30
@@ -140,17 +139,8 @@ def _show(number: int, outcome: Outcome) -> None:
     print(
         f"{number}. {outcome.title}\n   Gradient of each layer's weights before training, logarithmic bars:\n"
     )
-    print(log_bars(labels, outcome.gradient_norms, low=1e-9, high=100.0, block=_block()))
+    print(log_bars(labels, outcome.gradient_norms, low=1e-9, high=100.0, block=solid_block()))
     print(
         f"\n   {outcome.epochs} epochs in {outcome.seconds:.1f} s: loss {outcome.loss:.3f}, "
         f"test accuracy {100 * outcome.test_accuracy:.1f} %"
     )
-
-
-def _block() -> str:
-    """A solid block where standard output can show it."""
-    try:
-        "█".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return "#"
-    return "█"

@@ -1,7 +1,8 @@
-"""What train and predict share: data in any of the formats as tables, and the place of the encoding."""
+"""What commands share: data in any of the formats as tables, the place of the encoding, output."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,12 @@ def write_text(path: str, content: str) -> None:
         Path(path).write_text(content, encoding="utf-8", newline="")
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
+
+
+def solid_block() -> str:
+    """A solid block where standard output can show it."""
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#"
+    return "█"

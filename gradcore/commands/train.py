@@ -21,7 +21,7 @@ from ..errors import ArgumentError, FormatError
 from ..layers import Layer
 from .source import ARRAY_TARGET, METADATA_KEY, check_writable, is_archive, read_data
 
-_OPTIMIZERS = {
+OPTIMIZERS = {
     "adam": optimizers.Adam,
     "adamw": optimizers.AdamW,
     "sgd": optimizers.SGD,
@@ -45,13 +45,13 @@ class Data:
 def run(arguments: Namespace) -> None:
     """Train, test and save as the arguments say."""
     choice(arguments.activation, "--activation", names("activation"))
-    choice(arguments.optimizer, "--optimizer", _OPTIMIZERS)
+    choice(arguments.optimizer, "--optimizer", OPTIMIZERS)
     check_writable(arguments.output, arguments.history)
-    data = _read(arguments)
-    batch, epochs = _amount(arguments, data)
+    data = read(arguments)
+    batch, epochs = amount(arguments, data)
     runs: list[dict[str, Any]] = []
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        trainer = _trainer(arguments, data.encoding, seed)
+        trainer = trainer_for(arguments, data.encoding, seed)
         if not runs and not arguments.json:
             print(_heading(arguments, data, trainer.net, batch, epochs), flush=True)
         started = perf_counter()
@@ -83,7 +83,8 @@ def run(arguments: Namespace) -> None:
         print("saved    nothing; --output MODEL saves the model for gradcore predict")
 
 
-def _read(arguments: Namespace) -> Data:
+def read(arguments: Namespace) -> Data:
+    """The data that the arguments name, encoded."""
     table, test = read_data(arguments.data, header=arguments.header, text=arguments.text)
     if arguments.test is not None:
         other, its_test = read_data(arguments.test, header=arguments.header, text=arguments.text)
@@ -108,7 +109,7 @@ def _read(arguments: Namespace) -> Data:
     return Data(encoding, encoding.inputs(table), encoding.targets(table), tested, held_out)
 
 
-def _amount(arguments: Namespace, data: Data) -> tuple[int, int]:
+def amount(arguments: Namespace, data: Data) -> tuple[int, int]:
     """Batch size and epochs: small data gets small batches and many epochs, unless the user says."""
     rows = len(data.x)
     batch = arguments.batch_size or (128 if rows >= 2000 else 32)
@@ -116,7 +117,8 @@ def _amount(arguments: Namespace, data: Data) -> tuple[int, int]:
     return batch, arguments.epochs or min(_MOST_EPOCHS, max(10, math.ceil(_STEPS / steps)))
 
 
-def _trainer(arguments: Namespace, encoding: Encoding, seed: int) -> Trainer:
+def trainer_for(arguments: Namespace, encoding: Encoding, seed: int) -> Trainer:
+    """The network and the optimizer that the arguments describe."""
     layers: list[Layer] = [Standardize()] if arguments.standardize else []
     for width in arguments.hidden:
         layers.append(Dense(width, arguments.activation))
@@ -125,7 +127,7 @@ def _trainer(arguments: Namespace, encoding: Encoding, seed: int) -> Trainer:
     layers.append(Dense(encoding.outputs))
     net = Network(layers, inputs=encoding.width, seed=seed, threads=arguments.threads)
     loss = "cross_entropy" if encoding.classes else "mse"
-    return Trainer(net, loss, _OPTIMIZERS[arguments.optimizer](lr=arguments.lr))
+    return Trainer(net, loss, OPTIMIZERS[arguments.optimizer](lr=arguments.lr))
 
 
 def _save(arguments: Namespace, net: Network, encoding: Encoding, history: History) -> None:

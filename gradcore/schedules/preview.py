@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import file_path, integer
-from ..errors import DTypeError, FileError
+from ..checks import integer
+from ..errors import DTypeError
 from .base import Scalar, scalar, value_at
 
 _POINTS = 2000  # of a curve; more cannot be seen
@@ -83,27 +83,14 @@ def plot(
         curves = {repr(schedule): scalar(schedule, "schedule")}
     if axes is not None and not hasattr(axes, "plot"):
         raise DTypeError(f"axes: expected matplotlib Axes or None, got {axes!r}")
-    from ..charts import check_matplotlib
+    from ..charts import new_axes, save_axes
 
-    check_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    if axes is None:
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
+    axes = new_axes() if axes is None else axes
     at = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).astype(np.int64))
     for name, of in curves.items():
         axes.plot(at, values(of, at.tolist()), label=name)
     axes.set(xlabel="step", yscale="log" if log else "linear")
     axes.legend()
     if path is not None:
-        name = file_path(path).decode("utf-8", "surrogateescape")
-        try:
-            axes.figure.savefig(name, dpi=120)
-        except OSError as error:
-            raise FileError(f"{name}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise FileError(f"{name}: {error}") from None
+        save_axes(axes, path)
     return axes

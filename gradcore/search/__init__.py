@@ -1,0 +1,21 @@
+"""Looking for good settings: a learning-rate range test, random search, successive halving, step lengths."""
+
+from .backtracking import LineResult, armijo
+from .sweep import RangeTest, range_test
+from .space import Choice, Integer, LogUniform, Uniform
+from .trials import SearchResult, Trial, random_search, successive_halving
+
+__all__ = [
+    "Choice",
+    "Integer",
+    "LineResult",
+    "LogUniform",
+    "RangeTest",
+    "SearchResult",
+    "Trial",
+    "Uniform",
+    "armijo",
+    "random_search",
+    "range_test",
+    "successive_halving",
+]
