@@ -1,8 +1,8 @@
 """Looking for good settings: a learning-rate range test, random search, successive halving, step lengths."""
 
 from .backtracking import LineResult, armijo
-from .sweep import RangeTest, range_test
 from .space import Choice, Integer, LogUniform, Uniform
+from .sweep import RangeTest, range_test
 from .trials import SearchResult, Trial, random_search, successive_halving
 
 __all__ = [
