@@ -3,7 +3,8 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from gradcore.gradcore cimport (
-    gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report, gradcore_trainer,
+    gradcore_error, gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report, gradcore_status,
+    gradcore_trainer,
 )
 
 cdef class Network:
@@ -41,5 +42,8 @@ cdef class Trainer:
     cdef readonly int64_t capacity
     cdef readonly int slots
     cdef readonly Network network
+    cdef object scale_rule   # called with the norm of each step, or None
+    cdef object scale_error  # what it raised
 
     cdef int require(self) except -1
+    cdef int finish(self, gradcore_status status, gradcore_error *error) except -1

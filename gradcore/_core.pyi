@@ -6,7 +6,7 @@ the network's dtype may have any row stride as long as columns are contiguous; o
 DTypeError / ShapeError (the Python layer converts before it calls).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -132,6 +132,10 @@ class Trainer:
     def gradients(self, x: Array, target: Array, weight: NDArray[np.float64] | None) -> float: ...
     def gradient(self, index: int) -> Array: ...
     def norms(self) -> NDArray[np.float64]: ...  # (parameters, 2): gradient norm, weight norm
+    # (name, limit, other, order, scheduled, a flag for each parameter), as gradcore_rule says
+    def set_rules(self, rules: Sequence[tuple[str, float, float, float, bool, bytes]]) -> None: ...
+    def ledger(self) -> NDArray[np.float64]: ...  # (parameters, 3): units seen, scaled, sum of factors
+    def set_scale(self, rule: Callable[[float], float] | None) -> None: ...  # of the norm of each step
     def set_progress(self, step: int, updates: int) -> None: ...
     def state_read(self, slot: int, index: int) -> Array: ...
     def state_write(self, slot: int, index: int, value: Array) -> None: ...

@@ -117,6 +117,16 @@ cdef class Pass:
         return found
 
 
+# What the core asks for the factor of a step; NaN ends the run, and `finish` raises what was raised here.
+cdef double ask_scale(void *context, double norm) noexcept with gil:
+    cdef Trainer trainer = <Trainer>context
+    try:
+        return trainer.scale_rule(norm)
+    except BaseException as raised:
+        trainer.scale_error = raised
+        return NAN
+
+
 @cython.no_gc_clear
 cdef class Trainer:
     def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed):
@@ -171,6 +181,55 @@ cdef class Trainer:
         error.message[0] = 0
         check(gradcore_trainer_set_progress(self.handle, new_step, new_updates, &error), &error)
 
+    # Like check, but what the rule of set_scale raised comes first.
+    cdef int finish(self, gradcore_status status, gradcore_error *error) except -1:
+        if status == GRADCORE_STATE and self.scale_error is not None:
+            raised, self.scale_error = self.scale_error, None
+            raise raised
+        return check(status, error)
+
+    def set_scale(self, rule):
+        self.require()
+        if rule is not None and not callable(rule):
+            raise errors.DTypeError(f"rule: expected a function of the norm or None, got {shown(rule)}")
+        self.scale_rule = rule
+
+    def set_rules(self, rules):
+        cdef gradcore_error error
+        cdef list keep = []
+        cdef gradcore_rule *array
+        cdef Py_ssize_t i
+        cdef bytes mask
+        self.require()
+        items = list(rules)
+        array = <gradcore_rule *>calloc_or_raise(len(items), sizeof(gradcore_rule))
+        error.message[0] = 0
+        try:
+            for i, (name, limit, other, order, scheduled, applies) in enumerate(items):
+                array[i].size = sizeof(gradcore_rule)
+                array[i].name = text(name, f"rules[{i}].name", keep)
+                array[i].limit = real(limit, f"rules[{i}].limit")
+                array[i].other = real(other, f"rules[{i}].other")
+                array[i].order = real(order, f"rules[{i}].order")
+                array[i].scheduled = truth(scheduled, f"rules[{i}].scheduled")
+                mask = bytes(applies)
+                if len(mask) != self.network.parameter_count:
+                    raise errors.ShapeError(f"rules[{i}]: expected {self.network.parameter_count} flags, "
+                                            f"got {len(mask)}")
+                keep.append(mask)
+                array[i].mask = <const uint8_t *><const char *>mask
+            check(gradcore_trainer_set_rules(self.handle, array, len(items), &error), &error)
+        finally:
+            free(array)
+
+    def ledger(self):
+        cdef gradcore_error error
+        self.require()
+        cdef cnp.ndarray array = empty(cnp.NPY_FLOAT64, 2, self.network.parameter_count, 3)
+        error.message[0] = 0
+        check(gradcore_trainer_ledger(self.handle, <double *>cnp.PyArray_DATA(array), &error), &error)
+        return array
+
     # The structs live on the stack, not in self: another thread may be in the same call without the GIL.
     def train_step(self, x, target, weight, hypers):
         cdef gradcore_error error
@@ -190,13 +249,17 @@ cdef class Trainer:
         run.hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
         run.reports = &report
         run.done = 0
+        run.scale = NULL
+        if self.scale_rule is not None:
+            run.scale = ask_scale
+        run.scale_context = <void *>self
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
         if run.done == 1:
             self.report = report
             self.reported = True
-        check(status, &error)
+        self.finish(status, &error)
         return report.loss
 
     def last_report(self):
@@ -232,10 +295,14 @@ cdef class Trainer:
         dims[1] = GRADCORE_HYPERS
         run.hypers = <const double *>exact(hypers, "hypers", cnp.NPY_FLOAT64, 2, dims, False)
         run.reports = reports_from(reports, run.steps)
+        run.scale = NULL
+        if self.scale_rule is not None:
+            run.scale = ask_scale
+        run.scale_context = <void *>self
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
-        check(status, &error)
+        self.finish(status, &error)
         return run.done
 
     def gradients(self, x, target, weight):

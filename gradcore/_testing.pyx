@@ -82,6 +82,8 @@ cdef extern from *:
         const void *gamma
         const void *beta
 
+    ctypedef enum grc_reduction "enum grc_reduction":
+        pass
     ctypedef struct grc_kernels:
         const char *name
         size_t panel
@@ -106,6 +108,9 @@ cdef extern from *:
         void (*transpose)(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count,
                           size_t panel, size_t panel_count, void *out)
         void (*accumulate)(size_t n, const void *src, void *dst)
+        void (*strip_reduce)(grc_reduction kind, size_t rows, const void *x, double *out)
+        void (*strip_affine)(size_t rows, const double *scale, const double *shift, void *x)
+        void (*clamp)(size_t n, double low, double high, void *x)
         void (*exp)(size_t n, const void *x, void *y)
         void (*log)(size_t n, const void *x, void *y)
         void (*tanh)(size_t n, const void *x, void *y)
@@ -243,6 +248,15 @@ cdef class Kernels:
 
     def accumulate(self, size_t n, src, dst):
         self.t.accumulate(n, at(src), at(dst))
+
+    def strip_reduce(self, int kind, size_t rows, x, out):
+        self.t.strip_reduce(<grc_reduction>kind, rows, at(x), <double *>at(out))
+
+    def strip_affine(self, size_t rows, scale, shift, x):
+        self.t.strip_affine(rows, <const double *>at(scale), <const double *>at(shift), at(x))
+
+    def clamp(self, size_t n, double low, double high, x):
+        self.t.clamp(n, low, high, at(x))
 
     def exp(self, size_t n, x, y):
         self.t.exp(n, at(x), at(y))

@@ -9,6 +9,7 @@ from . import _core, files
 from .arrays import Array
 from .callbacks import StopState
 from .checks import number
+from .clipping import Clip
 from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
@@ -67,6 +68,10 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "history": asdict(trainer.history),
         "fit": None if fit is None else _fit_description(fit),
     }
+    if trainer.constraint is not None:
+        about["constraint"] = files.describe(trainer.constraint, "constraint")
+    if trainer._plan.statistic is not None:
+        about["clip_state"] = trainer._plan.statistic.state()
     if trainer._hypers.plateaus:
         about["plateaus"] = {name: asdict(state) for name, state in trainer._hypers.plateaus.items()}
     return tensors, files.header(
@@ -99,7 +104,10 @@ def _from_file(
             files.build(about["clip"]),
             about["nonfinite"],
             seed=about["seed"],
+            constraint=files.build(about.get("constraint")),
         )
+        if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None:
+            trainer._plan.statistic = trainer.clip.statistic(about["clip_state"])
         if about["capacity"]:
             core = trainer._reserve(about["capacity"])
             for slot in range(core.slots):

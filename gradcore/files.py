@@ -20,6 +20,7 @@ from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreE
 Tensors = list[tuple[str, Array]]
 
 FORMAT_VERSION = 1
+_KEYS = {"format", "format_version", "kind", "network", "metadata", "trainer"}
 
 
 def _classes(module: Any, base: type) -> Iterable[type]:
@@ -35,6 +36,7 @@ _REGISTRY: dict[str, type] = {
         (initializers, initializers.Initializer),
         (optimizers, optimizers.Optimizer),
         (clipping, clipping.Clip),
+        (clipping, clipping.Constraint),
         (losses, losses.Loss),
         (schedules, object),
     )
@@ -167,6 +169,9 @@ def _checked(tensors: dict[str, Array], metadata: dict[str, str]) -> tuple[dict[
     rest = {key: text for key, text in metadata.items() if key != "crc32"}
     if "crc32" in metadata and metadata["crc32"] != (found := _checksum(tensors, rest)):
         raise FormatError(f"file: expected the checksum {metadata['crc32']!r}, got {found!r}: it is damaged")
+    unknown = metadata.keys() - _KEYS
+    if metadata.get("format") == "gradcore" and "crc32" not in metadata and unknown:
+        raise FormatError(f"file: expected a checksum beside {', '.join(sorted(unknown))}: it is damaged")
     return tensors, rest
 
 

@@ -58,6 +58,7 @@ class Sums:
     norm: float = 0.0
     normed: int = 0
     clipped: int = 0
+    scale: float = 0.0
     skipped: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -71,6 +72,7 @@ class Sums:
         self.weight = _chain(self.weight, weight)
         self.norm = _chain(self.norm, norm)
         self.normed += len(norm)
+        self.scale = _chain(self.scale, counted["scale"])
         self.clipped += int(np.count_nonzero(counted["scale"] < 1.0))
         self.skipped += len(reports) - len(counted)
         self.steps += len(reports)
@@ -317,8 +319,9 @@ class _Loop:
         }
         if trainer.loss.classifies:
             row["accuracy"] = sums.correct / sums.weight if sums.weight else math.nan
-        if trainer.clip is not None and trainer.clip.name == "global_norm":
+        if trainer._plan.scales:
             row["clipped"] = sums.clipped / sums.steps if sums.steps else 0.0
+            row["clip_scale"] = sums.scale / sums.normed if sums.normed else math.nan
         return row
 
 

@@ -1,7 +1,7 @@
 # The public C header for Cython: `from gradcore.gradcore cimport gradcore_network_create, ...`.
 # Compile with gradcore/include on the include path and link with gradcore/libgradcore-1.so.
 # The contracts stand in gradcore.h.
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "gradcore/gradcore.h" nogil:
     int GRADCORE_VERSION_MAJOR
@@ -196,12 +196,25 @@ cdef extern from "gradcore/gradcore.h" nogil:
         const double *hypers
         gradcore_report *reports
         int64_t done
+        double (*scale)(void *context, double norm) noexcept
+        void *scale_context
+    ctypedef struct gradcore_rule:
+        uint32_t size
+        uint32_t scheduled
+        const char *name
+        double limit
+        double other
+        double order
+        const uint8_t *mask
     gradcore_status gradcore_trainer_create(gradcore_network *network,
                                             const gradcore_trainer_options *options,
                                             gradcore_trainer **out, gradcore_error *error)
     void gradcore_trainer_destroy(gradcore_trainer *trainer)
     gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
                                          gradcore_error *error)
+    gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules, size_t n,
+                                               gradcore_error *error)
+    gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger, gradcore_error *error)
     gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer, const gradcore_data *batch,
                                                gradcore_report *report, gradcore_error *error)
     gradcore_status gradcore_trainer_gradient(gradcore_trainer *trainer, int64_t index, void *dst,

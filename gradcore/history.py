@@ -33,7 +33,10 @@ class History:
     grad_norm : list of float
         Mean over the steps of the gradient's 2-norm before clipping.
     clipped : list of float
-        Share of steps that a global-norm clip scaled.
+        Share of steps whose gradient a rule on norms scaled, all of it or a part.
+    clip_scale : list of float
+        Mean over the steps of what it was multiplied by; in a step, the mean over the tensors, units or rows
+        that the rule counts.
     skipped : list of int
         Steps whose update was skipped because something was not finite.
     seconds : list of float
@@ -56,6 +59,7 @@ class History:
     lr: list[float] = field(default_factory=list)
     grad_norm: list[float] = field(default_factory=list)
     clipped: list[float] = field(default_factory=list)
+    clip_scale: list[float] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 

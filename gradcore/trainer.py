@@ -14,7 +14,8 @@ from . import _core, checkpoint, fitting, losses
 from .arrays import Array, as_matrix, as_weights, check_finite
 from .callbacks import EarlyStopping
 from .checks import choice, integer
-from .clipping import Clip
+from .clipping import Clip, Constraint
+from .clipping.base import plan
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError
 from .history import History
 from .hypers import LR, Hypers
@@ -38,13 +39,15 @@ class Trainer:
     loss : Loss or str
         "mse", "cross_entropy" or "binary_cross_entropy".
     optimizer : Optimizer
-    clip : Clip, optional
-        ``clipping.GlobalNorm(1.0)`` or ``clipping.ByValue(0.5)``.
+    clip : Clip or list of Clip, optional
+        ``clipping.GlobalNorm(1.0)`` or another rule on gradients, or several, applied in order.
     nonfinite : {"skip", "raise", "propagate"}, default "skip"
         What a step does when NaN or an infinity arises: leave parameters and optimizer as they are and go on,
         the same with a NonFiniteError, or update all the same.
     seed : int, optional
         Of dropout and of the order of the rows. Default: the network's.
+    constraint : Constraint or list of Constraint, optional
+        ``clipping.MaxNorm(3.0)`` or another rule on the weights, applied after every update.
 
     Examples
     --------
@@ -64,32 +67,32 @@ class Trainer:
         net: Network,
         loss: Loss | str,
         optimizer: Optimizer,
-        clip: Clip | None = None,
+        clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
         *,
         seed: int | None = None,
+        constraint: Constraint | Sequence[Constraint] | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise DTypeError(f"net: expected a Network, got {net!r}")
         if not isinstance(optimizer, Optimizer):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
-        if clip is not None and not isinstance(clip, Clip):
-            raise DTypeError(f"clip: expected one of gradcore.clipping or None, got {clip!r}")
         self._net = net
         self._loss = losses.get(loss)
         self._loss.check_outputs(net.outputs)
         self._optimizer = optimizer
-        self._clip = clip
+        self._plan = plan(clip, constraint, net)
         self._nonfinite = choice(nonfinite, "nonfinite", _NONFINITE)
         self._seed = net.seed if seed is None else integer(seed, "seed", 0, 2**64 - 1)
         self.history = History()
-        self._hypers = Hypers([*optimizer.columns(), *([clip.column()] if clip else [])])
+        self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
         self._fit: fitting.FitState | None = None
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
+        self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
 
     # ---- What it is ----
 
@@ -109,9 +112,14 @@ class Trainer:
         return self._optimizer
 
     @property
-    def clip(self) -> Clip | None:
-        """The clipping rule, if any."""
-        return self._clip
+    def clip(self) -> Clip | tuple[Clip, ...] | None:
+        """The rules on gradients, if any."""
+        return self._plan.clip
+
+    @property
+    def constraint(self) -> Constraint | tuple[Constraint, ...] | None:
+        """The rules on weights, if any."""
+        return self._plan.constraint
 
     @property
     def nonfinite(self) -> str:
@@ -237,6 +245,25 @@ class Trainer:
         result = {"loss": loss / total, "accuracy": accuracy / total}
         return result if result["accuracy"] == result["accuracy"] else {"loss": result["loss"]}
 
+    def clip_ledger(self) -> dict[str, dict[str, float]]:
+        """What the rules on gradients have done since this trainer was made or loaded, by parameter.
+
+        Without rules, and for those that work on the norm alone (`GlobalNorm` by itself, `AutoClip`, `ZClip`)
+        or scale nothing, it is empty: the history's `clipped` and `clip_scale` have them all.
+
+        Returns
+        -------
+        dict of name to dict
+            "clipped": the share of units, tensors, rows or steps that were scaled, as the rule counts them;
+            "scale": the mean factor.
+        """
+        total = self._ledger if self._core is None else self._ledger + self._core.ledger()
+        return {
+            info["name"]: {"clipped": float(scaled / seen), "scale": float(factors / seen)}
+            for info, (seen, scaled, factors) in zip(self.net._info, total, strict=True)
+            if seen
+        }
+
     # ---- Whole trainings ----
 
     def fit(
@@ -337,8 +364,10 @@ class Trainer:
     def __repr__(self) -> str:
         clip = "" if self.clip is None else f", clip={self.clip!r}"
         policy = "" if self.nonfinite == "skip" else f", nonfinite={self.nonfinite!r}"
-        seed = "" if self.seed == self.net.seed else f", seed={self.seed}"
-        return f"Trainer({self.net!r}, {self.loss.name!r}, {self.optimizer!r}{clip}{policy}{seed})"
+        rest = "" if self.seed == self.net.seed else f", seed={self.seed}"
+        if self.constraint is not None:
+            rest += f", constraint={self.constraint!r}"
+        return f"Trainer({self.net!r}, {self.loss.name!r}, {self.optimizer!r}{clip}{policy}{rest})"
 
     # ---- Shared with fitting, checkpoint and health ----
 
@@ -369,12 +398,15 @@ class Trainer:
             loss=self.loss.name,
             optimizer=self.optimizer.name,
             flags=self.optimizer.flags(),
-            clip=None if self.clip is None else self.clip.name,
+            clip=self._plan.option,
             nonfinite=self.nonfinite,
             capacity=operator.index(rows),
             seed=self.seed,
         )
+        new.set_rules(self._plan.rules)
+        new.set_scale(self._plan.statistic)
         if old is not None:
+            self._ledger = self._ledger + old.ledger()
             new.set_progress(old.step, old.updates)
             for slot in range(old.slots):
                 for index, info in enumerate(self.net._info):

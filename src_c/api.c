@@ -52,6 +52,8 @@ static const gradcore_api api = {
     .file_pairs = &gradcore_file_pairs,
     .file_pair = &gradcore_file_pair,
     .file_close = &gradcore_file_close,
+    .trainer_set_rules = &gradcore_trainer_set_rules,
+    .trainer_ledger = &gradcore_trainer_ledger,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

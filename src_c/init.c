@@ -55,10 +55,15 @@ static double normal_quantile(double q)
 }
 
 /* Number `index` of a stream, uniform on the odd multiples of 2^-53 in (-1/2, 1/2). */
-static double centered_uniform(uint64_t seed, uint32_t stream, uint64_t index)
+static double centered_uniform(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index)
 {
-    uint64_t bits = (uint64_t)(grc_uniform(seed, stream, 0, index) * 0x1p52);
+    uint64_t bits = (uint64_t)(grc_uniform(seed, stream, step, index) * 0x1p52);
     return ((double)bits + 0.5) * 0x1p-52 - 0.5;
+}
+
+double grc_normal(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index)
+{
+    return normal_quantile(centered_uniform(seed, stream, step, index));
 }
 
 void grc_fill_uniform(uint64_t seed, uint32_t stream, size_t n, double low, double high, double *out)
@@ -70,14 +75,14 @@ void grc_fill_uniform(uint64_t seed, uint32_t stream, size_t n, double low, doub
 void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, double deviation, double *out)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = mean + deviation * normal_quantile(centered_uniform(seed, stream, i));
+        out[i] = mean + deviation * normal_quantile(centered_uniform(seed, stream, 0, i));
 }
 
 void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out)
 {
     const double within_two = 0.95449973610364158560; /* P(|X| < 2) */
     for (size_t i = 0; i < n; i++) {
-        double x = normal_quantile(within_two * centered_uniform(seed, stream, i));
+        double x = normal_quantile(within_two * centered_uniform(seed, stream, 0, i));
         out[i] = sigma * (x > 2.0 ? 2.0 : x < -2.0 ? -2.0 : x);
     }
 }

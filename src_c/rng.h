@@ -29,6 +29,9 @@ void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, u
  * the high 53 bits of words 2h+1 (high) and 2h (low) of block index / 2, h = index % 2. */
 double grc_uniform(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);
 
+/* Number `index` of (seed, stream, step), standard normal, as the fills below make it. */
+double grc_normal(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);
+
 /* order (n) = a permutation of 0..n-1, every one equally likely: Fisher-Yates with unbiased bounded
  * integers. Keyed by seed and epoch alone. Returns 0, or -1 (nothing written) where n > INT64_MAX. */
 int grc_shuffle(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);

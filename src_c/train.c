@@ -14,8 +14,12 @@ typedef struct slice {
     const double *hypers;
     gradcore_report *reports;
     int64_t done;
-    int update;  /* 0: gradients only */
-    int refresh; /* transposed weights are stale */
+    double (*scale)(void *context, double norm);
+    void *scale_context;
+    double scaled; /* what it returned for this step */
+    int refused;   /* it returned NaN */
+    int update;    /* 0: gradients only */
+    int refresh;   /* transposed weights are stale */
 } slice;
 
 /* ---- checks, before anything changes ---- */
@@ -90,7 +94,7 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE,
+        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
                                   r->hypers + i * GRADCORE_HYPERS, error);
     return status;
 }
@@ -192,6 +196,13 @@ static void lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
         x->row_correct[r] = x->row_right[r];
 }
 
+/* Rules on single rows, after their backward. */
+static void clip_rows(const slice *s, int64_t first, size_t row, size_t rows)
+{
+    if (s->update && rows > 0)
+        grc_clip_rows(s->t, s->hypers + (first - s->begin) / s->batch * GRADCORE_HYPERS, row, rows);
+}
+
 /* Forward, loss and backward of thread t's rows. Returns the sum of the batch's row weights. */
 static double train_own_rows(const slice *s, grc_team *team, int64_t first, int t, int count)
 {
@@ -206,6 +217,7 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
         if (row < last)
             lose_rows(s, first, row, last - row);
         grc_backward_team(x, team, row, last - row, t, count);
+        clip_rows(s, first, row, last - row);
         for (; blocks && row < last; row += GRC_KC)
             grc_gradients_of_rows(x, row, grc_min(GRC_KC, last - row),
                                   grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
@@ -217,6 +229,7 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
         grc_forward(x, row, rows);
         lose_rows(s, first, row, rows);
         grc_backward(x, row, rows);
+        clip_rows(s, first, row, rows);
         if (blocks)
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
@@ -249,6 +262,19 @@ static void prepare(const slice *s, int64_t i, uint64_t step)
         grc_place_input(x, rows_at(s, first), (size_t)s->data->x_stride);
 }
 
+/* What all gradients are multiplied by: the trainer's own clip, and the caller's function, asked by one. */
+static double scale_of(slice *s, grc_team *team, const double *h, double norm, int finite, int t)
+{
+    const int clips = s->t->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP];
+    const double scale = clips ? h[GRADCORE_CLIP] / norm : 1;
+    if (!s->scale || !finite)
+        return scale;
+    if (t == 0)
+        s->scaled = s->scale(s->scale_context, norm);
+    grc_barrier(team);
+    return scale * s->scaled;
+}
+
 static void run_team(void *context, grc_team *team, int t, int count)
 {
     slice *s = context;
@@ -276,18 +302,21 @@ static void run_team(void *context, grc_team *team, int t, int count)
         const double norm = gradient_norm(x);
         const double loss = weight > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / weight : 0;
         const int finite = isfinite(norm) && isfinite(loss);
-        const double scale =
-            tr->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP] ? h[GRADCORE_CLIP] / norm : 1;
+        const double scale = scale_of(s, team, h, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
                                       .finite = finite, .rows = rows};
-        const grc_verdict v = s->update ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
-        const int stop = s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE;
+        const int refused = isnan(scale);
+        const grc_verdict v = s->update && !refused ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
+        const int stop =
+            refused || (s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE);
         step += s->update && !stop;
         updates += v == GRC_APPLIED;
         if (t == 0) {
             const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
+            const int ruled = s->update && !refused && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
+            s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = weight, .norm = norm,
-                                              .scale = scale, .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
+                                              .scale = ruled ? scale * grc_clip_scale(tr) : scale, .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }
@@ -333,6 +362,8 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .steps = r->steps,
                    .hypers = r->hypers,
                    .reports = r->reports,
+                   .scale = r->scale,
+                   .scale_context = r->scale_context,
                    .update = 1};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
@@ -341,7 +372,10 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
             run_slice(&s);
             grc_unlock_write(t->net);
             r->done = s.done;
-            if (s.done < s.steps)
+            if (s.done < s.steps && s.refused)
+                status = grc_fail(error, GRADCORE_STATE, "step %llu: expected a number from scale, got NaN",
+                                  (unsigned long long)t->step);
+            else if (s.done < s.steps)
                 status = grc_fail(
                     error, GRADCORE_NONFINITE,
                     "step %llu: expected a finite loss, gradient and update, got loss %g, gradient norm %g",

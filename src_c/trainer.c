@@ -89,6 +89,7 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     if (!t)
         return;
     gradcore_network *n = t->net;
+    grc_clipping_destroy(t);
     grc_exec_destroy(t->x);
     grc_release(&n->allocator, t, sizeof *t);
 }

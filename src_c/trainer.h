@@ -7,6 +7,8 @@
 enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
+struct grc_clipping;
+
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
@@ -21,6 +23,7 @@ struct gradcore_trainer {
     int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
+    struct grc_clipping *clipping; /* rules beyond `clip`, or NULL */
     atomic_int busy;
 };
 
@@ -40,5 +43,21 @@ typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
 /* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with
  * the same arguments and return the same verdict; a skipped update leaves all state as it was. */
 grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_update_args *args, int t, int count);
+
+/* ---- clip.c: rules on gradients before the update, on weights after it ---- */
+
+/* All threads of a team call these with the same arguments. */
+
+/* Rules on single rows: deltas of rows [row, row + rows) after backward, before the gradients. */
+void grc_clip_rows(gradcore_trainer *trainer, const double *hypers, size_t row, size_t rows);
+/* Rules on x->grad, in order; ends with a barrier. */
+void grc_clip_gradients(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
+/* Rules on the weights; begins and ends with a barrier. */
+void grc_constrain(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
+/* Mean of the factors that the last grc_clip_gradients, or the grc_clip_rows before it, multiplied by; 1
+ * without rules. For one thread, after a barrier. */
+double grc_clip_scale(gradcore_trainer *trainer);
+int grc_clip_is_scheduled(const gradcore_trainer *trainer); /* a rule takes its limit from the hypers */
+void grc_clipping_destroy(gradcore_trainer *trainer);
 
 #endif

@@ -91,6 +91,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     const int propagate = tr->nonfinite == GRC_NONFINITE_PROPAGATE;
     if (!a->finite && !propagate)
         return GRC_SKIPPED;
+    grc_clip_gradients(tr, team, h, t, count);
     update u = {.t = tr,
                 .decay = h[GRADCORE_WEIGHT_DECAY],
                 .args = {.lr = h[GRADCORE_LR],
@@ -116,6 +117,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     } else {
         visit_own(x, t, count, &apply, &u);
     }
+    grc_constrain(tr, team, h, t, count);
     grc_refresh(x, t, count);
     grc_settle(x, a->rows, t, count);
     return GRC_APPLIED;

@@ -110,6 +110,7 @@ def _vectors(kernels, fence, n, core):
     kernels.sum_squares(n, x)
     kernels.max_abs(n, x)
     kernels.dot(n, x, y)
+    kernels.clamp(n, -1.0, 1.0, x)
     slots = [fence.full(n, 1.0) for _ in range(3)]
     for name in core.names("optimizer"):
         for flags in range(8):

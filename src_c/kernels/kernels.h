@@ -89,6 +89,7 @@ typedef struct grc_batch {
     const void *running_mean, *running_variance;
     const void *gamma, *beta;
 } grc_batch;
+enum grc_reduction { GRC_SUM, GRC_SUM_SQUARES, GRC_SUM_ABS, GRC_MAX_ABS };
 
 typedef struct grc_kernels {
     const char *name; /* of the instruction set */
@@ -131,6 +132,13 @@ typedef struct grc_kernels {
                    const void *bias, void *y, size_t ldy);
     /* dst[i] = dst[i] + src[i] */
     void (*accumulate)(size_t n, const void *src, void *dst);
+    /* Strips: x (rows, PW) contiguous. out[j] goes on, in the order of the rows, as the sum, sum of squares or
+     * of magnitudes, or largest magnitude of column j; the largest is NaN if one is. */
+    void (*strip_reduce)(enum grc_reduction kind, size_t rows, const void *x, double *out);
+    /* x[r][j] = x[r][j] * scale[j] + shift[j], each operation rounded; scale and shift are PW doubles. */
+    void (*strip_affine)(size_t rows, const double *scale, const double *shift, void *x);
+    /* x[i] = x[i] within [low, high]; NaN stays. */
+    void (*clamp)(size_t n, double low, double high, void *x);
     /* The vector math alone, for the accuracy tests: y[i] = f(x[i]). */
     void (*exp)(size_t n, const void *x, void *y);
     void (*log)(size_t n, const void *x, void *y);

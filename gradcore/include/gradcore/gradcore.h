@@ -264,7 +264,31 @@ typedef struct gradcore_run {
     const double *hypers;  /* (steps, GRADCORE_HYPERS) */
     gradcore_report *reports; /* (steps) */
     int64_t done;          /* out: steps finished; fewer only with an error */
+    /* Or NULL: called once for each step with the finite 2-norm of its gradients, by the calling thread; what
+     * it returns multiplies them. NaN ends the run before that step's update, with GRADCORE_STATE. */
+    double (*scale)(void *context, double norm);
+    void *scale_context;
 } gradcore_run;
+
+/* A rule beyond the clip of the options, on gradients before the update or on parameters after it. A unit is the
+ * incoming weights of one output, or a whole vector. `order`: 1, 2 or INFINITY, of a norm.
+ *   example_norm   the gradient of each row is scaled to a norm of at most `limit` (networks of dense layers)
+ *   value          gradients are clamped to +-limit
+ *   global_norm    all gradients are scaled by limit / (norm + other) where that is below 1
+ *   tensor_norm    the same for every parameter by itself
+ *   adaptive       every unit's gradient to at most limit * max(norm of the unit's weights, other), by norm 2
+ *   centralize     the mean of every unit is subtracted from its gradient; matrices only
+ *   noise          gradients get normal noise of deviation `limit`, keyed by seed, step and element
+ *   box            parameters are clamped to [other, limit]
+ *   max_norm       units are scaled to a 2-norm of at most `limit`
+ *   unit_norm      units are scaled to the 2-norm `limit`; zeros stay */
+typedef struct gradcore_rule {
+    uint32_t size;
+    uint32_t scheduled;    /* the limit is hypers[GRADCORE_CLIP] of each step instead */
+    const char *name;
+    double limit, other, order;
+    const uint8_t *mask;   /* (parameters) not 0: the rule applies; NULL: to all that are trainable */
+} gradcore_rule;
 
 GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,
                                                      const gradcore_trainer_options *options,
@@ -273,6 +297,13 @@ GRADCORE_API void gradcore_trainer_destroy(gradcore_trainer *trainer);
 /* A slice of training steps in one call. Labels and row numbers are checked before the first step. */
 GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
                                                   gradcore_error *error);
+/* The rules of this trainer, in the order in which they apply; replaces those it had. */
+GRADCORE_API gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,
+                                                        size_t n, gradcore_error *error);
+/* What the rules on gradients have done since they were set: ledger (parameters, 3): units seen, units scaled,
+ * sum of the factors. Under example_norm and global_norm the unit is a row or a step, and all parameters count. */
+GRADCORE_API gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger,
+                                                     gradcore_error *error);
 /* Loss and gradients of one batch in training mode, as the next step would see them; no update. */
 GRADCORE_API gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer,
                                                         const gradcore_data *batch, gradcore_report *report,
@@ -424,6 +455,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_file_pairs) *file_pairs;
     __typeof__(gradcore_file_pair) *file_pair;
     __typeof__(gradcore_file_close) *file_close;
+    __typeof__(gradcore_trainer_set_rules) *trainer_set_rules;
+    __typeof__(gradcore_trainer_ledger) *trainer_ledger;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

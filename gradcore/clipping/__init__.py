@@ -1,0 +1,28 @@
+"""Rules that bound the gradient before the update, and the weights after it.
+
+``Trainer(clip=...)`` takes one rule on gradients or a list, applied in order; ``Trainer(constraint=...)`` the
+same for weights.
+"""
+
+from .base import Clip, Constraint
+from .constraints import Box, MaxNorm, NonNegative, UnitNorm
+from .gradients import Adaptive, ByValue, Centralize, GlobalNorm, Noise, PerExample, TensorNorm
+from .statistics import AutoClip, ZClip
+
+__all__ = [
+    "Adaptive",
+    "AutoClip",
+    "Box",
+    "ByValue",
+    "Centralize",
+    "Clip",
+    "Constraint",
+    "GlobalNorm",
+    "MaxNorm",
+    "Noise",
+    "NonNegative",
+    "PerExample",
+    "TensorNorm",
+    "UnitNorm",
+    "ZClip",
+]

@@ -1,0 +1,169 @@
+"""What the rules share, and how those of a trainer are laid out for the core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from ..checks import compact_repr
+from ..errors import ArgumentError, DTypeError
+from ..hypers import CLIP, POSITIVE, Column, Range, scalar
+from ..schedules import Scalar
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.Trainer.set_rules takes it
+
+
+class Rule:
+    """Base of the rules, frozen dataclasses."""
+
+    name: ClassVar[str]  # in the core
+    bounded: ClassVar[str] = ""  # the field with the number that the rule is about
+    span: ClassVar[Range] = POSITIVE  # of it
+    __repr__ = compact_repr
+
+    def bound(self) -> Scalar:
+        """The number that the rule is about; may be a schedule."""
+        return getattr(self, self.bounded) if self.bounded else 0.0
+
+    def other(self) -> float:
+        """The rule's second number."""
+        return 0.0
+
+    def norm_order(self) -> float:
+        """Of its norm."""
+        return 2.0
+
+    def applies(self, net: Network) -> list[bool]:
+        """Whether it does, for each parameter of a network."""
+        return [bool(info["trainable"]) for info in net._info]
+
+    def compiled(self, net: Network) -> CoreRule:
+        """The rule as the core takes it."""
+        bound = self.bound()
+        number = 0.0 if callable(bound) else bound
+        return self.name, number, self.other(), self.norm_order(), callable(bound), bytes(self.applies(net))
+
+
+class Clip(Rule):
+    """Base of the rules on gradients."""
+
+    def __post_init__(self) -> None:
+        if self.bounded:
+            name = f"{type(self).__name__}: {self.bounded}"
+            object.__setattr__(self, self.bounded, scalar(getattr(self, self.bounded), name, self.span))
+
+    def column(self) -> Column | None:
+        """The bound as a hyperparameter."""
+        return Column(CLIP, f"clip.{self.bounded}", self.bound(), self.span) if self.bounded else None
+
+    def alone(self) -> str | None:
+        """The core's own clip that does the same without a pass over the gradients, if there is one."""
+        return None
+
+    def statistic(self, state: dict[str, Any] | None = None) -> Statistic | None:
+        """For a rule made from statistics: its running state, new or from `Statistic.state`."""
+        return None
+
+
+class Constraint(Rule):
+    """Base of the rules on weights."""
+
+
+class Statistic(Protocol):
+    """The state of a rule made from the norms of a training."""
+
+    def __call__(self, norm: float) -> float:
+        """The factor for the gradients of a step; called once for each."""
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+
+
+@dataclass
+class Plan:
+    """The rules of a trainer as the core takes them."""
+
+    option: str | None = None
+    columns: list[Column] = field(default_factory=list)
+    rules: list[CoreRule] = field(default_factory=list)
+    clip: Clip | tuple[Clip, ...] | None = None
+    constraint: Constraint | tuple[Constraint, ...] | None = None
+    statistic: Statistic | None = None
+    scales: bool = False  # a step's report says by how much
+
+
+def plan(clip: object, constraint: object, net: Network) -> Plan:
+    """Check the rules of a trainer against each other and its network."""
+    clips = _several(clip, "clip", Clip)
+    constraints = _several(constraint, "constraint", Constraint)
+    made = Plan(clip=clip, constraint=constraint)  # type: ignore[arg-type]
+    if isinstance(clip, list | tuple):
+        made.clip = tuple(clips)
+    if isinstance(constraint, list | tuple):
+        made.constraint = tuple(constraints)
+    statistics = [one for one in clips if one.statistic() is not None]
+    if statistics and len(clips) > 1:
+        raise ArgumentError(f"clip: expected {statistics[0]!r} alone, got {len(clips)} rules")
+    made.scales = any(one.name not in ("value", "centralize", "noise") for one in clips)
+    if statistics:
+        made.statistic = statistics[0].statistic()
+    elif len(clips) == 1 and clips[0].alone():
+        made.option = clips[0].alone()
+        made.columns = [column for column in [clips[0].column()] if column is not None]
+    else:
+        scheduled = [column for one in clips if (column := one.column()) and callable(column.value)]
+        if len(scheduled) > 1:
+            names = " and ".join(column.name for column in scheduled)
+            raise ArgumentError(f"clip: expected one schedule among its rules, got {names}")
+        made.columns = scheduled
+        made.rules = [one.compiled(net) for one in clips]
+    made.rules += [one.compiled(net) for one in constraints]
+    if len(made.rules) > 8:
+        raise ArgumentError(f"clip, constraint: expected at most 8 rules, got {len(made.rules)}")
+    return made
+
+
+def _several(value: object, name: str, kind: type[Any]) -> list[Any]:
+    if value is None:
+        return []
+    rules: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+    for i, rule in enumerate(rules):
+        if not isinstance(rule, kind):
+            where = f"{name}[{i}]" if isinstance(value, list | tuple) else name
+            what = "rules on gradients" if kind is Clip else "constraints"
+            raise DTypeError(f"{where}: expected one of the {what} of gradcore.clipping, got {rule!r}")
+    return list(rules)
+
+
+def layers(value: object, name: str) -> tuple[str, ...]:
+    """Positions of layers, as the names of parameters begin: "2" or "2.1"."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise DTypeError(f"{name}: expected a list of layers such as '2' or '2.1', got {value!r}")
+    for i, item in enumerate(value):
+        if not isinstance(item, str):
+            raise DTypeError(f"{name}[{i}]: expected a layer such as '2' or '2.1', got {item!r}")
+    return tuple(value)
+
+
+def apart_from(skip: tuple[str, ...], net: Network, name: str, keep: Callable[[Any], bool]) -> list[bool]:
+    """For each parameter: trainable, as `keep` has it, and in none of the layers of `skip`."""
+    for layer in skip:
+        if not any(info["name"].startswith(f"{layer}.") for info in net._info):
+            raise ArgumentError(f"{name}: expected layers that have parameters, got {layer!r}")
+    return [
+        bool(info["trainable"] and keep(info))
+        and not any(info["name"].startswith(f"{layer}.") for layer in skip)
+        for info in net._info
+    ]
+
+
+def check_order(value: object, name: str) -> float:
+    """1, 2 or infinity."""
+    if isinstance(value, bool) or value not in (1, 2, math.inf):
+        raise ArgumentError(f"{name}: expected 1, 2 or math.inf, got {value!r}")
+    return float(value)

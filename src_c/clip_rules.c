@@ -1,0 +1,232 @@
+/* The rules of a trainer as an object: their making, and the ledger of what they did. */
+#include <math.h>
+#include <string.h>
+
+#include "clip.h"
+
+static const struct {
+    const char *name;
+    enum grc_stage stage;
+    double low, high;
+} kinds[] = {
+#define ROW(name, stage, low, high) {#name, GRC_ON_##stage, low, high},
+    GRC_RULES(ROW)
+#undef ROW
+};
+
+/* ---- checks ---- */
+
+static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
+{
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        if (p->trainable && n->ops[p->op].class != &grc_op_dense)
+            return grc_fail(error, GRADCORE_INVALID,
+                            "example_norm: expected a network whose dense layers alone have parameters, got %s",
+                            p->name);
+    }
+    return GRADCORE_OK;
+}
+
+static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from, size_t index, grc_rule *r,
+                            gradcore_error *error)
+{
+    if (from->size != sizeof *from || !from->name)
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name", index);
+    int kind = 0;
+    while (kind < GRC_RULE_COUNT && strcmp(kinds[kind].name, from->name) != 0)
+        kind++;
+    if (kind == GRC_RULE_COUNT)
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].name: expected a known rule, got '%.40s'", index,
+                        from->name);
+    if (!from->scheduled && !(from->limit >= kinds[kind].low && from->limit <= kinds[kind].high))
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].limit: expected a number from %g to %g, got %g", index,
+                        kinds[kind].low, kinds[kind].high, from->limit);
+    if (isnan(from->other) || (kind == GRC_RULE_box ? from->other > from->limit : from->other < 0))
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].other: expected %s, got %g", index,
+                        kind == GRC_RULE_box ? "at most the limit" : "at least 0", from->other);
+    if (from->order != 1 && from->order != 2 && !(isinf(from->order) && from->order > 0))
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].order: expected 1, 2 or infinity, got %g", index,
+                        from->order);
+    *r = (grc_rule){.kind = (enum grc_rule_kind)kind,
+                    .stage = kinds[kind].stage,
+                    .scheduled = from->scheduled != 0,
+                    .limit = from->limit,
+                    .other = from->other,
+                    .reduction = from->order == 1   ? GRC_SUM_ABS
+                                 : from->order == 2 ? GRC_SUM_SQUARES
+                                                    : GRC_MAX_ABS};
+    return kind == GRC_RULE_example_norm ? check_dense(t->net, error) : GRADCORE_OK;
+}
+
+/* ---- making ---- */
+
+static int is_whole(const grc_parameter *p)
+{
+    return p->ndim == 1 || p->turned;
+}
+
+static size_t count_tasks(const gradcore_network *n)
+{
+    size_t count = 0;
+    for (int i = 0; i < n->parameter_count; i++)
+        if (n->parameters[i].trainable)
+            count += is_whole(&n->parameters[i]) ? 1 : grc_panels(n, n->parameters[i].cols);
+    return count;
+}
+
+static void list_tasks(const gradcore_network *n, grc_clip_task *tasks)
+{
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const size_t panels = grc_panels(n, grc_stored_cols(p));
+        if (p->trainable && is_whole(p))
+            *tasks++ = (grc_clip_task){i, 0, panels};
+        else if (p->trainable)
+            for (size_t panel = 0; panel < panels; panel++)
+                *tasks++ = (grc_clip_task){i, panel, 1};
+    }
+}
+
+static struct grc_clipping *lay_out(const gradcore_trainer *t, size_t rules, grc_arena *a)
+{
+    const size_t parameters = (size_t)t->net->parameter_count, tasks = count_tasks(t->net);
+    struct grc_clipping *c = grc_take(a, 1, sizeof *c);
+    grc_clip_task *list = grc_take(a, tasks, sizeof *list);
+    double *partial = grc_take(a, tasks, sizeof *partial);
+    grc_tally *tallies = grc_take(a, tasks, sizeof *tallies);
+    double *row_factor = grc_take(a, t->x->capacity, sizeof *row_factor);
+    grc_tally *ledger = grc_take(a, parameters, sizeof *ledger);
+    uint8_t *masks = grc_take(a, parameters * rules, sizeof *masks);
+    if (c)
+        *c = (struct grc_clipping){.rule_count = rules, .task_count = tasks, .tasks = list, .partial = partial,
+                                   .tallies = tallies, .row_factor = row_factor, .ledger = ledger,
+                                   .masks = masks};
+    return c;
+}
+
+static grc_status make(gradcore_trainer *t, const gradcore_rule *from, const grc_rule *rules, size_t n,
+                       struct grc_clipping **out, gradcore_error *error)
+{
+    const gradcore_network *net = t->net;
+    const size_t parameters = (size_t)net->parameter_count;
+    grc_arena arena = {NULL, 0, 0};
+    lay_out(t, n, &arena);
+    const size_t size = arena.used;
+    arena = (grc_arena){arena.overflow ? NULL : grc_allocate(&net->allocator, size), 0, 0};
+    if (!arena.base)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "rules: expected memory for them, got none");
+    struct grc_clipping *c = lay_out(t, n, &arena);
+    c->size = size;
+    list_tasks(net, c->tasks);
+    for (size_t i = 0; i < n; i++) {
+        c->rules[i] = rules[i];
+        c->rules[i].mask = c->masks + i * parameters;
+        for (size_t p = 0; p < parameters; p++)
+            c->masks[i * parameters + p] =
+                (uint8_t)(net->parameters[p].trainable && (!from[i].mask || from[i].mask[p])
+                          && (rules[i].kind != GRC_RULE_centralize || net->parameters[p].ndim == 2));
+    }
+    *out = c;
+    return GRADCORE_OK;
+}
+
+void grc_clipping_destroy(gradcore_trainer *t)
+{
+    if (t->clipping)
+        grc_release(&t->net->allocator, t->clipping, t->clipping->size);
+    t->clipping = NULL;
+}
+
+grc_status gradcore_trainer_set_rules(gradcore_trainer *t, const gradcore_rule *from, size_t n,
+                                      gradcore_error *error)
+{
+    grc_rule rules[GRC_MOST_RULES];
+    size_t on_rows = 0, scheduled = 0;
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (n > GRC_MOST_RULES || (n && !from))
+        status = grc_fail(error, GRADCORE_INVALID, "rules: expected at most %d, got %zu", GRC_MOST_RULES, n);
+    for (size_t i = 0; i < n && status == GRADCORE_OK; i++) {
+        status = read_rule(t, &from[i], i, &rules[i], error);
+        if (status == GRADCORE_OK) {
+            on_rows += rules[i].stage == GRC_ON_ROWS;
+            scheduled += (size_t)rules[i].scheduled;
+        }
+    }
+    if (status == GRADCORE_OK && (on_rows > 1 || scheduled + (t->clip != GRC_CLIP_NONE) > 1))
+        status = grc_fail(error, GRADCORE_INVALID,
+                          "rules: expected one on rows and one scheduled limit at most, got %zu and %zu", on_rows,
+                          scheduled + (t->clip != GRC_CLIP_NONE));
+    struct grc_clipping *made = NULL;
+    if (status == GRADCORE_OK && n)
+        status = make(t, from, rules, n, &made, error);
+    if (status == GRADCORE_OK) {
+        grc_clipping_destroy(t);
+        t->clipping = made;
+    }
+    grc_trainer_leave(t);
+    return status;
+}
+
+/* ---- what they did ---- */
+
+const grc_rule *grc_row_rule(const gradcore_trainer *t)
+{
+    for (size_t i = 0; t->clipping && i < t->clipping->rule_count; i++)
+        if (t->clipping->rules[i].stage == GRC_ON_ROWS)
+            return &t->clipping->rules[i];
+    return NULL;
+}
+
+int grc_clip_is_scheduled(const gradcore_trainer *t)
+{
+    for (size_t i = 0; t->clipping && i < t->clipping->rule_count; i++)
+        if (t->clipping->rules[i].scheduled)
+            return 1;
+    return 0;
+}
+
+static void add(grc_tally *to, const grc_tally *one)
+{
+    to->seen += one->seen;
+    to->scaled += one->scaled;
+    to->sum += one->sum;
+}
+
+double grc_clip_scale(gradcore_trainer *t)
+{
+    struct grc_clipping *c = t->clipping;
+    grc_tally all = {0};
+    if (!c)
+        return 1;
+    if (grc_row_rule(t)) {
+        for (size_t r = 0; r < t->x->rows; r++)
+            grc_count_factor(&all, c->row_factor[r]);
+        for (int p = 0; p < t->net->parameter_count; p++)
+            if (t->net->parameters[p].trainable)
+                add(&c->ledger[p], &all);
+    }
+    for (size_t i = 0; i < c->task_count; i++) {
+        add(&c->ledger[c->tasks[i].parameter], &c->tallies[i]);
+        add(&all, &c->tallies[i]);
+    }
+    memset(c->tallies, 0, c->task_count * sizeof *c->tallies);
+    return all.seen > 0 ? all.sum / all.seen : 1;
+}
+
+grc_status gradcore_trainer_ledger(gradcore_trainer *t, double *ledger, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (!ledger)
+        status = grc_fail(error, GRADCORE_INVALID, "ledger: expected a pointer, got NULL");
+    for (int p = 0; ledger && p < t->net->parameter_count; p++) {
+        const grc_tally one = t->clipping ? t->clipping->ledger[p] : (grc_tally){0};
+        memcpy(ledger + 3 * p, (double[3]){one.seen, one.scaled, one.sum}, 3 * sizeof *ledger);
+    }
+    grc_trainer_leave(t);
+    return status;
+}
