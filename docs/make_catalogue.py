@@ -20,6 +20,29 @@ LAYERS = {
 }
 
 
+LOSS_NOTES = """\
+Every class in `gradcore.losses` has the source of its formula. Targets: *values* are (rows, outputs),
+*labels* (rows,) class ids, *halves* (rows, outputs / 2), each with a mean and a variance among the outputs.
+The vector is one number for each output.
+
+A batch's loss is the sum of weight times row loss over the sum of the weights. Where others differ:
+
+| | gradcore | PyTorch | Keras | scikit-learn |
+| --- | --- | --- | --- | --- |
+| squared error | no 1/2, mean over outputs too | the same | the same | `MLPRegressor`: 1/2 |
+| class and sample weights | divided by the sum of weights; `weighting="count"`: by the rows | class \
+weights: by their sum for labels, by the rows for probabilities | by the rows | by the sum |
+| label smoothing with class weights | weighs the smoothed terms per class | the same | no class weights | – |
+| huber | e^2 / 2, then delta (\\|e\\| - delta / 2) | the same; `smooth_l1` is that / beta | the same | – |
+| kl_divergence | logits in, sum over classes, mean over rows | log-probabilities in; `"batchmean"` | \
+probabilities in, mean over rows | – |
+| poisson | logarithm of the rate in | the same | the rate in, eps 1e-7 | – |
+| cosine | 1 - cosine | `1 - cosine_similarity` | minus the cosine | – |
+| focal | alpha: none | torchvision: alpha 0.25 | alpha 0.25 for several classes | – |
+| hinge | targets 0 and 1, or -1 and 1 | none like it | the same | -1 and 1 |
+"""
+
+
 def rows(family: str, *properties: str) -> list[str]:
     lines = []
     for name in _core.names(family):
@@ -33,6 +56,14 @@ def table(title: str, head: str, lines: list[str]) -> list[str]:
     return [f"## {title}", "", head, "|" + " --- |" * columns, *lines, ""]
 
 
+def loss_row(name: str) -> str:
+    told = [(_core.describe("loss", name, item) or "").replace("|", "\\|") for item in ("formula", "target")]
+    words = [word.split(":") for word in (_core.describe("loss", name, "parameters") or "").split()]
+    parameters = ", ".join(f"{key} {'none' if value == 'nan' else value}" for key, value, _ in words)
+    vector = _core.describe("loss", name, "vector") or ""
+    return f"| `{name}` | {told[0]} | {told[1]} | {parameters} | {vector} |"
+
+
 def page() -> str:
     """The page as text."""
     lines = ["# Catalogue", "", "Made from `src_c/tables.h` by `docs/make_catalogue.py`.", ""]
@@ -41,7 +72,12 @@ def page() -> str:
         "| name | f(x) | default alpha | default initialiser |",
         rows("activation", "formula", "alpha", "initializer"),
     )
-    lines += table("Losses", "| name | value | target |", rows("loss", "formula", "target"))
+    lines += table(
+        "Losses",
+        "| name | value | target | parameters and defaults | vector |",
+        [line for name in _core.names("loss") for line in [loss_row(name)]],
+    )
+    lines += [LOSS_NOTES, ""]
     lines += table(
         "Optimizers",
         "| name | own hyperparameters, beside lr and weight_decay |",

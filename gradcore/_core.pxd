@@ -36,7 +36,7 @@ cdef class Pass:
 
 cdef class Trainer:
     cdef gradcore_trainer *handle
-    cdef bint labels    # the loss takes int32 labels
+    cdef int64_t columns  # of a target; 0: int32 labels
     cdef bint reported  # report holds a step
     cdef gradcore_report report
     cdef readonly int64_t capacity

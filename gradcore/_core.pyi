@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]  # of the network's dtype
 HYPERS: int  # 8: lr, weight_decay, clip, then the optimizer's own in the order of describe()
 
+class LossOptions(TypedDict, total=False):
+    parameters: Sequence[float]  # in the order of describe(); NaN: the default
+    flags: int  # of gradcore_loss_options
+    vector: NDArray[np.float64] | None  # (outputs,)
+    ignore_index: int
+
 class LayerSpec(TypedDict, total=False):
     kind: str  # one of names("layer")
     activation: str
@@ -81,8 +87,14 @@ class Network:
     def write(self, arrays: Mapping[int, Array]) -> None: ...  # all or nothing; exact shape and dtype
     def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
     def evaluate(
-        self, loss: str, x: Array, target: Array, weight: NDArray[np.float64] | None = None
-    ) -> tuple[float, float]: ...  # weighted mean loss, accuracy (NaN for regression losses)
+        self,
+        loss: str,
+        x: Array,
+        target: Array,
+        weight: NDArray[np.float64] | None = None,
+        options: LossOptions | None = None,
+    ) -> tuple[float, float, float, float]: ...
+    # weighted mean loss, accuracy (NaN for regression losses), what each was divided by
 
 class Pass:
     """Forward and backward by hand; keeps the activations of one batch."""
@@ -112,6 +124,7 @@ class Trainer:
         nonfinite: str,
         capacity: int,
         seed: int,
+        loss_options: LossOptions | None = None,
     ) -> None: ...
     def train_step(
         self, x: Array, target: Array, weight: NDArray[np.float64] | None, hypers: NDArray[np.float64]
@@ -159,7 +172,9 @@ def gemm(
 ) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size
 def activation_forward(name: str, x: Array, out: Array | None, alpha: float) -> Array: ...
 def activation_backward(name: str, x: Array, d_y: Array, out: Array | None, alpha: float) -> Array: ...
-def loss(name: str, z: Array, target: Array, gradient: bool) -> tuple[NDArray[np.float64], Array | None]: ...
+def loss(
+    name: str, z: Array, target: Array, gradient: bool, options: LossOptions | None = None
+) -> tuple[NDArray[np.float64], Array | None]: ...
 def fill(
     kind: str, seed: int, stream: int, rows: int, cols: int, a: float, b: float
 ) -> NDArray[np.float64]: ...

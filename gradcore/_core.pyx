@@ -7,7 +7,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport NAN
-from libc.stdint cimport INT32_MAX, INT64_MAX, UINT32_MAX, UINT64_MAX
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
@@ -283,22 +283,24 @@ cdef class Network:
         check(status, &error)
         return out
 
-    def evaluate(self, loss, x, target, weight=None):
+    def evaluate(self, loss, x, target, weight=None, options=None):
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
         cdef gradcore_score score
+        cdef gradcore_loss_options c_options
         cdef list keep = []
         cdef const char *c_loss = text(loss, "loss", keep)
         self.require()
-        data_from(self, takes_labels(c_loss), x, target, weight, &data)
+        set_loss_options(options, keep, &c_options)
+        data_from(self, target_columns(c_loss, self.outputs, &c_options), x, target, weight, &data)
         memset(&score, 0, sizeof(score))
         score.size = sizeof(score)
         error.message[0] = 0
         with nogil:
-            status = gradcore_network_evaluate(self.handle, c_loss, &data, &score, &error)
+            status = gradcore_network_evaluate_loss(self.handle, c_loss, &c_options, &data, &score, &error)
         check(status, &error)
-        return score.loss, score.accuracy
+        return score.loss, score.accuracy, score.divisor, score.weight
 
 
 cdef Network network_from(object value):

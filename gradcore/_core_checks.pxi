@@ -227,16 +227,49 @@ cdef inline bint overlap(const void *a, size_t a_bytes, const void *b, size_t b_
     return <uintptr_t>a < <uintptr_t>b + b_bytes and <uintptr_t>b < <uintptr_t>a + a_bytes
 
 
-# 1 where the loss takes labels, 0 where it takes values.
-cdef int takes_labels(const char *loss) except -1:
+# The columns of a loss's target for so many outputs; 0 where it takes labels.
+cdef int64_t target_columns(const char *loss, int64_t outputs, const gradcore_loss_options *options) except -1:
     cdef const char *target = gradcore_describe("loss", loss, "target")
     if target is NULL:
         raise errors.ArgumentError(f"loss: expected one of {', '.join(names('loss'))}, got {text_from(loss)!r}")
-    return target[0] in b"lL"
+    if target[0] == b"l":
+        return outputs if options.flags & GRADCORE_LOSS_PROBABILITIES else 0
+    return max(1, outputs // 2) if target[0] == b"h" else outputs
 
 
-# x, target and weight of a data set or batch, as C takes them.
-cdef int data_from(Network network, bint labels, object x, object target, object weight,
+# LossOptions, a dict of _core.pyi, as C takes them; `keep` holds what they point at. None: the defaults.
+cdef int set_loss_options(object value, list keep, gradcore_loss_options *out) except -1:
+    cdef cnp.ndarray vector_array
+    cdef int i
+    memset(out, 0, sizeof(gradcore_loss_options))
+    out.size = sizeof(gradcore_loss_options)
+    for i in range(GRADCORE_LOSS_PARAMETERS):
+        out.parameters[i] = NAN
+    if value is None:
+        return 0
+    if not isinstance(value, dict) or value.keys() - {"parameters", "flags", "vector", "ignore_index"}:
+        raise errors.DTypeError(
+            f"options: expected a dict of parameters, flags, vector and ignore_index, got {shown(value)}")
+    parameters = value.get("parameters", ())
+    if not isinstance(parameters, (tuple, list)) or len(parameters) > GRADCORE_LOSS_PARAMETERS:
+        raise errors.DTypeError(
+            f"parameters: expected at most {GRADCORE_LOSS_PARAMETERS} numbers, got {shown(parameters)}")
+    for i, parameter in enumerate(parameters):
+        out.parameters[i] = real(parameter, f"parameters[{i}]")
+    out.flags = integer(value.get("flags", 0), "flags", 0, UINT32_MAX)
+    out.ignore_index = integer(value.get("ignore_index", 0), "ignore_index", INT32_MIN, INT32_MAX)
+    if value.get("vector") is not None:
+        source = value["vector"]
+        if not has_type(source, cnp.NPY_FLOAT64) or source.ndim != 1:
+            refuse_dtype(source, "vector", "a float64 array of one dimension")
+        keep.append(source)
+        out.vector = <const double *>vector(source, "vector", cnp.NPY_FLOAT64, len(source))
+        out.vector_size = len(source)
+    return 0
+
+
+# x, target (of so many columns; 0: labels) and weight of a data set or batch, as C takes them.
+cdef int data_from(Network network, int64_t columns, object x, object target, object weight,
                    gradcore_data *out) except -1:
     cdef Matrix m
     matrix(x, "x", network.typenum, network.inputs, &m)
@@ -245,13 +278,13 @@ cdef int data_from(Network network, bint labels, object x, object target, object
     out.x = m.data
     out.x_stride = m.stride
     out.rows = m.rows
-    if labels:
+    if columns == 0:
         out.target = vector(target, "target", cnp.NPY_INT32, out.rows)
         out.target_stride = 1
     else:
-        matrix(target, "target", network.typenum, network.outputs, &m)
+        matrix(target, "target", network.typenum, columns, &m)
         if m.rows != out.rows:
-            return refuse_shape(target, "target", f"shape ({out.rows}, {network.outputs})")
+            return refuse_shape(target, "target", f"shape ({out.rows}, {columns})")
         out.target = m.data
         out.target_stride = m.stride
     out.weight = NULL

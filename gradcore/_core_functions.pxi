@@ -149,8 +149,9 @@ def activation_backward(name, x, d_y, out, alpha):
     return out
 
 
-def loss(name, z, target, gradient):
+def loss(name, z, target, gradient, options=None):
     cdef gradcore_error error
+    cdef gradcore_loss_options c_options
     cdef gradcore_status status
     cdef list keep = []
     cdef const char *c_name = text(name, "name", keep)
@@ -163,10 +164,13 @@ def loss(name, z, target, gradient):
         refuse_shape(z, "z", "shape (rows, outputs)")
     cdef int64_t rows = z.shape[0], cols = z.shape[1]
     cdef const void *c_z = same(z, "z", z, typenum, False)
-    if takes_labels(c_name):
+    set_loss_options(options, keep, &c_options)
+    cdef cnp.npy_intp dims[2]
+    dims[0], dims[1] = rows, target_columns(c_name, cols, &c_options)
+    if dims[1] == 0:
         c_target = vector(target, "target", cnp.NPY_INT32, rows)
     else:
-        c_target = same(target, "target", z, typenum, False)
+        c_target = exact(target, "target", typenum, 2, dims, False)
     cdef cnp.ndarray losses = empty(cnp.NPY_FLOAT64, 1, 1, rows)
     cdef double *c_losses = <double *>cnp.PyArray_DATA(losses)
     if wanted:
@@ -174,7 +178,7 @@ def loss(name, z, target, gradient):
         c_d = cnp.PyArray_DATA(d)
     error.message[0] = 0
     with nogil:
-        status = gradcore_loss(c_name, dtype, rows, cols, c_z, c_target, c_losses, c_d, &error)
+        status = gradcore_loss_rows(c_name, &c_options, dtype, rows, cols, c_z, c_target, c_losses, c_d, &error)
     check(status, &error)
     return losses, d
 

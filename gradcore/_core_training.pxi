@@ -129,8 +129,9 @@ cdef double ask_scale(void *context, double norm) noexcept with gil:
 
 @cython.no_gc_clear
 cdef class Trainer:
-    def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed):
+    def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed, loss_options=None):
         cdef gradcore_error error
+        cdef gradcore_loss_options c_loss_options
         cdef gradcore_trainer_options options
         cdef gradcore_trainer *handle = NULL
         cdef list keep = []
@@ -144,12 +145,14 @@ cdef class Trainer:
         options.nonfinite = text(nonfinite, "nonfinite", keep)
         options.capacity = integer(capacity, "capacity", 1, INT64_MAX)
         options.seed = unsigned64(seed, "seed")
-        cdef bint labels = takes_labels(options.loss)
+        set_loss_options(loss_options, keep, &c_loss_options)
+        options.loss_options = &c_loss_options
+        cdef int64_t columns = target_columns(options.loss, owner.outputs, &c_loss_options)
         if self.handle is not NULL:
             raise errors.StateError("trainer: it is initialised already")
         error.message[0] = 0
         check(gradcore_trainer_create(owner.handle, &options, &handle, &error), &error)
-        self.handle, self.network, self.labels = handle, owner, labels
+        self.handle, self.network, self.columns = handle, owner, columns
         self.capacity, self.slots = options.capacity, gradcore_trainer_state_slots(handle)
 
     def __dealloc__(self):
@@ -238,7 +241,7 @@ cdef class Trainer:
         cdef gradcore_run run
         cdef gradcore_report report
         self.require()
-        data_from(self.network, self.labels, x, target, weight, &data)
+        data_from(self.network, self.columns, x, target, weight, &data)
         run.size = sizeof(gradcore_run)
         run.reserved = 0
         run.data = &data
@@ -276,7 +279,7 @@ cdef class Trainer:
         cdef cnp.npy_intp dims[2]
         cdef int64_t length
         self.require()
-        data_from(self.network, self.labels, x, target, weight, &data)
+        data_from(self.network, self.columns, x, target, weight, &data)
         memset(&run, 0, sizeof(run))
         run.size = sizeof(gradcore_run)
         run.data = &data
@@ -311,7 +314,7 @@ cdef class Trainer:
         cdef gradcore_data data
         cdef gradcore_report report
         self.require()
-        data_from(self.network, self.labels, x, target, weight, &data)
+        data_from(self.network, self.columns, x, target, weight, &data)
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)

@@ -57,6 +57,10 @@ class Kernels:
         d: Pointer,
         losses: Pointer,  # float64 (rows)
         correct: Pointer,  # int32 (rows)
+        p: Sequence[float] | None = None,  # None: the defaults
+        weight: Pointer = None,  # (cols) of the element type
+        probabilities: bool = False,
+        ignore: int | None = None,
     ) -> None: ...
     def opt(
         self,

@@ -9,7 +9,7 @@ from libc.math cimport HUGE_VAL
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from gradcore.gradcore cimport gradcore_list
+from gradcore.gradcore cimport gradcore_describe, gradcore_list
 
 import numpy as np
 
@@ -59,6 +59,12 @@ cdef extern from *:
         ptrdiff_t c_row, c_panel
         const void *init
 
+    ctypedef struct grc_loss_args:
+        double p[4]
+        const void *weight
+        int probabilities, ignores
+        int32_t ignore
+
     ctypedef struct grc_opt_args:
         double lr, weight_decay, grad_scale, grad_limit
         double p[5]
@@ -91,7 +97,8 @@ cdef extern from *:
         void (*act_forward[1])(size_t rows, size_t cols, const void *z, void *y, size_t ld, double alpha)
         void (*act_backward[1])(size_t rows, size_t cols, const void *saved, void *d, size_t ld, double alpha)
         void (*loss[1])(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
-                        size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct)
+                        size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct,
+                        const grc_loss_args *args)
         void (*opt[1])(size_t n, void *w, const void *g, void *s0, void *s1, void *s2,
                        const grc_opt_args *args)
         void (*add)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy)
@@ -197,10 +204,20 @@ cdef class Kernels:
         self.t.act_backward[i](rows, cols, at(saved), at(d), ld, alpha)
 
     def loss(self, str name, size_t rows, size_t cols, z, size_t ld, target, size_t target_ld, row_scale, d,
-             losses, correct):
+             losses, correct, p=None, weight=None, bint probabilities=False, ignore=None):
         cdef int i = LOSSES[name]
+        cdef grc_loss_args args
+        cdef int k
+        memset(&args, 0, sizeof(args))
+        row = gradcore_describe("loss", name.encode(), "parameters").decode().split()
+        for k, value in enumerate([word.split(":")[1] for word in row] if p is None else p):
+            args.p[k] = float(value)
+        args.weight = at(weight)
+        args.probabilities = probabilities
+        if ignore is not None:
+            args.ignores, args.ignore = 1, ignore
         self.t.loss[i](rows, cols, at(z), ld, at(target), target_ld, <const double *>at(row_scale), at(d),
-                       <double *>at(losses), <int32_t *>at(correct))
+                       <double *>at(losses), <int32_t *>at(correct), &args)
 
     def opt(self, str name, size_t n, w, g, s0=None, s1=None, s2=None, *, double lr, double weight_decay=0.0,
             double grad_scale=1.0, double grad_limit=HUGE_VAL, p=(), uint64_t step=1, uint32_t flags=0):

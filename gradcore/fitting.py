@@ -22,6 +22,7 @@ from .checks import flag, integer, number
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR
+from .loss_base import balanced
 from .progress import progress_for
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def prepare(
         held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
         if held[2] is not None and not held[2].sum() > 0:
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
+    trainer._loss = trainer.loss.fitted(target, rows, trainer.net.outputs)
     if class_weight is not None:
         factors = _class_factors(trainer, class_weight, target, rows)
         weight = factors if weight is None else weight * factors
@@ -149,9 +151,7 @@ def _class_factors(
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ArgumentError(f"class_weight: expected a dict or 'balanced', got {class_weight!r}")
-        counts = np.bincount(labels if rows is None else labels[rows], minlength=classes)
-        seen = counts > 0
-        table[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
+        table = balanced(labels if rows is None else labels[rows], classes)
     elif isinstance(class_weight, Mapping):
         for label, value in class_weight.items():
             at = integer(label, "class_weight: class", 0)
@@ -162,7 +162,7 @@ def _class_factors(
                 raise ArgumentError(f"class_weight[{at}]: expected a number >= 0, got {value}")
     else:
         raise DTypeError(f"class_weight: expected a dict or 'balanced', got a {type(class_weight).__name__}")
-    return table[labels]
+    return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
 
 
 def fit(
@@ -190,7 +190,7 @@ def fit(
     _check_same(state, data, batch_size, shuffle)
     if not trainer.net._standardized:
         _when_free(lambda: trainer.net._standardize(data.x, data.rows))
-    trainer._reserve(batch_size)
+    trainer._reserve(batch_size, data.target)
     trainer._fit = state
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))

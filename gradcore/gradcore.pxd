@@ -119,6 +119,19 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                              int64_t rows, void *y, int64_t y_stride,
                                              gradcore_error *error)
 
+    enum:
+        GRADCORE_LOSS_BY_COUNT
+        GRADCORE_LOSS_IGNORES
+        GRADCORE_LOSS_PROBABILITIES
+        GRADCORE_LOSS_PARAMETERS
+    ctypedef struct gradcore_loss_options:
+        uint32_t size
+        uint32_t flags
+        double parameters[4]
+        const double *vector
+        int64_t vector_size
+        int32_t ignore_index
+        int32_t reserved
     ctypedef struct gradcore_data:
         uint32_t size
         uint32_t reserved
@@ -133,9 +146,15 @@ cdef extern from "gradcore/gradcore.h" nogil:
         uint32_t reserved
         double loss
         double accuracy
+        double weight
+        double divisor
     gradcore_status gradcore_network_evaluate(gradcore_network *network, const char *loss,
                                               const gradcore_data *data, gradcore_score *score,
                                               gradcore_error *error)
+    gradcore_status gradcore_network_evaluate_loss(gradcore_network *network, const char *loss,
+                                                   const gradcore_loss_options *options,
+                                                   const gradcore_data *data, gradcore_score *score,
+                                                   gradcore_error *error)
 
     # Passes
     ctypedef struct gradcore_pass:
@@ -176,6 +195,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         const char *nonfinite
         int64_t capacity
         uint64_t seed
+        const gradcore_loss_options *loss_options
     ctypedef struct gradcore_report:
         double loss
         double correct
@@ -245,6 +265,9 @@ cdef extern from "gradcore/gradcore.h" nogil:
     gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
                                   const void *z, const void *target, double *losses, void *d,
                                   gradcore_error *error)
+    gradcore_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype,
+                                       int64_t rows, int64_t cols, const void *z, const void *target,
+                                       double *losses, void *d, gradcore_error *error)
 
     # Random numbers and initial values
     gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,

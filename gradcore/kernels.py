@@ -277,9 +277,12 @@ def _backward_function(name: str, formula: str) -> Callable[..., Array]:
 
 
 def _loss_function(name: str, formula: str) -> Callable[..., Any]:
-    rule = losses.get(name)
+    kind = losses.named(name)
 
-    def loss(z: ArrayLike, target: ArrayLike, *, gradient: bool = False, out: Any = None) -> Any:
+    def loss(
+        z: ArrayLike, target: ArrayLike, *, gradient: bool = False, out: Any = None, **options: Any
+    ) -> Any:
+        rule = kind(**options)
         outputs = columns_contiguous(_float_matrix(z, "z"))
         wanted = rule.target(target, len(outputs), outputs.shape[1], outputs.dtype, "target")
         like = ((len(outputs),), np.dtype(np.float64))
@@ -287,9 +290,15 @@ def _loss_function(name: str, formula: str) -> Callable[..., Any]:
             kept = _outputs(out, [like, (outputs.shape, outputs.dtype)], {})
         else:
             kept = [_output(out, *like)]
-        for result, value in zip(
-            kept, _core.loss(name, _contiguous(outputs), _contiguous(wanted), gradient), strict=False
-        ):
+        rule.check_outputs(outputs.shape[1])
+        values = _core.loss(
+            name,
+            _contiguous(outputs),
+            _contiguous(wanted),
+            gradient,
+            rule.options(outputs.shape[1], wanted),
+        )
+        for result, value in zip(kept, values, strict=False):
             result[...] = value
         return tuple(kept) if gradient else kept[0]
 
@@ -304,6 +313,8 @@ def _loss_function(name: str, formula: str) -> Callable[..., Any]:
     gradient : bool, default False
     out : ndarray (rows,) float64, optional
         With `gradient`, a pair: that, and an array for d_z, which may be z.
+    **options
+        The parameters of ``losses.{kind.__name__}``.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,8 @@ class Trainer:
     net : Network
         Trained in place.
     loss : Loss or str
-        "mse", "cross_entropy" or "binary_cross_entropy".
+        One of `gradcore.losses`, such as ``losses.Huber(delta=0.5)``, or its name, one of
+        ``gradcore.names("loss")``.
     optimizer : Optimizer
     clip : Clip or list of Clip, optional
         ``clipping.GlobalNorm(1.0)`` or another rule on gradients, or several, applied in order.
@@ -89,6 +91,7 @@ class Trainer:
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
+        self._soft = False  # the core was made for targets that are probabilities where labels would do too
         self._fit: fitting.FitState | None = None
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
@@ -192,7 +195,7 @@ class Trainer:
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
         x, target, weight = self._batch(X, y, sample_weight, finite=False)
-        core = self._reserve(len(x))
+        core = self._reserve(len(x), target)
         return core.train_step(x, target, weight, self._hypers.row(core.step))
 
     def gradients(
@@ -207,7 +210,7 @@ class Trainer:
             Under the names of the trainable parameters; before clipping, without weight decay.
         """
         x, target, weight = self._batch(X, y, sample_weight)
-        core = self._reserve(len(x))
+        core = self._reserve(len(x), target)
         loss = core.gradients(x, target, weight)
         return loss, self.net._trainable(core.gradient)
 
@@ -232,17 +235,20 @@ class Trainer:
     ) -> dict[str, float]:
         """Scores in pieces of a size that only the network decides; `check` is called after each."""
         step = max(256, 2**28 // max(1, self.net.elements))
-        total = loss = accuracy = 0.0
+        total = loss = mass = accuracy = 0.0
+        options = self.loss.options(self._outputs, target)
         for start in range(0, len(x), step):
             at = slice(start, start + step)
             part = None if weight is None else weight[at]
-            mass = float(len(x[at])) if part is None else float(part.sum())
-            if mass == 0.0:
+            if part is not None and not part.any():
                 continue
-            scores = self.net._core.evaluate(self.loss.name, x[at], target[at], part)
-            total, loss, accuracy = total + mass, loss + mass * scores[0], accuracy + mass * scores[1]
+            of_part, right, divisor, weights = self.net._core.evaluate(
+                self.loss.name, x[at], target[at], part, options
+            )
+            total, loss = total + divisor, loss + divisor * of_part
+            mass, accuracy = mass + weights, accuracy + weights * right
             check()
-        result = {"loss": loss / total, "accuracy": accuracy / total}
+        result = {"loss": loss / total if total else 0.0, "accuracy": accuracy / mass if mass else math.nan}
         return result if result["accuracy"] == result["accuracy"] else {"loss": result["loss"]}
 
     def clip_ledger(self) -> dict[str, dict[str, float]]:
@@ -367,7 +373,9 @@ class Trainer:
         rest = "" if self.seed == self.net.seed else f", seed={self.seed}"
         if self.constraint is not None:
             rest += f", constraint={self.constraint!r}"
-        return f"Trainer({self.net!r}, {self.loss.name!r}, {self.optimizer!r}{clip}{policy}{rest})"
+        plain = self.loss == type(self.loss)()
+        loss = repr(self.loss.name) if plain else f"losses.{self.loss!r}"
+        return f"Trainer({self.net!r}, {loss}, {self.optimizer!r}{clip}{policy}{rest})"
 
     # ---- Shared with fitting, checkpoint and health ----
 
@@ -388,19 +396,22 @@ class Trainer:
         weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
         return x, target, weight
 
-    def _reserve(self, rows: int) -> _core.Trainer:
-        """The core's trainer with room for batches of `rows`; state and step number move along."""
+    def _reserve(self, rows: int, target: Array | None = None) -> _core.Trainer:
+        """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
+        number move along."""
         old = self._core
-        if old is not None and old.capacity >= rows:
+        soft = self._soft if target is None else self.loss.soft(target)
+        if old is not None and old.capacity >= rows and soft == self._soft:
             return old
         new = _core.Trainer(
             self.net._core,
             loss=self.loss.name,
+            loss_options=self.loss.options(self._outputs, target),
             optimizer=self.optimizer.name,
             flags=self.optimizer.flags(),
             clip=self._plan.option,
             nonfinite=self.nonfinite,
-            capacity=operator.index(rows),
+            capacity=operator.index(rows if old is None else max(rows, old.capacity)),
             seed=self.seed,
         )
         new.set_rules(self._plan.rules)
@@ -412,5 +423,5 @@ class Trainer:
                 for index, info in enumerate(self.net._info):
                     if info["trainable"]:
                         new.state_write(slot, index, old.state_read(slot, index))
-        self._core = new
+        self._core, self._soft = new, soft
         return new

@@ -54,6 +54,8 @@ static const gradcore_api api = {
     .file_close = &gradcore_file_close,
     .trainer_set_rules = &gradcore_trainer_set_rules,
     .trainer_ledger = &gradcore_trainer_ledger,
+    .network_evaluate_loss = &gradcore_network_evaluate_loss,
+    .loss_rows = &gradcore_loss_rows,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

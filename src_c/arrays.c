@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "loss.h"
 #include "rng.h"
 
 static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
@@ -250,49 +250,60 @@ grc_status gradcore_activation_backward(const char *name, int32_t dtype, double 
 }
 
 typedef struct loss_call {
-    grc_loss_fn *loss;
+    const grc_kernels *k;
+    const grc_loss *loss;
     size_t rows, cols, item;
     const char *z, *target;
-    int labels;
     double *losses;
     char *d;
 } loss_call;
 static void loss_body(void *p)
 {
     const loss_call *c = p;
-    double scale = 1 / (double)c->rows;
+    const grc_loss *l = c->loss;
+    const size_t step = l->labels ? sizeof(int32_t) : l->target_width * c->item;
+    double divisor = 0;
+    for (size_t r = 0; r < c->rows; r++) {
+        const double mass = grc_loss_mass(l, c->k, c->target + r * step);
+        divisor += mass > 0 ? mass : 0;
+    }
+    const double scale = divisor > 0 ? 1 / divisor : 0;
     int32_t right;
     for (size_t r = 0; r < c->rows; r++) {
         const size_t at = r * c->cols * c->item;
-        c->loss(1, c->cols, c->z + at, c->cols, c->target + (c->labels ? r * sizeof(int32_t) : at), c->cols,
-                &scale, c->d ? c->d + at : NULL, c->losses + r, &right);
+        c->k->loss[l->kind](1, c->cols, c->z + at, c->cols, c->target + r * step, l->target_width, &scale,
+                            c->d ? c->d + at : NULL, c->losses + r, &right, &l->args);
     }
 }
 
 grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z,
                          const void *target, double *losses, void *d, gradcore_error *error)
 {
-    char known[120];
-    const int found = grc_find_loss(name);
+    return gradcore_loss_rows(name, NULL, dtype, rows, cols, z, target, losses, d, error);
+}
+
+grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype,
+                              int64_t rows, int64_t cols, const void *z, const void *target, double *losses,
+                              void *d, gradcore_error *error)
+{
+    grc_loss loss;
     const grc_kernels *k = kernels_for(dtype, NULL, error);
     if (!k)
         return GRADCORE_INVALID;
-    if (found == GRC_NONE)
-        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
-                        grc_names("loss", known, sizeof known), name ? name : "(null)");
     if (!z || !target || !losses || rows < 1 || cols < 1)
         return grc_fail(error, GRADCORE_SHAPE, "z: expected at least 1 row and 1 column, got (%lld, %lld)",
                         (long long)rows, (long long)cols);
-    for (int64_t r = 0; grc_loss_takes_labels(found) && r < rows; r++) {
-        const int32_t label = ((const int32_t *)target)[r];
-        if (label < 0 || label >= cols)
-            return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
-                            (long long)r, (long long)cols - 1, label);
-    }
-    loss_call c = {k->loss[found], (size_t)rows, (size_t)cols, item_size(dtype), z, target,
-                   grc_loss_takes_labels(found), losses, d};
-    run_alone(&loss_body, &c);
-    return GRADCORE_OK;
+    grc_status status =
+        grc_loss_open(&loss, &grc_default_allocator, name, options, dtype, (size_t)cols, error);
+    if (status != GRADCORE_OK)
+        return status;
+    for (int64_t r = 0; loss.labels && r < rows && status == GRADCORE_OK; r++)
+        status = grc_loss_check_label(&loss, ((const int32_t *)target)[r], r, error);
+    loss_call c = {k, &loss, (size_t)rows, (size_t)cols, item_size(dtype), z, target, losses, d};
+    if (status == GRADCORE_OK)
+        run_alone(&loss_body, &c);
+    grc_loss_close(&loss);
+    return status;
 }
 
 /* ---- random fills ---- */

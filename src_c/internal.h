@@ -374,7 +374,9 @@ int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */
 int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
-int grc_loss_takes_labels(int loss);
+int grc_loss_classifies(int loss);
+const char *grc_loss_vector(int loss);     /* the name of its vector option, "" for none */
+const char *grc_loss_parameters(int loss); /* "name:default:range ..." */
 unsigned grc_optimizer_slots(int optimizer, uint32_t flags); /* bit i: state slot i is in use */
 /* "relu, tanh, ..." of a family into text, for messages about unknown names. */
 const char *grc_names(const char *family, char *text, size_t size);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "loss.h"
 
 #define GRC_PREDICT_ROWS ((size_t)GRC_KC)
 
@@ -12,10 +12,16 @@ typedef struct predict_call {
     const gradcore_data *data;
     void *y;           /* predictions, or NULL: evaluate */
     int64_t y_stride;
-    int loss;
-    double *sums;      /* evaluation: (blocks, 3): weighted loss, weighted right, weight */
-    double total[3];
+    const grc_loss *loss;
+    double *sums;      /* evaluation: (blocks, 4): weighted loss, weighted right, weight, divisor */
+    double total[4];
 } predict_call;
+
+static const void *target_of(const predict_call *c, size_t row)
+{
+    const size_t step = c->loss->labels ? sizeof(int32_t) : (size_t)c->data->target_stride * c->net->item;
+    return (const char *)c->data->target + row * step;
+}
 
 static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
 {
@@ -33,23 +39,22 @@ static void predict_rows(const predict_call *c, size_t lane, size_t first, size_
         return;
     }
     const gradcore_data *d = c->data;
-    const int labels = grc_loss_takes_labels(c->loss);
-    const void *target =
-        labels ? (const void *)((const int32_t *)d->target + first)
-               : (const char *)d->target + (size_t)((int64_t)first * d->target_stride) * n->item;
-    double ones[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
-    for (size_t r = 0; r < rows; r++)
-        ones[r] = 1;
-    n->kernels->loss[c->loss](rows, width, grc_row(x, x->value, last, lane), ld, target,
-                              labels ? 1 : (size_t)d->target_stride, ones, NULL, x->row_loss + lane,
-                              x->row_right + lane);
-    for (size_t r = 0; r < rows; r++)
+    const grc_loss *loss = c->loss;
+    const size_t stride = loss->labels ? 1 : (size_t)d->target_stride;
+    n->kernels->loss[loss->kind](rows, width, grc_row(x, x->value, last, lane), ld, target_of(c, first), stride,
+                                 NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
+    double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
+    for (size_t r = 0; r < rows; r++) {
+        const double own = grc_loss_mass(loss, n->kernels, target_of(c, first + r));
+        weight[r] = own < 0 ? 0 : d->weight ? d->weight[first + r] : 1;
+        mass[r] = own < 0 ? 0 : loss->by_count ? 1 : own * weight[r];
         right[r] = x->row_right[lane + r];
-    const double *weight = d->weight ? d->weight + first : ones;
-    double *sum = c->sums + 3 * (first / GRC_PREDICT_ROWS);
+    }
+    double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS);
     sum[0] = grc_weighted_sum(rows, weight, x->row_loss + lane);
     sum[1] = grc_weighted_sum(rows, weight, right);
     sum[2] = grc_sum(rows, weight);
+    sum[3] = grc_sum(rows, mass);
 }
 
 static void predict_team(void *context, grc_team *team, int t, int count)
@@ -127,59 +132,53 @@ static void add_up(void *context, grc_team *team, int t, int count)
     const size_t blocks = ((size_t)c->data->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
     (void)team, (void)t, (void)count;
     for (size_t b = 0; b < blocks; b++)
-        for (int i = 0; i < 3; i++)
-            c->total[i] += c->sums[3 * b + (size_t)i];
+        for (int i = 0; i < 4; i++)
+            c->total[i] += c->sums[4 * b + (size_t)i];
 }
 
-static grc_status check_targets(const gradcore_network *n, int loss, const gradcore_data *d,
-                                gradcore_error *error)
+static grc_status check_targets(const predict_call *c, gradcore_error *error)
 {
-    const int64_t outputs = (int64_t)n->values[n->value_count - 1].width;
-    const int labels = grc_loss_takes_labels(loss);
-    int heavy = !d->weight;
-    if (labels && outputs < 2)
-        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %lld",
-                        (long long)outputs);
+    const gradcore_data *d = c->data;
+    const int labels = c->loss->labels;
+    grc_status status = GRADCORE_OK;
+    int heavy = 0;
     if (!d->target)
         return grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
     if (!labels && d->rows > 1 && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
         return grc_fail(error, GRADCORE_SHAPE, "target: expected a row stride of at least 0, got %lld",
                         (long long)d->target_stride);
     for (int64_t r = 0; r < d->rows; r++) {
-        const int32_t label = labels ? ((const int32_t *)d->target)[r] : 0;
-        if (label < 0 || label >= outputs)
-            return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
-                            (long long)r, (long long)outputs - 1, label);
+        if (labels)
+            status = grc_loss_check_label(c->loss, ((const int32_t *)d->target)[r], r, error);
+        if (status != GRADCORE_OK)
+            return status;
         if (d->weight && !(d->weight[r] >= 0 && d->weight[r] <= GRC_MOST_WEIGHT))
             return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
                             (long long)r, GRC_MOST_WEIGHT, d->weight[r]);
-        heavy |= d->weight && d->weight[r] > 0;
+        heavy |= !d->weight || d->weight[r] > 0;
     }
     if (!heavy)
         return grc_fail(error, GRADCORE_INVALID, "weight: expected at least one above 0, got only zeros");
     return GRADCORE_OK;
 }
 
-grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss_name, const gradcore_data *d,
+grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss, const gradcore_data *d,
                                      gradcore_score *score, gradcore_error *error)
 {
-    char known[120];
-    if (!n || !d || d->size != sizeof *d || !score || score->size != sizeof *score)
-        return grc_fail(error, GRADCORE_INVALID,
-                        "evaluate: expected a network, data and score with their sizes set");
-    const int loss = grc_find_loss(loss_name);
-    if (loss == GRC_NONE)
-        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
-                        grc_names("loss", known, sizeof known), loss_name ? loss_name : "(null)");
-    grc_status status = check(n, d, error);
-    if (status == GRADCORE_OK)
-        status = check_targets(n, loss, d, error);
+    return gradcore_network_evaluate_loss(n, loss, NULL, d, score, error);
+}
+
+/* The scores of checked data. */
+static grc_status evaluate(gradcore_network *n, const grc_loss *loss, const gradcore_data *d,
+                           gradcore_score *score, gradcore_error *error)
+{
+    const size_t blocks = ((size_t)d->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
+    const size_t size = 4 * blocks * sizeof(double);
+    predict_call c = {.net = n, .data = d, .loss = loss};
+    grc_status status = check_targets(&c, error);
     if (status != GRADCORE_OK)
         return status;
-
-    const size_t blocks = ((size_t)d->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
-    const size_t size = 3 * blocks * sizeof(double);
-    predict_call c = {.net = n, .data = d, .loss = loss, .sums = grc_allocate(&n->allocator, size)};
+    c.sums = grc_allocate(&n->allocator, size);
     if (!c.sums)
         return grc_fail(error, GRADCORE_NO_MEMORY, "evaluate: expected %zu bytes, got none", size);
     if (grc_lock_read(n)) {
@@ -190,9 +189,35 @@ grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss_name,
     }
     if (status == GRADCORE_OK) {
         grc_team_run(1, n->flush_denormals, &add_up, &c);
-        score->loss = c.total[0] / c.total[2];
-        score->accuracy = loss == GRC_LOSS_mse ? (double)NAN : c.total[1] / c.total[2];
+        score->loss = c.total[3] > 0 ? c.total[0] / c.total[3] : 0;
+        score->accuracy = (double)NAN;
+        if (grc_loss_classifies(loss->kind) && c.total[2] > 0)
+            score->accuracy = c.total[1] / c.total[2];
+        if (score->size > offsetof(gradcore_score, weight)) {
+            score->weight = c.total[2];
+            score->divisor = c.total[3];
+        }
     }
     grc_release(&n->allocator, c.sums, size);
+    return status;
+}
+
+grc_status gradcore_network_evaluate_loss(gradcore_network *n, const char *name,
+                                          const gradcore_loss_options *options, const gradcore_data *d,
+                                          gradcore_score *score, gradcore_error *error)
+{
+    grc_loss loss;
+    if (!n || !d || d->size != sizeof *d || !score
+        || (score->size != sizeof *score && score->size != offsetof(gradcore_score, weight)))
+        return grc_fail(error, GRADCORE_INVALID,
+                        "evaluate: expected a network, data and score with their sizes set");
+    grc_status status = check(n, d, error);
+    if (status == GRADCORE_OK)
+        status = grc_loss_open(&loss, &n->allocator, name, options, n->dtype,
+                               n->values[n->value_count - 1].width, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = evaluate(n, &loss, d, score, error);
+    grc_loss_close(&loss);
     return status;
 }

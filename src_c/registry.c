@@ -19,11 +19,17 @@ static const struct {
 #define GRC_ACTIVATION_TEXT(name, saves, alpha, lowest, init, formula) {#alpha, #lowest, #init, formula},
     GRC_ACTIVATIONS(GRC_ACTIVATION_TEXT)};
 static const struct {
-    const char *target, *formula;
+    const char *target;
+    int classifies;
+    const char *vector, *parameters, *formula;
 } loss_rows[] = {
 #define GRC_TARGET_VALUES "values"
 #define GRC_TARGET_LABELS "labels"
-#define GRC_LOSS_TEXT(name, target, formula) {GRC_TARGET_##target, formula},
+#define GRC_TARGET_HALVES "halves"
+#define GRC_RIGHT_REGRESSES 0
+#define GRC_RIGHT_CLASSIFIES 1
+#define GRC_LOSS_TEXT(name, target, right, vector, parameters, formula)                                      \
+    {GRC_TARGET_##target, GRC_RIGHT_##right, vector, parameters, formula},
     GRC_LOSSES(GRC_LOSS_TEXT)};
 static const char *const optimizer_hypers[] = {
 #define GRC_OPT_TEXT(name, slot0, slot1, slot2, hypers) hypers,
@@ -99,9 +105,17 @@ grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double 
     return GRADCORE_OK;
 }
 
-int grc_loss_takes_labels(int loss)
+int grc_loss_classifies(int loss)
 {
-    return strcmp(loss_rows[loss].target, "labels") == 0;
+    return loss_rows[loss].classifies;
+}
+const char *grc_loss_vector(int loss)
+{
+    return loss_rows[loss].vector;
+}
+const char *grc_loss_parameters(int loss)
+{
+    return loss_rows[loss].parameters;
 }
 
 const char *gradcore_list(const char *family, int32_t index)
@@ -143,6 +157,10 @@ const char *gradcore_describe(const char *family, const char *name, const char *
             return loss_rows[i].formula;
         if (strcmp(property, "target") == 0)
             return loss_rows[i].target;
+        if (strcmp(property, "vector") == 0)
+            return loss_rows[i].vector;
+        if (strcmp(property, "parameters") == 0)
+            return loss_rows[i].parameters;
     } else if (strcmp(family, "optimizer") == 0 && (i = grc_find_optimizer(name)) != GRC_NONE) {
         if (strcmp(property, "hyperparameters") == 0)
             return optimizer_hypers[i];

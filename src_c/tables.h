@@ -20,11 +20,39 @@
     X(silu, INPUT, 0.0, 0.0, he_normal, "x / (1 + exp(-x))")                                          \
     X(softplus, INPUT, 0.0, 0.0, he_normal, "log(1 + exp(x))")
 
-/* name, target kind (VALUES: real matrix; LABELS: int32 class ids), one line for the docs. */
+/* name, target kind (VALUES: real matrix; LABELS: int32 class ids; HALVES: real matrix, two outputs for each
+ * of its columns), whether predictions can be right
+ * (REGRESSES or CLASSIFIES), the name of its vector option ("" for none), its parameters p[0..3] as
+ * "name:default:range" (loss.c knows the ranges), one line for the docs. */
 #define GRC_LOSSES(X)                                                                                 \
-    X(mse, VALUES, "mean over rows and outputs of (output - target)^2")                               \
-    X(cross_entropy, LABELS, "mean over rows of -log softmax(logits)[label]")                         \
-    X(binary_cross_entropy, VALUES, "mean over rows and outputs of softplus(z) - target z")
+    X(mse, VALUES, REGRESSES, "", "", "mean over rows and outputs of (output - target)^2")            \
+    X(cross_entropy, LABELS, CLASSIFIES, "class_weight", "label_smoothing:0:share",                   \
+      "mean over rows of -log softmax(logits)[label]")                                                \
+    X(binary_cross_entropy, VALUES, CLASSIFIES, "pos_weight", "",                                     \
+      "mean over rows and outputs of softplus(z) - target z")                                         \
+    X(mae, VALUES, REGRESSES, "", "", "mean over rows and outputs of |output - target|")              \
+    X(huber, VALUES, REGRESSES, "", "delta:1:positive",                                               \
+      "mean over rows and outputs of |e| <= delta ? e^2 / 2 : delta (|e| - delta / 2)")               \
+    X(smooth_l1, VALUES, REGRESSES, "", "beta:1:not_negative",                                        \
+      "mean over rows and outputs of |e| < beta ? e^2 / (2 beta) : |e| - beta / 2")                   \
+    X(log_cosh, VALUES, REGRESSES, "", "", "mean over rows and outputs of log cosh(output - target)") \
+    X(quantile, VALUES, REGRESSES, "", "q:0.5:inside",                                                \
+      "mean over rows and outputs of max(q (target - output), (1 - q) (output - target))")            \
+    X(poisson, VALUES, REGRESSES, "", "log_input:1:flag full:0:flag eps:1e-8:positive",               \
+      "mean over rows and outputs of exp(z) - target z, or z - target log(z + eps)")                  \
+    X(gaussian_nll, HALVES, REGRESSES, "", "log_variance:1:flag full:0:flag eps:1e-6:positive",       \
+      "mean over rows and means of (log variance + (mean - target)^2 / variance) / 2")                \
+    X(cosine, VALUES, REGRESSES, "", "eps:1e-8:positive",                                             \
+      "mean over rows of 1 - output . target / (max(|output|, eps) max(|target|, eps))")              \
+    X(hinge, VALUES, CLASSIFIES, "", "", "mean over rows and outputs of max(0, 1 - s z), s = -1 or 1")\
+    X(squared_hinge, VALUES, CLASSIFIES, "", "",                                                      \
+      "mean over rows and outputs of max(0, 1 - s z)^2, s = -1 or 1")                                 \
+    X(binary_focal, VALUES, CLASSIFIES, "", "gamma:2:not_negative alpha:nan:share",                   \
+      "mean over rows and outputs of alpha_t (1 - p_t)^gamma (-log p_t)")                             \
+    X(focal, LABELS, CLASSIFIES, "alpha", "gamma:2:not_negative",                                     \
+      "mean over rows of alpha[label] (1 - p)^gamma (-log p), p = softmax(logits)[label]")            \
+    X(kl_divergence, VALUES, REGRESSES, "", "",                                                       \
+      "mean over rows of sum of target (log target - log softmax(logits))")
 
 /* name, what each of its three state slots is there for (ALWAYS, ABSENT, or only with MOMENTUM or
  * CENTERED), names of its own hyperparameters p[0..4] in order. */

@@ -26,8 +26,7 @@ typedef struct slice {
 
 static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
 {
-    const gradcore_network *n = t->net;
-    const int64_t inputs = (int64_t)n->values[0].width, outputs = (int64_t)n->values[n->value_count - 1].width;
+    const int64_t inputs = (int64_t)t->net->values[0].width, outputs = (int64_t)t->loss.target_width;
     if (!d || d->size != sizeof *d)
         return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
     if (!d->x || !d->target)
@@ -38,7 +37,7 @@ static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, 
         return grc_fail(error, GRADCORE_SHAPE,
                         "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
                         (long long)d->x_stride);
-    if (!t->labels && d->rows > 1
+    if (!t->loss.labels && d->rows > 1
         && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
         return grc_fail(error, GRADCORE_SHAPE,
                         "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
@@ -48,9 +47,8 @@ static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, 
 
 static grc_status check_rows(const slice *s, gradcore_error *error)
 {
-    const gradcore_network *n = s->t->net;
-    const int labels = s->t->labels;
-    const int64_t classes = (int64_t)n->values[n->value_count - 1].width;
+    const grc_loss *loss = &s->t->loss;
+    grc_status status = GRADCORE_OK;
     const int64_t batches = (s->end - s->begin - 1) / s->batch + 1;
     const int64_t last = s->steps == batches ? s->end : s->begin + s->steps * s->batch;
     for (int64_t p = s->begin; p < last; p++) {
@@ -58,13 +56,10 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
         if (row < 0 || row >= s->data->rows)
             return grc_fail(error, GRADCORE_INVALID, "order[%lld]: expected 0 to %lld, got %lld", (long long)p,
                             (long long)s->data->rows - 1, (long long)row);
-        if (labels) {
-            const int32_t label = ((const int32_t *)s->data->target)[row];
-            if (label < 0 || label >= classes)
-                return grc_fail(error, GRADCORE_INVALID,
-                                "target[%lld]: expected a class from 0 to %lld, got %d", (long long)row,
-                                (long long)classes - 1, label);
-        }
+        if (loss->labels)
+            status = grc_loss_check_label(loss, ((const int32_t *)s->data->target)[row], row, error);
+        if (status != GRADCORE_OK)
+            return status;
         if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= GRC_MOST_WEIGHT))
             return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
                             (long long)row, GRC_MOST_WEIGHT, s->data->weight[row]);
@@ -101,26 +96,47 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
 
 /* ---- rows ---- */
 
-/* Returns the sum of the batch's row weights; rows [from, to) get their weight and scale = weight / sum. */
-static double weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
+typedef struct totals { /* of a batch */
+    double weight;  /* sum of the row weights, ignored rows left out */
+    double divisor; /* of the loss: the same, or with class weights, or the number of rows */
+} totals;
+
+/* The weight of the row at position `at` of the data's order, and what it adds to the divisor. */
+static double weigh_row(const slice *s, int64_t at, double *mass)
+{
+    const grc_loss *loss = &s->t->loss;
+    const gradcore_data *d = s->data;
+    const int64_t row = s->order ? s->order[at] : at;
+    const double weight = d->weight ? d->weight[row] : 1;
+    if (grc_loss_is_plain(loss))
+        return *mass = weight;
+    const size_t step = loss->labels ? sizeof(int32_t) : (size_t)d->target_stride * s->t->net->item;
+    const double own = grc_loss_mass(loss, s->t->net->kernels, (const char *)d->target + (size_t)row * step);
+    *mass = own < 0 ? 0 : loss->by_count ? 1 : own * weight;
+    return own < 0 ? 0 : weight;
+}
+
+/* Rows [from, to) get their weight, and their scale, which is weight / divisor. */
+static totals weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
 {
     grc_exec *x = s->t->x;
     const size_t rows = x->rows;
-    const double *weight = s->data->weight;
-    if (!weight) {
+    if (!s->data->weight && grc_loss_is_plain(&s->t->loss)) {
         for (size_t r = from; r < to; r++) {
             x->row_weight[r] = 1;
             x->row_scale[r] = 1 / (double)rows;
         }
-        return (double)rows;
+        return (totals){(double)rows, (double)rows};
     }
-    double lane[8] = {0}; /* as grc_sum folds */
-    for (size_t r = 0; r < rows; r++)
-        lane[r % 8] += weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
-    const double sum = grc_fold_lanes(lane);
+    double weight[8] = {0}, divisor[8] = {0}, mass; /* as grc_sum folds */
+    for (size_t r = 0; r < rows; r++) {
+        weight[r % 8] += weigh_row(s, first + (int64_t)r, &mass);
+        divisor[r % 8] += mass;
+    }
+    const totals sum = {grc_fold_lanes(weight), grc_fold_lanes(divisor)};
     for (size_t r = from; r < to; r++) {
-        x->row_weight[r] = weight[s->order ? s->order[first + (int64_t)r] : first + (int64_t)r];
-        x->row_scale[r] = sum > 0 ? x->row_weight[r] / sum : 0;
+        x->row_weight[r] = weigh_row(s, first + (int64_t)r, &mass);
+        x->row_scale[r] = sum.divisor > 0 ? x->row_weight[r] / sum.divisor : 0;
     }
     return sum;
 }
@@ -130,15 +146,15 @@ static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
     const gradcore_network *n = x->net;
-    const size_t outputs = n->values[n->value_count - 1].width;
+    const size_t width = s->t->loss.target_width;
     for (size_t r = row; r < row + rows; r++) {
         const int64_t source = s->order[first + (int64_t)r];
-        if (s->t->labels)
+        if (s->t->loss.labels)
             ((int32_t *)x->target)[r] = ((const int32_t *)s->data->target)[source];
         else
-            memcpy(grc_at(n, x->target, r * outputs),
+            memcpy(grc_at(n, x->target, r * width),
                    (const char *)s->data->target + (size_t)(source * s->data->target_stride) * n->item,
-                   outputs * n->item);
+                   width * n->item);
     }
 }
 
@@ -161,7 +177,7 @@ static const void *rows_at(const slice *s, int64_t at)
 static const void *targets_at(const slice *s, int64_t at)
 {
     return (const char *)s->data->target
-           + (s->t->labels ? (size_t)at * sizeof(int32_t)
+           + (s->t->loss.labels ? (size_t)at * sizeof(int32_t)
                            : (size_t)(at * s->data->target_stride) * s->t->net->item);
 }
 
@@ -184,14 +200,14 @@ static void lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
     grc_exec *x = t->x;
     const gradcore_network *n = t->net;
     const int last = n->value_count - 1;
-    const size_t outputs = n->values[last].width;
-    const void *target = !s->order   ? targets_at(s, first + (int64_t)row)
-                         : t->labels ? (const void *)((int32_t *)x->target + row)
-                                     : grc_at(n, x->target, row * outputs);
-    const size_t target_ld = s->order || t->labels ? outputs : (size_t)s->data->target_stride;
-    n->kernels->loss[t->loss](rows, outputs, grc_row(x, x->value, last, row), n->values[last].ld, target,
-                              target_ld, x->row_scale + row, grc_row(x, x->delta, last, row), x->row_loss + row,
-                              x->row_right + row);
+    const grc_loss *loss = &t->loss;
+    const void *target = !s->order      ? targets_at(s, first + (int64_t)row)
+                         : loss->labels ? (const void *)((int32_t *)x->target + row)
+                                        : grc_at(n, x->target, row * loss->target_width);
+    const size_t target_ld = s->order || loss->labels ? loss->target_width : (size_t)s->data->target_stride;
+    n->kernels->loss[loss->kind](rows, loss->outputs, grc_row(x, x->value, last, row), n->values[last].ld,
+                                 target, target_ld, x->row_scale + row, grc_row(x, x->delta, last, row),
+                                 x->row_loss + row, x->row_right + row, &loss->args);
     for (size_t r = row; r < row + rows; r++)
         x->row_correct[r] = x->row_right[r];
 }
@@ -203,14 +219,14 @@ static void clip_rows(const slice *s, int64_t first, size_t row, size_t rows)
         grc_clip_rows(s->t, s->hypers + (first - s->begin) / s->batch * GRADCORE_HYPERS, row, rows);
 }
 
-/* Forward, loss and backward of thread t's rows. Returns the sum of the batch's row weights. */
-static double train_own_rows(const slice *s, grc_team *team, int64_t first, int t, int count)
+/* Forward, loss and backward of thread t's rows. Returns the sums of the whole batch's row weights. */
+static totals train_own_rows(const slice *s, grc_team *team, int64_t first, int t, int count)
 {
     grc_exec *x = s->t->x;
     const int blocks = grc_uses_partials(x);
     size_t row, last;
     grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &row, &last);
-    const double weight = weigh_rows(s, first, row, last);
+    const totals sums = weigh_rows(s, first, row, last);
     if (x->net->meets || (!blocks && x->rows <= (size_t)count * GRC_KC)) { /* op by op; else block by block */
         load_rows(s, first, row, last - row);
         grc_forward_team(x, team, row, last - row, t, count);
@@ -221,7 +237,7 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
         for (; blocks && row < last; row += GRC_KC)
             grc_gradients_of_rows(x, row, grc_min(GRC_KC, last - row),
                                   grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
-        return weight;
+        return sums;
     }
     while (row < last) {
         const size_t rows = grc_min(GRC_KC, last - row);
@@ -234,7 +250,7 @@ static double train_own_rows(const slice *s, grc_team *team, int64_t first, int 
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
     }
-    return weight;
+    return sums;
 }
 
 /* ---- the slice ---- */
@@ -291,7 +307,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const double weight = train_own_rows(s, team, batch_of(s, i), t, count);
+        const totals sums = train_own_rows(s, team, batch_of(s, i), t, count);
         grc_barrier(team);
         if (grc_uses_partials(x))
             grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);
@@ -300,7 +316,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
         grc_barrier(team);
 
         const double norm = gradient_norm(x);
-        const double loss = weight > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / weight : 0;
+        const double loss =
+            sums.divisor > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor : 0;
         const int finite = isfinite(norm) && isfinite(loss);
         const double scale = scale_of(s, team, h, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
@@ -315,8 +332,9 @@ static void run_team(void *context, grc_team *team, int t, int count)
             const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
             const int ruled = s->update && !refused && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             s->refused = refused;
-            s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = weight, .norm = norm,
-                                              .scale = ruled ? scale * grc_clip_scale(tr) : scale, .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
+            s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = sums.weight,
+                                              .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
+                                              .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }

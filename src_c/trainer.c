@@ -14,10 +14,6 @@ static grc_status bad_name(gradcore_error *error, const char *argument, const ch
 
 static grc_status read_options(const gradcore_trainer_options *o, gradcore_trainer *t, gradcore_error *error)
 {
-    if (o->size != sizeof *o)
-        return grc_fail(error, GRADCORE_INVALID, "options.size: expected %zu, got %u", sizeof *o, o->size);
-    if ((t->loss = grc_find_loss(o->loss)) == GRC_NONE)
-        return bad_name(error, "loss", "loss", o->loss);
     if ((t->optimizer = grc_find_optimizer(o->optimizer)) == GRC_NONE)
         return bad_name(error, "optimizer", "optimizer", o->optimizer);
     if (o->flags & ~(uint32_t)GRC_KNOWN_FLAGS)
@@ -57,25 +53,33 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     if (!n || !options || !out)
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL",
                         !n ? "network" : !options ? "options" : "out");
-    grc_status status = read_options(options, &draft, error);
+    const size_t first_size = offsetof(gradcore_trainer_options, loss_options), size = options->size;
+    if (size < first_size || size > sizeof *options)
+        return grc_fail(error, GRADCORE_INVALID, "options.size: expected %zu to %zu, got %zu", first_size,
+                        sizeof *options, size);
+    gradcore_trainer_options o = {.size = sizeof o}; /* what an older caller does not know is zero */
+    memcpy(&o, options, size);
+    const size_t outputs = n->values[n->value_count - 1].width;
+    grc_status status =
+        grc_loss_open(&draft.loss, &n->allocator, o.loss, o.loss_options, n->dtype, outputs, error);
+    if (status == GRADCORE_OK && (status = read_options(&o, &draft, error)) != GRADCORE_OK)
+        grc_loss_close(&draft.loss);
     if (status != GRADCORE_OK)
         return status;
-    const size_t outputs = n->values[n->value_count - 1].width;
-    draft.labels = grc_loss_takes_labels(draft.loss);
-    if (draft.labels && outputs < 2)
-        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu",
-                        outputs);
     gradcore_trainer *t = grc_allocate(&n->allocator, sizeof *t);
-    if (!t)
+    if (!t) {
+        grc_loss_close(&draft.loss);
         return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
+    }
     *t = draft;
     atomic_init(&t->busy, 0);
     atomic_init(&t->step, 0);
     atomic_init(&t->updates, 0);
-    status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)options->capacity,
+    status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
-                             t->labels ? sizeof(int32_t) : outputs * n->item, &t->x, error);
+                             t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
     if (status != GRADCORE_OK) {
+        grc_loss_close(&t->loss);
         grc_release(&n->allocator, t, sizeof *t);
         return status;
     }
@@ -91,6 +95,7 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     gradcore_network *n = t->net;
     grc_clipping_destroy(t);
     grc_exec_destroy(t->x);
+    grc_loss_close(&t->loss);
     grc_release(&n->allocator, t, sizeof *t);
 }
 

@@ -3,6 +3,7 @@
 #define GRC_TRAINER_H
 
 #include "internal.h"
+#include "loss.h"
 
 enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
@@ -12,8 +13,8 @@ struct grc_clipping;
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
-    int loss, optimizer;
-    int labels;       /* the loss takes class ids */
+    grc_loss loss;
+    int optimizer;
     uint32_t flags;
     enum grc_clip clip;
     enum grc_nonfinite nonfinite;

@@ -157,7 +157,8 @@ STEP = {
     "label NaN": (lambda w: w.t.step(w.x, np.full(12, nan)), A, "y"),
     "label beyond int64": (lambda w: w.t.step(w.x, np.full(12, 2**63, np.uint64)), A, "y"),
     "labels text": (lambda w: w.t.step(w.x, ["a"] * 12), D, "y"),
-    "labels one-hot": (lambda w: w.t.step(w.x, np.eye(3)[w.y]), S, "argmax"),
+    "labels counts": (lambda w: w.t.step(w.x, 2 * np.eye(3)[w.y]), A, "sum 1"),
+    "labels one-hot of others": (lambda w: w.t.step(w.x, np.eye(4)[w.y]), S, "class ids"),
     "labels too few": (lambda w: w.t.step(w.x, w.y[:11]), S, "y"),
     "labels None": (lambda w: w.t.step(w.x, None), D, "y"),
     "rows none": (lambda w: w.t.step(w.x[:0], w.y[:0]), S, "X"),
@@ -235,7 +236,7 @@ FIT = {
 
 MAKE = {
     "trainer of no network": (lambda w: Trainer("net", "mse", optimizers.Adam()), D, "net"),
-    "trainer: loss unknown": (lambda w: Trainer(w.net, "hinge", optimizers.Adam()), A, "cross_entropy"),
+    "trainer: loss unknown": (lambda w: Trainer(w.net, "no_such", optimizers.Adam()), A, "cross_entropy"),
     "trainer: loss number": (lambda w: Trainer(w.net, 3, optimizers.Adam()), D, "loss"),
     "trainer: optimizer text": (lambda w: Trainer(w.net, "mse", "adam"), D, "optimizer"),
     "trainer: optimizer class": (lambda w: Trainer(w.net, "mse", optimizers.Adam), D, "optimizer"),
@@ -430,7 +431,7 @@ BINDING = {
     "trainer flags": (lambda w: core_trainer(w, flags=1 << 20), A, "flags"),
     "trainer clip": (lambda w: core_trainer(w, clip="norm"), A, "clip"),
     "trainer optimizer": (lambda w: core_trainer(w, optimizer="lion"), A, "adamw"),
-    "trainer loss": (lambda w: core_trainer(w, loss="hinge"), A, "mse"),
+    "trainer loss": (lambda w: core_trainer(w, loss="no_such"), A, "mse"),
     "trainer capacity": (lambda w: core_trainer(w, capacity=0), A, "capacity"),
     "trainer capacity huge": (lambda w: core_trainer(w, capacity=2**60), errors.GradcoreError, None),
     "layer kind": (lambda w: _core.Network([{"kind": "conv"}], 4), A, "dense"),

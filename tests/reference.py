@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
+import reference_losses
 from exact import two_product
 from reference_layers import LAYERS, residual, residual_backward
 
@@ -114,44 +115,10 @@ def d_activation(name, x, alpha=0.0):
         return ACTIVATIONS[name][1](np.asarray(x, np.float64), alpha)
 
 
-# ---- Losses: per row (loss, d loss / d z, right or not) ----
+# ---- Losses: reference_losses.py has them ----
 
-
-def _mse(z, target):
-    difference = z - target
-    columns = z.shape[1]
-    return (difference**2).mean(axis=1), 2 * difference / columns, np.zeros(len(z), bool)
-
-
-def _cross_entropy(z, target):
-    rows = np.arange(len(z))
-    own = z[rows, target]
-    peak = z.max(axis=1)
-    e = np.exp(z - peak[:, None])
-    own_e = np.exp(own - peak)
-    others = np.where(np.arange(z.shape[1]) == np.asarray(target)[:, None], 0.0, e).sum(axis=1)
-    loss = (peak - own) + np.log1p(others + (own_e - 1))  # nothing cancels where own_e is 1
-    d = e / (others + own_e)[:, None]
-    d[rows, target] = -others / (others + own_e)
-    return loss, d, z.argmax(axis=1) == target
-
-
-def _binary_cross_entropy(z, target):
-    loss = np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))
-    return loss.mean(axis=1), (sigmoid(z) - target) / z.shape[1], ((z > 0) == (target > 0.5)).all(axis=1)
-
-
-LOSSES = {"mse": _mse, "cross_entropy": _cross_entropy, "binary_cross_entropy": _binary_cross_entropy}
-
-
-def loss(name, z, target, weight=None):
-    """Weighted mean loss, its gradient (rows, cols), weighted share of right rows (NaN for mse)."""
-    z = np.asarray(z, np.float64)
-    weight = np.ones(len(z)) if weight is None else np.asarray(weight, np.float64)
-    values, d, right = LOSSES[name](z, target)
-    share = weight / weight.sum()
-    accuracy = math.nan if name == "mse" else float((share * right).sum())
-    return float((share * values).sum()), d * share[:, None], accuracy
+LOSSES = reference_losses.LOSSES
+loss = reference_losses.mean
 
 
 # ---- Layers and networks ----

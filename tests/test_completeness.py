@@ -61,7 +61,7 @@ def test_every_row_describes_itself():
         assert _core.describe("activation", name, "initializer") in reference.INITIALIZERS
     for name in _core.names("loss"):
         assert _core.describe("loss", name, "formula")
-        assert _core.describe("loss", name, "target").lower() in ("values", "labels")
+        assert _core.describe("loss", name, "target").lower() in ("values", "labels", "halves")
     for name in _core.names("optimizer"):
         assert _core.describe("optimizer", name, "hyperparameters")
 

@@ -78,6 +78,14 @@ def _matrices(kernels, fence, rows, cols, ld, core):
         target = labels if core.describe("loss", name, "target").lower() == "labels" else x
         kernels.loss(name, rows, cols, x, ld, target, ld, row_scale, d, losses, correct)
         kernels.loss(name, rows, cols, x, ld, target, ld, None, None, losses, correct)
+    weight = fence.normal(cols, "weight")
+    for name, options in {
+        "binary_cross_entropy": {}, "focal": {}, "cross_entropy": {"p": [0.1]},
+        "cross_entropy of shares": {"probabilities": True},
+    }.items():  # fmt: skip
+        target = labels if name in ("focal", "cross_entropy") else x
+        kernels.loss(name.split()[0], rows, cols, x, ld, target, ld, row_scale, d, losses, correct,
+                     weight=weight, **options)  # fmt: skip
     kernels.add(rows, cols, x, ld, y, ld)
     kernels.multiply(rows, cols, x, x, y, ld)
     kernels.standardize(rows, cols, x, ld, mean, scale, y, ld)

@@ -48,13 +48,21 @@ typedef void grc_act_forward_fn(size_t rows, size_t cols, const void *z, void *y
 /* d *= f'(.) elementwise, from `saved`: the output or the pre-activation, as tables.h says. */
 typedef void grc_act_backward_fn(size_t rows, size_t cols, const void *saved, void *d, size_t ld, double alpha);
 
-/* Per row r: loss[r] = l_r (double, unweighted, mean over outputs where the loss has several values),
- * correct[r] = 1 where the prediction is right (argmax, ties to the lowest index; sign for binary,
- * all outputs right; 0 for mse), and d = row_scale[r] * d l_r / d z. d may be NULL (evaluation) or alias
+/* Per row r: loss[r] = l_r (double, with the weights of args but without a row's own, mean over outputs where
+ * the loss has several values), correct[r] = 1 where the prediction is right (argmax, ties to the lowest
+ * index; sign for binary, all outputs right; 0 for losses that do not classify), and d = row_scale[r] * d l_r / d z. d may be NULL (evaluation) or alias
  * z exactly; when not NULL, elements cols..round_up(cols, PW)-1 of its row are set to 0 if they fit in ld.
  * target: real matrix (rows, target_ld), or int32 labels (one a row, checked before) for LABELS. */
+typedef struct grc_loss_args {
+    double p[4];        /* the loss's own, in the order of its row in tables.h */
+    const void *weight; /* its vector option, (cols) of the element type, or NULL: all 1 */
+    int probabilities;  /* targets of a LABELS loss are a real matrix of class probabilities */
+    int ignores;        /* rows with label `ignore` have loss and gradient 0 and are not right */
+    int32_t ignore;
+} grc_loss_args;
 typedef void grc_loss_fn(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
-                         size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct);
+                         size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct,
+                         const grc_loss_args *args);
 
 enum { GRC_OPT_MOMENTUM = 1, GRC_OPT_NESTEROV = 2, GRC_OPT_CENTERED = 4 };
 typedef struct grc_opt_args {

@@ -58,14 +58,17 @@ static uint64_t losses(const grc_kernels *k, enum grc_dtype type, uint64_t hash,
 {
     size_t size = type == GRC_F32 ? 4 : 8;
     for (size_t loss = 0; loss < GRC_LOSS_COUNT; loss++)
-        for (int gradient = 0; gradient < 2; gradient++) {
+        for (int gradient = 0; gradient < 2 && !(loss == GRC_LOSS_gaussian_nll && cols % 2); gradient++) {
             void *z = array(0, type, rows * cols), *t = array(1, type, rows * cols);
             double *scale = array(3, GRC_F64, rows), *value = array(4, GRC_F64, rows);
             int32_t *correct = (int32_t *)slot_end[5] - rows, *labels = (int32_t *)slot_end[6] - rows;
             for (size_t r = 0; r < rows; r++)
                 labels[r] = (int32_t)(r * 5 % cols);
-            void *target = loss == GRC_LOSS_cross_entropy ? (void *)labels : t;
-            k->loss[loss](rows, cols, z, cols, target, cols, scale, gradient ? z : NULL, value, correct);
+            const grc_loss_args args = {.p = {loss == GRC_LOSS_poisson ? 1 : 0.5, 0, 1e-3}};
+            void *target = loss == GRC_LOSS_cross_entropy || loss == GRC_LOSS_focal ? (void *)labels : t;
+            if (loss == GRC_LOSS_kl_divergence) /* shares */
+                k->multiply(rows, cols, t, t, t, cols);
+            k->loss[loss](rows, cols, z, cols, target, cols, scale, gradient ? z : NULL, value, correct, &args);
             hash = digest(hash, 0, rows * cols * size);
             hash = digest(digest(hash, 4, rows * sizeof(double)), 5, rows * sizeof(int32_t));
         }

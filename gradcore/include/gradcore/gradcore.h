@@ -76,7 +76,8 @@ GRADCORE_API void gradcore_get_build_info(gradcore_build_info *info);
  * "isa" lists those that this build has and this CPU can run. */
 GRADCORE_API const char *gradcore_list(const char *family, int32_t index);
 /* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha"),
- * ("loss", name, "formula" | "target"), ("optimizer", name, "hyperparameters"). NULL if unknown. */
+ * ("loss", name, "formula" | "target" | "parameters" | "vector"), parameters as "name:default:range ...",
+ * ("optimizer", name, "hyperparameters"). NULL if unknown. */
 GRADCORE_API const char *gradcore_describe(const char *family, const char *name, const char *property);
 
 /* ---- Networks ---- */
@@ -165,15 +166,37 @@ GRADCORE_API gradcore_status gradcore_network_predict(gradcore_network *network,
                                                       int64_t x_stride, int64_t rows, void *y,
                                                       int64_t y_stride, gradcore_error *error);
 
+/* ---- Losses ---- */
+
+enum {
+    GRADCORE_LOSS_BY_COUNT = 1,      /* cross_entropy: divide by the number of rows, not by the sum of weights */
+    GRADCORE_LOSS_IGNORES = 2,       /* cross_entropy: rows with label ignore_index do not count */
+    GRADCORE_LOSS_PROBABILITIES = 4, /* cross_entropy: targets are (rows, outputs) of the element type */
+    GRADCORE_LOSS_PARAMETERS = 4
+};
+/* Where a loss is named, NULL options mean its defaults. Everything is copied. */
+typedef struct gradcore_loss_options {
+    uint32_t size;
+    uint32_t flags;
+    double parameters[GRADCORE_LOSS_PARAMETERS]; /* in the order of gradcore_describe("loss", name,
+                                                    "parameters"); NaN: the default */
+    const double *vector;   /* one number for each output, or NULL; gradcore_describe("loss", name, "vector")
+                               names it: "class_weight", "pos_weight", "alpha", "" where there is none */
+    int64_t vector_size;
+    int32_t ignore_index;
+    int32_t reserved;
+} gradcore_loss_options;
+
 typedef struct gradcore_data {
     uint32_t size;
     uint32_t reserved;
     const void *x;
     int64_t x_stride;
-    const void *target;     /* (rows, outputs) of the element type, or int32_t labels (rows) */
+    const void *target;     /* (rows, outputs) of the element type, or int32_t labels (rows); half as many
+                               columns where the description of the loss's target says "halves" */
     int64_t target_stride;
-    const double *weight;   /* a row's weight, 0 to 1e100, or NULL: all 1. Losses are weighted means, / sum w;
-                               a batch whose weights are all 0 has loss and gradient 0. */
+    const double *weight;   /* a row's weight, 0 to 1e100, or NULL: all 1. Losses are weighted means, / sum w,
+                               where a class weight of cross_entropy multiplies w; a batch whose weights are all 0 has loss and gradient 0. */
     int64_t rows;
 } gradcore_data;
 
@@ -182,10 +205,16 @@ typedef struct gradcore_score {
     uint32_t reserved;
     double loss;     /* weighted mean */
     double accuracy; /* weighted share of right predictions; NaN for a regression loss */
+    double weight;   /* sum of the row weights, which accuracy was divided by */
+    double divisor;  /* what loss was divided by */
 } gradcore_score;
 GRADCORE_API gradcore_status gradcore_network_evaluate(gradcore_network *network, const char *loss,
                                                        const gradcore_data *data, gradcore_score *score,
                                                        gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_network_evaluate_loss(gradcore_network *network, const char *loss,
+                                                            const gradcore_loss_options *options,
+                                                            const gradcore_data *data, gradcore_score *score,
+                                                            gradcore_error *error);
 
 /* ---- Passes: forward and backward by hand ---- */
 
@@ -231,6 +260,7 @@ typedef struct gradcore_trainer_options {
     const char *nonfinite; /* NULL or "skip", "raise", "propagate" */
     int64_t capacity;      /* the largest batch */
     uint64_t seed;         /* of dropout */
+    const gradcore_loss_options *loss_options; /* NULL: the defaults */
 } gradcore_trainer_options;
 
 /* Hyperparameters of one step, in this order; unused ones are ignored. */
@@ -356,6 +386,10 @@ GRADCORE_API gradcore_status gradcore_activation_backward(const char *name, int3
 GRADCORE_API gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
                                            const void *z, const void *target, double *losses, void *d,
                                            gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options,
+                                                int32_t dtype, int64_t rows, int64_t cols, const void *z,
+                                                const void *target, double *losses, void *d,
+                                                gradcore_error *error);
 
 /* ---- Random numbers (Philox4x32-10) and initial values, the same on every platform ---- */
 
@@ -457,6 +491,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_file_close) *file_close;
     __typeof__(gradcore_trainer_set_rules) *trainer_set_rules;
     __typeof__(gradcore_trainer_ledger) *trainer_ledger;
+    __typeof__(gradcore_network_evaluate_loss) *network_evaluate_loss;
+    __typeof__(gradcore_loss_rows) *loss_rows;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

@@ -1,0 +1,299 @@
+"""What losses are made of: their parameters as the core takes them, and the checks of their targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
+from .checks import flag, integer, number
+from .errors import ArgumentError, DTypeError, ShapeError
+from .hypers import NOT_NEGATIVE, POSITIVE, Range
+
+INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+_SUM_TOLERANCE = 1e-3  # of probabilities, which may come from float16
+_RANGES = {
+    "positive": POSITIVE,
+    "not_negative": NOT_NEGATIVE,
+    "share": Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0),
+    "inside": Range("in (0, 1)", lambda x: 0.0 < x < 1.0),
+}
+Weights = tuple[float, ...] | tuple[tuple[int, float], ...]
+
+
+class Loss:
+    """Base of the losses, which are frozen dataclasses.
+
+    Fields with the names of the core's parameters are checked against its table; `vector` and `flags` carry
+    the others.
+    """
+
+    name: ClassVar[str]
+    classifies: ClassVar[bool] = False  # whether an accuracy can be told
+
+    def __post_init__(self) -> None:
+        for name, kind in _parameters(self.name):
+            value = getattr(self, name)
+            where = f"{type(self).__name__}: {name}"
+            if kind == "flag":
+                object.__setattr__(self, name, flag(value, where))
+            elif value is not None or _default(self.name, name) is not None:
+                value = number(value, where)
+                if not _RANGES[kind].contains(value):
+                    raise ArgumentError(f"{where}: expected a number {_RANGES[kind].text}, got {value}")
+                object.__setattr__(self, name, value)
+
+    def options(self, outputs: int, target: Array | None = None) -> _core.LossOptions:
+        """The loss's parameters as the core takes them, for targets like `target`."""
+        values = [getattr(self, name) for name, _ in _parameters(self.name)]
+        return {
+            "parameters": [math.nan if value is None else float(value) for value in values],
+            "vector": self.vector(outputs),
+        }
+
+    def vector(self, outputs: int) -> NDArray[np.float64] | None:
+        """The loss's number for each output, if it has such."""
+        return None
+
+    def fitted(self, target: Array, rows: Array | None, outputs: int) -> Loss:
+        """The loss with all that it takes from the training rows; itself where that is nothing."""
+        return self
+
+    def check_outputs(self, outputs: int) -> None:
+        """Refuse a network whose number of outputs does not suit the loss."""
+        self.vector(outputs)
+
+    def soft(self, target: Array) -> bool:
+        """Whether a converted target is probabilities where the loss also takes labels."""
+        return False
+
+    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` as the core of a network of `dtype` takes it, if that is quickly done; None if it is not."""
+        raise NotImplementedError
+
+    def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """Any array-like `y` as the core takes it; values may still be NaN or infinite."""
+        raise NotImplementedError
+
+    def classes(self, target: Array) -> Array | None:
+        """The class of every row of a converted target, -1 where it is ignored; None without classes."""
+        return None
+
+
+def _parameters(loss: str) -> list[tuple[str, str]]:
+    """Name and range of each of the core's parameters."""
+    words = (_core.describe("loss", loss, "parameters") or "").split()
+    return [(word.split(":")[0], word.split(":")[2]) for word in words]
+
+
+def _default(loss: str, parameter: str) -> float | None:
+    """The core's default of a parameter; None for one that may be absent."""
+    for word in (_core.describe("loss", loss, "parameters") or "").split():
+        name, default, _ = word.split(":")
+        if name == parameter:
+            return None if default == "nan" else float(default)
+    return None
+
+
+class Values(Loss):
+    """Losses with a real number for every output."""
+
+    def target_columns(self, outputs: int) -> int:
+        """Columns of a target."""
+        return outputs
+
+    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` of `dtype` as a matrix."""
+        if y.dtype is not dtype:
+            return None
+        return y if y.ndim == 2 else y.reshape(-1, 1)
+
+    def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """`y` of shape (rows, columns), or (rows,) for one column, as a matrix of `dtype`."""
+        return as_target(y, rows, self.target_columns(outputs), dtype, name)
+
+
+class Bounded(Values):
+    """Losses whose targets lie between bounds."""
+
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 1.0
+
+    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` of `dtype` as a matrix, if all of it lies between the bounds."""
+        if not y.size or y.dtype is not dtype:
+            return None
+        inside = np.minimum.reduce(y, axis=None) >= self.low and np.maximum.reduce(y, axis=None) <= self.high
+        return super().ready(y, outputs, dtype) if inside else None
+
+    def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """`y` as a matrix of `dtype`, all of it between the bounds."""
+        array = super().target(y, rows, outputs, dtype, name)
+        if not (array.min() >= self.low and array.max() <= self.high):
+            row, col = np.argwhere(~((array >= self.low) & (array <= self.high)))[0]
+            bounds = f"in [{self.low:g}, {self.high:g}]" if self.high < np.inf else f">= {self.low:g}"
+            raise ArgumentError(f"{name}: expected values {bounds}, got {array[row, col]} at [{row}, {col}]")
+        return array
+
+
+class YesOrNo(Bounded):
+    """Losses with a yes or no for every output, as numbers in [0, 1]."""
+
+    classifies: ClassVar[bool] = True
+
+    def classes(self, target: Array) -> Array | None:
+        """The class, 0 or 1, of every row; None for several outputs or soft targets."""
+        if target.shape[1] != 1 or not np.isin(target, (0, 1)).all():
+            return None
+        return target[:, 0].astype(np.int64)
+
+
+class Labels(Loss):
+    """Losses with one of several classes for every row."""
+
+    classifies: ClassVar[bool] = True
+
+    def check_outputs(self, outputs: int) -> None:
+        """Refuse a network with one output."""
+        if outputs < 2:
+            raise ShapeError(
+                f"loss: expected a network of at least 2 outputs for {self.name}, got {outputs}; "
+                f"use {'binary_focal' if self.name == 'focal' else 'binary_cross_entropy'} for one output"
+            )
+        super().check_outputs(outputs)
+
+    def ignored(self) -> int | None:
+        """The label of rows that do not count, if any."""
+        return None
+
+    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """int32 labels themselves, whose range the core checks; int64 ones in range as int32."""
+        if y.dtype is INT32:
+            return y
+        if y.dtype is INT64 and y.ndim == 1 and y.size and np.maximum.reduce(y.view(np.uint64)) < outputs:
+            return y.astype(np.int32)
+        return None
+
+    def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """`y` of shape (rows,) or (rows, 1) as int32 labels."""
+        labels = as_array(y, name)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.shape != (rows,):
+            hint = f"; use {name}.argmax(axis=1) for one-hot rows" if labels.shape == (rows, outputs) else ""
+            raise ShapeError(f"{name}: expected class ids of shape ({rows},), got {labels.shape}{hint}")
+        if labels.dtype.kind == "f":
+            whole = labels == np.floor(labels)
+            if not whole.all():
+                at = int(np.argmin(whole))
+                raise ArgumentError(f"{name}: expected whole class ids, got {labels[at]} at [{at}]")
+        ignored = self.ignored()
+        bad = (labels < 0) | (labels >= outputs)
+        if ignored is not None:
+            bad &= labels != ignored
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ArgumentError(f"{name}: expected class ids in 0..{outputs - 1}, got {labels[at]} at [{at}]")
+        return np.require(labels, np.int32, ["C", "A"])
+
+    def classes(self, target: Array) -> Array | None:
+        """The labels."""
+        if target.ndim != 1:
+            return None
+        ignored = self.ignored()
+        return target if ignored is None else np.where(target == ignored, -1, target)
+
+
+def as_target(y: object, rows: int, columns: int, dtype: np.dtype[Any], name: str) -> Array:
+    """`y` of shape (rows, columns), or (rows,) for one column, as a matrix of `dtype`."""
+    array = as_array(y, name)
+    if array.shape == (rows,) and columns == 1:
+        array = array.reshape(-1, 1)
+    if array.shape != (rows, columns):
+        shapes = f"({rows},) or ({rows}, 1)" if columns == 1 else f"({rows}, {columns})"
+        raise ShapeError(f"{name}: expected shape {shapes}, got {array.shape}")
+    return columns_contiguous(as_dtype(array, name, dtype))
+
+
+def as_probabilities(y: object, rows: int, columns: int, dtype: np.dtype[Any], name: str) -> Array:
+    """`y` (rows, columns) as a matrix of `dtype` whose rows are >= 0 and have the sum 1, to 1e-3."""
+    array = as_target(y, rows, columns, dtype, name)
+    if not array.min() >= 0:
+        row, col = np.argwhere(~(array >= 0))[0]
+        raise ArgumentError(f"{name}: expected probabilities, got {array[row, col]} at [{row}, {col}]")
+    sums = array.sum(axis=1, dtype=np.float64)
+    far = ~(np.abs(sums - 1) <= _SUM_TOLERANCE)
+    if far.any():
+        row = int(np.argmax(far))
+        raise ArgumentError(f"{name}: expected rows with the sum 1, got {sums[row]:g} at [{row}]")
+    return array
+
+
+def as_weights(value: object, name: str) -> Weights | float | None:
+    """Numbers >= 0, one for each output: a number, a sequence or a dict from output to number, as a float, a
+    tuple of floats or a sorted tuple of pairs, which can be compared and saved."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
+    if isinstance(value, tuple) and value and all(isinstance(item, tuple | list) for item in value):
+        pairs = [tuple(item) for item in value]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ShapeError(f"{name}: expected pairs of a class and its weight, got {value!r}")
+        found = {integer(key, f"{name}: class"): _weight(item, f"{name}[{key}]") for key, item in pairs}
+        return tuple(sorted(found.items()))
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return _weight(value, name)
+    array = as_array(value, name)
+    if array.ndim != 1 or not len(array):
+        raise ShapeError(f"{name}: expected one dimension, a number for each output, got {array.shape}")
+    check_finite(array, name)
+    return tuple(_weight(item, f"{name}[{i}]") for i, item in enumerate(array.tolist()))
+
+
+def _weight(value: object, name: str) -> float:
+    result = number(value, name)
+    if not 0 <= result <= 1e30:
+        raise ArgumentError(f"{name}: expected a number from 0 to 1e30, got {result}")
+    return result
+
+
+def weights_for(value: Weights | float | None, outputs: int, name: str) -> NDArray[np.float64] | None:
+    """What `as_weights` returned as an array (outputs,), with 1 where a dict has none."""
+    if value is None:
+        return None
+    if isinstance(value, float):
+        return np.full(outputs, value)
+    if isinstance(value, str):
+        raise DTypeError(f"{name}: expected numbers, got {value!r}")
+    if isinstance(value[0], tuple):
+        result = np.ones(outputs)
+        for key, weight in value:
+            if key >= outputs:
+                raise ArgumentError(f"{name}: expected classes in 0..{outputs - 1}, got {key}")
+            result[key] = weight
+        return result
+    if len(value) != outputs:
+        raise ShapeError(f"{name}: expected {outputs} numbers, one for each output, got {len(value)}")
+    return np.array(value, np.float64)
+
+
+def balanced(labels: Array, classes: int) -> NDArray[np.float64]:
+    """``rows / (classes present * count)`` for each class, 1 for one that is absent; labels < 0 do not count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> balanced(np.array([0, 0, 0, 1]), 2).tolist()
+    [0.6666666666666666, 2.0]
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=classes)
+    seen = counts > 0
+    table = np.ones(classes)
+    table[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
+    return table

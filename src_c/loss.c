@@ -1,0 +1,168 @@
+/* A loss with its options: read and checked once, then the same for every batch. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loss.h"
+
+#define GRC_MOST_OPTION 1e30 /* of a parameter or vector option: its products with float32 stay finite */
+
+static const struct {
+    const char *name;
+    double low, high;
+    int open; /* neither end belongs to it */
+    const char *text;
+} ranges[] = {{"positive", 0, GRC_MOST_OPTION, 1, "a number above 0 and below 1e30"},
+              {"not_negative", 0, GRC_MOST_OPTION, 0, "a number from 0 to 1e30"},
+              {"share", 0, 1, 0, "a number in [0, 1]"},
+              {"inside", 0, 1, 1, "a number in (0, 1)"},
+              {"flag", 0, 1, 0, "0 or 1"}};
+
+/* The next word of a row of tables.h, "name:default:range ...". Returns what follows it. */
+static const char *next_parameter(const char *row, char name[32], double *value, int *range)
+{
+    char kind[32] = "";
+    const char *colon = strchr(row, ':');
+    const size_t length = grc_min((size_t)(colon - row), 31);
+    memcpy(name, row, length);
+    name[length] = '\0';
+    char *rest;
+    *value = strtod(colon + 1, &rest);
+    const size_t kind_length = grc_min(strcspn(rest + 1, " "), 31);
+    memcpy(kind, rest + 1, kind_length);
+    for (*range = 0; strcmp(ranges[*range].name, kind) != 0;)
+        ++*range;
+    rest += 1 + kind_length;
+    return *rest == ' ' ? rest + 1 : rest;
+}
+
+/* The parameters, each its default where NaN or where there are no options. */
+static grc_status read_parameters(grc_loss *l, const gradcore_loss_options *o, gradcore_error *error)
+{
+    const char *row = grc_loss_parameters(l->kind);
+    for (int i = 0; *row; i++) {
+        char name[32];
+        int range;
+        row = next_parameter(row, name, &l->args.p[i], &range);
+        const double value = o ? o->parameters[i] : (double)NAN;
+        if (isnan(value))
+            continue;
+        const int within = ranges[range].open ? value > ranges[range].low && value < ranges[range].high
+                                              : value >= ranges[range].low && value <= ranges[range].high;
+        const int is_flag = strcmp(ranges[range].name, "flag") == 0;
+        if (!within || (is_flag && value != 0 && value != 1))
+            return grc_fail(error, GRADCORE_INVALID, "%s: expected %s, got %g", name, ranges[range].text, value);
+        l->args.p[i] = value;
+    }
+    return GRADCORE_OK;
+}
+
+static grc_status check_options(const grc_loss *l, const char *name, const gradcore_loss_options *o,
+                                gradcore_error *error)
+{
+    const char *vector = grc_loss_vector(l->kind);
+    const uint32_t own = l->kind == GRC_LOSS_cross_entropy
+                             ? GRADCORE_LOSS_BY_COUNT | GRADCORE_LOSS_IGNORES | GRADCORE_LOSS_PROBABILITIES
+                             : 0;
+    if (o->size != sizeof *o)
+        return grc_fail(error, GRADCORE_INVALID, "loss options.size: expected %zu, got %u", sizeof *o, o->size);
+    if (o->flags & ~own)
+        return grc_fail(error, GRADCORE_INVALID, "loss options.flags: expected flags of %s, got 0x%x", name,
+                        o->flags);
+    if ((o->flags & GRADCORE_LOSS_IGNORES) && (o->flags & GRADCORE_LOSS_PROBABILITIES))
+        return grc_fail(error, GRADCORE_INVALID, "ignore_index: expected labels with it, got probabilities");
+    if (!o->vector)
+        return GRADCORE_OK;
+    if (!*vector)
+        return grc_fail(error, GRADCORE_INVALID, "loss options.vector: expected none for %s, got one", name);
+    if (o->vector_size != (int64_t)l->outputs)
+        return grc_fail(error, GRADCORE_SHAPE, "%s: expected %zu numbers, one for each output, got %lld", vector,
+                        l->outputs, (long long)o->vector_size);
+    for (size_t i = 0; i < l->outputs; i++)
+        if (!(o->vector[i] >= 0 && o->vector[i] <= GRC_MOST_OPTION))
+            return grc_fail(error, GRADCORE_INVALID, "%s[%zu]: expected a number from 0 to 1e30, got %g", vector,
+                            i, o->vector[i]);
+    return GRADCORE_OK;
+}
+
+/* Keeps the vector option twice: as doubles, for the sums of row weights, and as the kernels take it. */
+static grc_status keep_vector(grc_loss *l, const double *vector, int dtype, gradcore_error *error)
+{
+    const size_t item = dtype == GRC_F32 ? sizeof(float) : sizeof(double);
+    char *narrow = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        grc_arena arena = {l->block, 0, 0};
+        l->vector = grc_take(&arena, l->outputs, sizeof(double));
+        narrow = grc_take(&arena, l->outputs, item);
+        l->block_size = arena.used;
+        if (pass == 0 && !(l->block = grc_allocate(l->allocator, arena.used)))
+            return grc_fail(error, GRADCORE_NO_MEMORY, "loss: expected %zu bytes for its options, got none",
+                            arena.used);
+    }
+    for (size_t i = 0; i < l->outputs; i++) {
+        const float rounded = (float)vector[i];
+        l->vector[i] = dtype == GRC_F32 ? (double)rounded : vector[i];
+        memcpy(narrow + i * item, dtype == GRC_F32 ? (const void *)&rounded : (const void *)&vector[i], item);
+    }
+    l->args.weight = narrow;
+    return GRADCORE_OK;
+}
+
+grc_status grc_loss_open(grc_loss *l, const gradcore_allocator *allocator, const char *name,
+                         const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error)
+{
+    char known[400];
+    *l = (grc_loss){.kind = grc_find_loss(name), .outputs = outputs, .allocator = allocator};
+    if (l->kind == GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
+                        grc_names("loss", known, sizeof known), name ? name : "(null)");
+    const char *target = gradcore_describe("loss", name, "target");
+    grc_status status = options ? check_options(l, name, options, error) : GRADCORE_OK;
+    if (status == GRADCORE_OK)
+        status = read_parameters(l, options, error);
+    if (status != GRADCORE_OK)
+        return status;
+    l->args.probabilities = options && (options->flags & GRADCORE_LOSS_PROBABILITIES);
+    l->args.ignores = options && (options->flags & GRADCORE_LOSS_IGNORES);
+    l->args.ignore = options ? options->ignore_index : 0;
+    l->by_count = options && (options->flags & GRADCORE_LOSS_BY_COUNT);
+    l->labels = strcmp(target, "labels") == 0 && !l->args.probabilities;
+    l->target_width = l->labels ? 1 : strcmp(target, "halves") == 0 ? outputs / 2 : outputs;
+    if (strcmp(target, "labels") == 0 && outputs < 2)
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu",
+                        outputs);
+    if (strcmp(target, "halves") == 0 && outputs % 2)
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "loss: expected an even number of outputs, means and variances, got %zu", outputs);
+    return options && options->vector ? keep_vector(l, options->vector, dtype, error) : GRADCORE_OK;
+}
+
+void grc_loss_close(grc_loss *l)
+{
+    grc_release(l->allocator, l->block, l->block_size);
+    l->block = NULL;
+}
+
+int grc_loss_is_plain(const grc_loss *l)
+{
+    return !(l->by_count || l->args.ignores || (l->kind == GRC_LOSS_cross_entropy && l->vector));
+}
+
+double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *target)
+{
+    const int32_t label = l->labels ? *(const int32_t *)target : 0;
+    if (l->args.ignores && label == l->args.ignore)
+        return -1;
+    if (l->by_count || !l->vector || l->kind != GRC_LOSS_cross_entropy)
+        return 1;
+    return l->labels ? l->vector[label] : kernels->dot(l->outputs, l->args.weight, target);
+}
+
+grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error)
+{
+    const long long classes = (long long)l->outputs;
+    if ((label >= 0 && label < classes) || (l->args.ignores && label == l->args.ignore))
+        return GRADCORE_OK;
+    return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
+                    (long long)row, classes - 1, label);
+}
