@@ -175,7 +175,7 @@ class GaussianNLL(Values):
 class Cosine(Values):
     """Mean over rows of one minus the cosine of the angle between the row of outputs and its target.
 
-    Norms below eps count as eps, as in PyTorch's ``cosine_similarity``, and are constants in the gradient then,
+    Norms below eps count as eps, as in PyTorch's ``cosine_similarity``, and are constants in the gradient,
     which PyTorch's are not. Keras's ``CosineSimilarity`` is the same less 1.
 
     Parameters

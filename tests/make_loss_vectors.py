@@ -1,4 +1,4 @@
-"""Writes vectors/losses.npz: values and gradients of PyTorch's losses in float64. Run once, with PyTorch 2.13.
+"""Writes vectors/losses.npz: values and gradients of PyTorch's losses in float64. Run once: PyTorch 2.13.
 
 python tests/make_loss_vectors.py
 """
