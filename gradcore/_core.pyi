@@ -85,6 +85,8 @@ class Network:
     ) -> None: ...
     def read(self, index: int) -> Array: ...
     def write(self, arrays: Mapping[int, Array]) -> None: ...  # all or nothing; exact shape and dtype
+    def set_penalty(self, index: int, l1: float, l2: float) -> None: ...  # l1 sum |w| + l2 sum w^2
+    def penalty(self) -> float: ...  # of all parameters
     def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
     def evaluate(
         self,

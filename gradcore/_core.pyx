@@ -261,6 +261,26 @@ cdef class Network:
         finally:
             free(sources)
 
+    def set_penalty(self, index, l1, l2):
+        cdef gradcore_error error
+        cdef gradcore_parameter_info info
+        self.require()
+        cdef int64_t i = self.parameter(index, &info)
+        cdef double c_l1 = real(l1, "l1"), c_l2 = real(l2, "l2")
+        error.message[0] = 0
+        check(gradcore_network_set_penalty(self.handle, i, c_l1, c_l2, &error), &error)
+
+    def penalty(self):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef double value = 0
+        self.require()
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_penalty(self.handle, &value, &error)
+        check(status, &error)
+        return value
+
     def predict(self, x, out=None):
         cdef gradcore_error error
         cdef gradcore_status status

@@ -107,6 +107,7 @@ cdef extern from *:
                             const void *scale, void *y, size_t ldy)
         void (*column_sums)(size_t rows, size_t cols, const void *x, size_t ld, void *sums)
         double (*sum_squares)(size_t n, const void *x)
+        double (*penalize)(size_t n, const void *w, double l1, double l2, void *g)
         double (*max_abs)(size_t n, const void *x)
         void (*dropout_mask)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
                              uint32_t stream, uint64_t step, uint32_t threshold, double scale, void *mask)
@@ -242,6 +243,9 @@ cdef class Kernels:
 
     def column_sums(self, size_t rows, size_t cols, x, size_t ld, sums):
         self.t.column_sums(rows, cols, at(x), ld, at(sums))
+
+    def penalize(self, size_t n, w, double l1, double l2, g):
+        return self.t.penalize(n, at(w), l1, l2, at(g))
 
     def sum_squares(self, size_t n, x):
         return self.t.sum_squares(n, at(x))

@@ -38,6 +38,7 @@ _REGISTRY: dict[str, type] = {
         (clipping, clipping.Clip),
         (clipping, clipping.Constraint),
         (losses, losses.Loss),
+        (losses, losses.Penalty),
         (schedules, object),
     )
     for item in _classes(module, base)

@@ -10,6 +10,7 @@ from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .initializers import Initializer
+from .penalties import Penalty
 
 if TYPE_CHECKING:
     from ._core import LayerSpec
@@ -106,6 +107,8 @@ class Dense(Layer):
     weight_init : Initializer or str, optional
         Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Glorot else).
     bias_init : float or Initializer, default 0.0
+    penalty : Penalty, optional
+        ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
 
     Examples
     --------
@@ -119,6 +122,7 @@ class Dense(Layer):
     bias: bool = field(default=True, kw_only=True)
     weight_init: Initializer | str | None = field(default=None, kw_only=True)
     bias_init: float | Initializer = field(default=0.0, kw_only=True)
+    penalty: Penalty | None = field(default=None, kw_only=True)
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
@@ -130,6 +134,10 @@ class Dense(Layer):
             object.__setattr__(self, "weight_init", initializers.get(self.weight_init, "Dense: weight_init"))
         if not isinstance(self.bias_init, Initializer):
             object.__setattr__(self, "bias_init", number(self.bias_init, "Dense: bias_init"))
+        if self.penalty is not None and not isinstance(self.penalty, Penalty):
+            raise DTypeError(
+                f"Dense: penalty: expected losses.L1, L2 or Elastic, or None, got {self.penalty!r}"
+            )
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""

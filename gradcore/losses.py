@@ -3,6 +3,8 @@
 A loss takes what the last layer returns: classification losses take logits, so the output layer stays
 linear. The loss of a batch is the weighted mean of its rows, the sum of weight times loss over the sum of the
 weights. The loss of a row is the mean over its outputs, but where a class says otherwise.
+
+`L1`, `L2` and `Elastic` are penalties on the weights of a layer.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ from .loss_classes import (
     SquaredHinge,
 )
 from .loss_regression import MAE, MSE, Cosine, GaussianNLL, Huber, LogCosh, Poisson, Quantile, SmoothL1
+from .penalties import L1, L2, Elastic, Penalty
 
 __all__ = [
+    "L1",
+    "L2",
     "MAE",
     "MSE",
     "BinaryCrossEntropy",
     "BinaryFocal",
     "Cosine",
     "CrossEntropy",
+    "Elastic",
     "Focal",
     "GaussianNLL",
     "Hinge",
@@ -36,6 +42,7 @@ __all__ = [
     "KLDivergence",
     "LogCosh",
     "Loss",
+    "Penalty",
     "Poisson",
     "Quantile",
     "SmoothL1",

@@ -95,6 +95,12 @@ class Network:
         self._info = self._core.parameters
         self._inputs, self._dtype = self._core.inputs, self._core.dtype
         self._index = {info["name"]: i for i, info in enumerate(self._info)}
+        self._penalized = False
+        for index, layer in enumerate(self._layers):
+            for position, inner in layer.walk(str(index)):
+                if isinstance(inner, Dense) and inner.penalty is not None:
+                    self._core.set_penalty(self._index[f"{position}.weight"], *inner.penalty.factors())
+                    self._penalized = True
         self._standardized = not isinstance(self._layers[0], Standardize)
         self.metadata: dict[str, str] = {}
         self._pass: _core.Pass | None = None

@@ -248,7 +248,11 @@ class Trainer:
             total, loss = total + divisor, loss + divisor * of_part
             mass, accuracy = mass + weights, accuracy + weights * right
             check()
-        result = {"loss": loss / total if total else 0.0, "accuracy": accuracy / mass if mass else math.nan}
+        penalty = self.net._core.penalty() if self.net._penalized else 0.0
+        result = {
+            "loss": (loss / total if total else 0.0) + penalty,
+            "accuracy": accuracy / mass if mass else math.nan,
+        }
         return result if result["accuracy"] == result["accuracy"] else {"loss": result["loss"]}
 
     def clip_ledger(self) -> dict[str, dict[str, float]]:

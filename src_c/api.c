@@ -56,6 +56,8 @@ static const gradcore_api api = {
     .trainer_ledger = &gradcore_trainer_ledger,
     .network_evaluate_loss = &gradcore_network_evaluate_loss,
     .loss_rows = &gradcore_loss_rows,
+    .network_set_penalty = &gradcore_network_set_penalty,
+    .network_penalty = &gradcore_network_penalty,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

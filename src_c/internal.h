@@ -96,6 +96,7 @@ typedef struct grc_parameter {
     int op, trainable, ndim;
     int turned;                 /* the vector holds its transpose, (cols, rows) */
     double initial;             /* every element of a vector */
+    double l1, l2;              /* the trainer's loss has l1 sum |w| + l2 sum w^2 more */
     size_t rows, cols, offset;
 } grc_parameter;
 
@@ -121,6 +122,7 @@ struct gradcore_network {
     size_t vector;            /* elements of the parameter vector */
     size_t transposed;        /* elements of all transposed weights */
     size_t trainable;         /* numbers that train */
+    int penalized;            /* some parameter has a penalty */
 
     void *w;                  /* the parameter vector */
     void *tables;             /* one allocation for the arrays above */
@@ -233,6 +235,7 @@ typedef struct grc_exec {
     void *transposed;
     uint64_t version;       /* of the weights that `transposed` mirrors */
     double *chunk_norm;     /* sum of squares of every gradient chunk */
+    double *chunk_penalty;  /* of its parameters; training only */
     size_t *chunk_first;    /* [parameter + 1]: its chunks */
 
     /* Training only. */
@@ -260,6 +263,13 @@ grc_region grc_own(const gradcore_network *n, int index, int t, int count);
 void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last);
 /* Threads worth using for a pass of `rows`: products 1 forward, 2 backward, 3 both; update: of the parameters. */
 int grc_threads_for(const gradcore_network *n, int products, size_t rows, int update);
+
+/* ---- penalty.c ---- */
+
+/* The penalty of the chunk of `size` elements from (row, 0) of panel `panel` of a parameter; its gradient is
+ * added to that chunk of grad, a parameter vector, where grad is not NULL. */
+double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, size_t row, size_t panel,
+                          size_t size, void *grad);
 
 /* ---- step.c: the recipe, called by every thread of a team ---- */
 
@@ -300,6 +310,7 @@ int grc_uses_partials(const grc_exec *x);
     (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED                 \
      | GRADCORE_DECAY_ALL)
 #define GRC_LEAST_EPS 1e-30   /* of a normalisation: its inverse root is finite in float */
+#define GRC_MOST_PENALTY 1e10
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
 /* Are these the hyperparameters of a step that cannot by itself make finite numbers infinite? */
 grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error);

@@ -116,6 +116,7 @@ static void lay_out(grc_exec *x, size_t target_bytes, grc_arena *a)
             x->slots[i] = grc_take(a, n->vector, n->item);
             slots++;
         }
+    x->chunk_penalty = grc_take(a, chunk_count(n) + 1, sizeof(double));
     x->target = grc_take(a, x->capacity, target_bytes);
     x->row_weight = grc_take(a, x->capacity, sizeof(double));
     x->row_scale = grc_take(a, x->capacity, sizeof(double));

@@ -316,8 +316,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         grc_barrier(team);
 
         const double norm = gradient_norm(x);
-        const double loss =
+        double loss =
             sums.divisor > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor : 0;
+        if (tr->net->penalized)
+            loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
         const int finite = isfinite(norm) && isfinite(loss);
         const double scale = scale_of(s, team, h, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,

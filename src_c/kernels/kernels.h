@@ -119,6 +119,9 @@ typedef struct grc_kernels {
     void (*column_sums)(size_t rows, size_t cols, const void *x, size_t ld, void *sum);
     /* Sum of x[i]^2 in double: virtual lane i % PW accumulates element i in order, then the fold. */
     double (*sum_squares)(size_t n, const void *x);
+    /* Sum of l1 |w[i]| + l2 w[i]^2, added as sum_squares does; g[i] += 2 l2 w[i] + l1 sign(w[i]) where g is not
+     * NULL. The derivative of |w| at 0 is 0. */
+    double (*penalize)(size_t n, const void *w, double l1, double l2, void *g);
     /* Largest |x[i]|, or NaN if any x[i] is NaN; 0 for n = 0. Order-free. */
     double (*max_abs)(size_t n, const void *x);
     /* mask[r][j] = philox word of element (first_row + r) * cols + j below `threshold` ? scale : 0. */

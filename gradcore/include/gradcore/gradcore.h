@@ -161,6 +161,15 @@ GRADCORE_API gradcore_status gradcore_network_write(gradcore_network *network, c
 GRADCORE_API gradcore_status gradcore_network_initialize(gradcore_network *network, uint64_t seed,
                                                          gradcore_error *error);
 
+/* l1 sum |w| + l2 sum w^2 of trainable parameter `index` becomes part of the loss and gradient of every trainer
+ * of the network; passes and evaluation leave it to the caller. 0, 0: none. Not a weight decay: an optimizer
+ * scales it like any other gradient. */
+GRADCORE_API gradcore_status gradcore_network_set_penalty(gradcore_network *network, int64_t index, double l1,
+                                                          double l2, gradcore_error *error);
+/* The sum of all penalties at the present parameters. */
+GRADCORE_API gradcore_status gradcore_network_penalty(gradcore_network *network, double *value,
+                                                      gradcore_error *error);
+
 /* Evaluation mode. x (rows, inputs), y (rows, outputs); they may not overlap. */
 GRADCORE_API gradcore_status gradcore_network_predict(gradcore_network *network, const void *x,
                                                       int64_t x_stride, int64_t rows, void *y,
@@ -274,7 +283,7 @@ enum {
 
 /* What one step saw. */
 typedef struct gradcore_report {
-    double loss;      /* weighted mean over the batch, before the update */
+    double loss;      /* weighted mean over the batch, and the penalties, before the update */
     double correct;   /* weighted count of right predictions */
     double weight;    /* sum of the row weights */
     double norm;      /* global 2-norm of the gradient before clipping */
@@ -493,6 +502,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_trainer_ledger) *trainer_ledger;
     __typeof__(gradcore_network_evaluate_loss) *network_evaluate_loss;
     __typeof__(gradcore_loss_rows) *loss_rows;
+    __typeof__(gradcore_network_set_penalty) *network_set_penalty;
+    __typeof__(gradcore_network_penalty) *network_penalty;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);
