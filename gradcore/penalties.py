@@ -1,8 +1,8 @@
 """Penalties on the weights of a layer: ``Dense(64, "relu", penalty=losses.L2(1e-4))``.
 
-A penalty is part of the loss that a trainer reports, in training and in evaluate(), and of its gradient, before
-clipping and before the optimizer scales it. Weight decay is neither: that is the optimizer's own. Biases are
-not penalised. Nothing is divided by the number of rows.
+A penalty is part of the loss that a trainer reports, in training and in evaluate(), and of its gradient,
+before clipping and before the optimizer scales it. Weight decay is neither: that is the optimizer's own.
+Biases are not penalised. Nothing is divided by the number of rows.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class L1(Penalty):
 class L2(Penalty):
     """``strength * sum(w**2)``, without a factor of one half: Keras's ``L2``.
 
-    scikit-learn's ``alpha`` of a batch of n rows is ``strength = alpha / (2 n)``; PyTorch's ``weight_decay`` of
-    SGD is ``strength = weight_decay / 2``.
+    scikit-learn's ``alpha`` of a batch of n rows is ``strength = alpha / (2 n)``; PyTorch's ``weight_decay``
+    of SGD is ``strength = weight_decay / 2``.
 
     Parameters
     ----------
