@@ -36,7 +36,8 @@ cdef class Pass:
 
 cdef class Trainer:
     cdef gradcore_trainer *handle
-    cdef int64_t columns  # of a target; 0: int32 labels
+    cdef int64_t columns  # of a target; 0: int32 labels; -1: the loss is a Python function
+    cdef object loss_function
     cdef bint reported  # report holds a step
     cdef gradcore_report report
     cdef readonly int64_t capacity

@@ -119,7 +119,7 @@ class Trainer:
         self,
         network: Network,
         *,
-        loss: str,
+        loss: str | Callable[[Array, Array], tuple[float, Array]],
         optimizer: str,
         flags: int,  # MOMENTUM | NESTEROV | CENTERED | DECAY_ALL
         clip: str | None,  # None, "value", "global_norm"

@@ -278,7 +278,10 @@ cdef int data_from(Network network, int64_t columns, object x, object target, ob
     out.x = m.data
     out.x_stride = m.stride
     out.rows = m.rows
-    if columns == 0:
+    if columns < 0:
+        out.target = NULL
+        out.target_stride = 0
+    elif columns == 0:
         out.target = vector(target, "target", cnp.NPY_INT32, out.rows)
         out.target_stride = 1
     else:

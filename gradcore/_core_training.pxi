@@ -127,6 +127,64 @@ cdef double ask_scale(void *context, double norm) noexcept with gil:
         return NAN
 
 
+# One call of the core with a Python function for its loss: what gradcore_data.target points at.
+@cython.final
+cdef class LossCall:
+    cdef object function, target, error
+    cdef int typenum
+
+
+cdef LossCall loss_call(Trainer trainer, object target, gradcore_data *data):
+    cdef LossCall call
+    if trainer.loss_function is None:
+        return None
+    if not isinstance(target, np.ndarray) or target.ndim < 1 or len(target) != data.rows:
+        refuse_dtype(target, "target", f"an array of {data.rows} rows")
+    call = LossCall()
+    call.function, call.target, call.typenum = trainer.loss_function, target, trainer.network.typenum
+    data.target = <void *>call
+    return call
+
+
+cdef int raise_from(LossCall call) except -1:
+    if call is not None and call.error is not None:
+        raise call.error
+    return 0
+
+
+# gradcore_loss_function: function(output, target) -> (loss, d_output), both of the network's element type.
+cdef gradcore_status call_loss(void *context, const gradcore_loss_batch *b, double *loss,
+                               gradcore_error *error) noexcept with gil:
+    cdef LossCall call = <LossCall>b.target
+    cdef cnp.npy_intp dims[2]
+    cdef size_t width
+    cdef int64_t r
+    cdef cnp.ndarray output, rows
+    cdef const char *d
+    try:
+        output = empty(call.typenum, 2, b.rows, b.outputs)
+        width = b.outputs * cnp.PyArray_ITEMSIZE(output)
+        for r in range(b.rows):
+            memcpy(<char *>cnp.PyArray_DATA(output) + r * width,
+                   <const char *>b.output + r * b.output_stride * cnp.PyArray_ITEMSIZE(output), width)
+        if b.order is NULL:
+            target = call.target[b.first:b.first + b.rows]
+        else:
+            rows = empty(cnp.NPY_INT64, 1, 1, b.rows)
+            memcpy(cnp.PyArray_DATA(rows), b.order, b.rows * sizeof(int64_t))
+            target = call.target[rows]
+        value, slope = call.function(output, target)
+        dims[0], dims[1] = b.rows, b.outputs
+        d = <const char *>exact(slope, "d_output", call.typenum, 2, dims, False)
+        for r in range(b.rows):
+            memcpy(<char *>b.d_output + r * b.d_output_stride * cnp.PyArray_ITEMSIZE(output), d + r * width, width)
+        loss[0] = value
+        return GRADCORE_OK
+    except BaseException as caught:
+        call.error = caught
+        return GRADCORE_INVALID
+
+
 @cython.no_gc_clear
 cdef class Trainer:
     def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed, loss_options=None):
@@ -139,20 +197,26 @@ cdef class Trainer:
         memset(&options, 0, sizeof(options))
         options.size = sizeof(options)
         options.flags = integer(flags, "flags", 0, UINT32_MAX)
-        options.loss = text(loss, "loss", keep)
         options.optimizer = text(optimizer, "optimizer", keep)
         options.clip = optional_text(clip, "clip", keep)
         options.nonfinite = text(nonfinite, "nonfinite", keep)
         options.capacity = integer(capacity, "capacity", 1, INT64_MAX)
         options.seed = unsigned64(seed, "seed")
-        set_loss_options(loss_options, keep, &c_loss_options)
-        options.loss_options = &c_loss_options
-        cdef int64_t columns = target_columns(options.loss, owner.outputs, &c_loss_options)
+        cdef int64_t columns = -1
+        if callable(loss):
+            options.loss = NULL
+            options.loss_function = &call_loss
+        else:
+            options.loss = text(loss, "loss", keep)
+            set_loss_options(loss_options, keep, &c_loss_options)
+            options.loss_options = &c_loss_options
+            columns = target_columns(options.loss, owner.outputs, &c_loss_options)
         if self.handle is not NULL:
             raise errors.StateError("trainer: it is initialised already")
         error.message[0] = 0
         check(gradcore_trainer_create(owner.handle, &options, &handle, &error), &error)
         self.handle, self.network, self.columns = handle, owner, columns
+        self.loss_function = loss if columns < 0 else None
         self.capacity, self.slots = options.capacity, gradcore_trainer_state_slots(handle)
 
     def __dealloc__(self):
@@ -238,10 +302,12 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
+        cdef LossCall call
         cdef gradcore_run run
         cdef gradcore_report report
         self.require()
         data_from(self.network, self.columns, x, target, weight, &data)
+        call = loss_call(self, target, &data)
         run.size = sizeof(gradcore_run)
         run.reserved = 0
         run.data = &data
@@ -262,6 +328,7 @@ cdef class Trainer:
         if run.done == 1:
             self.report = report
             self.reported = True
+        raise_from(call)
         self.finish(status, &error)
         return report.loss
 
@@ -275,11 +342,13 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
+        cdef LossCall call
         cdef gradcore_run run
         cdef cnp.npy_intp dims[2]
         cdef int64_t length
         self.require()
         data_from(self.network, self.columns, x, target, weight, &data)
+        call = loss_call(self, target, &data)
         memset(&run, 0, sizeof(run))
         run.size = sizeof(gradcore_run)
         run.data = &data
@@ -305,6 +374,7 @@ cdef class Trainer:
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
+        raise_from(call)
         self.finish(status, &error)
         return run.done
 
@@ -312,12 +382,15 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
+        cdef LossCall call
         cdef gradcore_report report
         self.require()
         data_from(self.network, self.columns, x, target, weight, &data)
+        call = loss_call(self, target, &data)
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        raise_from(call)
         check(status, &error)
         return report.loss
 

@@ -189,6 +189,20 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_CLIP
         GRADCORE_OWN
         GRADCORE_HYPERS
+    ctypedef struct gradcore_loss_batch:
+        uint32_t size
+        uint32_t reserved
+        int64_t rows
+        int64_t outputs
+        const int64_t *order
+        int64_t first
+        const void *target
+        const void *output
+        int64_t output_stride
+        void *d_output
+        int64_t d_output_stride
+    ctypedef gradcore_status gradcore_loss_function(void *context, const gradcore_loss_batch *batch,
+                                                    double *loss, gradcore_error *error)
     ctypedef struct gradcore_trainer_options:
         uint32_t size
         uint32_t flags
@@ -199,6 +213,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         int64_t capacity
         uint64_t seed
         const gradcore_loss_options *loss_options
+        gradcore_loss_function *loss_function
+        void *loss_context
     ctypedef struct gradcore_report:
         double loss
         double correct

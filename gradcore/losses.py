@@ -4,13 +4,15 @@ A loss takes what the last layer returns: classification losses take logits, so 
 linear. The loss of a batch is the weighted mean of its rows, the sum of weight times loss over the sum of the
 weights. The loss of a row is the mean over its outputs, but where a class says otherwise.
 
-`L1`, `L2` and `Elastic` are penalties on the weights of a layer.
+A Python function of arrays will do, too: see `Custom`, and `check` for its gradient. `L1`, `L2` and `Elastic`
+are penalties on the weights of a layer.
 """
 
 from __future__ import annotations
 
 from . import _core
 from .checks import choice
+from .custom_loss import Custom, LossFunction, check
 from .errors import DTypeError
 from .loss_base import Loss
 from .loss_classes import (
@@ -34,6 +36,7 @@ __all__ = [
     "BinaryFocal",
     "Cosine",
     "CrossEntropy",
+    "Custom",
     "Elastic",
     "Focal",
     "GaussianNLL",
@@ -47,6 +50,7 @@ __all__ = [
     "Quantile",
     "SmoothL1",
     "SquaredHinge",
+    "check",
     "get",
 ]
 
@@ -59,8 +63,8 @@ _LOSSES: dict[str, type[Loss]] = {
 }  # fmt: skip
 
 
-def get(value: Loss | str) -> Loss:
-    """A loss from itself or its name.
+def get(value: Loss | str | LossFunction) -> Loss:
+    """A loss from itself, its name or a function of your own.
 
     Examples
     --------
@@ -70,8 +74,10 @@ def get(value: Loss | str) -> Loss:
     """
     if isinstance(value, Loss):
         return value
+    if callable(value) and not isinstance(value, type):
+        return Custom(value)
     if not isinstance(value, str):
-        raise DTypeError(f"loss: expected a loss or its name, got {value!r}")
+        raise DTypeError(f"loss: expected a loss, its name or a function, got {value!r}")
     return _LOSSES[choice(value, "loss", _core.names("loss"))]()
 
 

@@ -13,7 +13,7 @@ from . import _core, files, folding
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
-from .layers import Layer, Standardize, check_layers
+from .layers import Dense, Layer, Standardize, check_layers
 
 __all__ = ["Network"]
 

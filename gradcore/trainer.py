@@ -17,6 +17,7 @@ from .callbacks import EarlyStopping
 from .checks import choice, integer
 from .clipping import Clip, Constraint
 from .clipping.base import plan
+from .custom_loss import LossFunction
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError
 from .history import History
 from .hypers import LR, Hypers
@@ -37,9 +38,10 @@ class Trainer:
     ----------
     net : Network
         Trained in place.
-    loss : Loss or str
+    loss : Loss, str or callable
         One of `gradcore.losses`, such as ``losses.Huber(delta=0.5)``, or its name, one of
-        ``gradcore.names("loss")``.
+        ``gradcore.names("loss")``, or a function ``(output, target) -> (loss, d_output)`` of arrays: see
+        `gradcore.losses.Custom`.
     optimizer : Optimizer
     clip : Clip or list of Clip, optional
         ``clipping.GlobalNorm(1.0)`` or another rule on gradients, or several, applied in order.
@@ -67,7 +69,7 @@ class Trainer:
     def __init__(
         self,
         net: Network,
-        loss: Loss | str,
+        loss: Loss | str | LossFunction,
         optimizer: Optimizer,
         clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
@@ -234,6 +236,9 @@ class Trainer:
         self, x: Array, target: Array, weight: Array | None, check: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
         """Scores in pieces of a size that only the network decides; `check` is called after each."""
+        penalty = self.net._core.penalty() if self.net._penalized else 0.0
+        if isinstance(self.loss, losses.Custom):
+            return {"loss": self.loss(self.net._core.predict(x), target)[0] + penalty}
         step = max(256, 2**28 // max(1, self.net.elements))
         total = loss = mass = accuracy = 0.0
         options = self.loss.options(self._outputs, target)
@@ -248,7 +253,6 @@ class Trainer:
             total, loss = total + divisor, loss + divisor * of_part
             mass, accuracy = mass + weights, accuracy + weights * right
             check()
-        penalty = self.net._core.penalty() if self.net._penalized else 0.0
         result = {
             "loss": (loss / total if total else 0.0) + penalty,
             "accuracy": accuracy / mass if mass else math.nan,
@@ -359,7 +363,7 @@ class Trainer:
         Raises
         ------
         ArgumentError
-            If a schedule is a function of your own, which no file can hold.
+            If a schedule or the loss is a function of your own, which no file can hold.
         """
         checkpoint.save(self, path)
 
@@ -377,7 +381,7 @@ class Trainer:
         rest = "" if self.seed == self.net.seed else f", seed={self.seed}"
         if self.constraint is not None:
             rest += f", constraint={self.constraint!r}"
-        plain = self.loss == type(self.loss)()
+        plain = self.loss.name in _core.names("loss") and self.loss == losses.get(self.loss.name)
         loss = repr(self.loss.name) if plain else f"losses.{self.loss!r}"
         return f"Trainer({self.net!r}, {loss}, {self.optimizer!r}{clip}{policy}{rest})"
 
@@ -397,6 +401,10 @@ class Trainer:
         if finite:
             check_finite(x, names[0])
             check_finite(target, names[1])
+        if sample_weight is not None and isinstance(self.loss, losses.Custom):
+            raise ArgumentError(
+                "sample_weight: expected none for a loss of your own, which sees whole batches"
+            )
         weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
         return x, target, weight
 
@@ -407,10 +415,11 @@ class Trainer:
         soft = self._soft if target is None else self.loss.soft(target)
         if old is not None and old.capacity >= rows and soft == self._soft:
             return old
+        own = self.loss if isinstance(self.loss, losses.Custom) else None
         new = _core.Trainer(
             self.net._core,
-            loss=self.loss.name,
-            loss_options=self.loss.options(self._outputs, target),
+            loss=own or self.loss.name,
+            loss_options=None if own else self.loss.options(self._outputs, target),
             optimizer=self.optimizer.name,
             flags=self.optimizer.flags(),
             clip=self._plan.option,

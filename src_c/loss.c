@@ -158,6 +158,18 @@ double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *
     return l->labels ? l->vector[label] : kernels->dot(l->outputs, l->args.weight, target);
 }
 
+double grc_loss_weigh(const grc_loss *l, const gradcore_network *n, const gradcore_data *d, int64_t row,
+                      double *mass)
+{
+    const double weight = d->weight ? d->weight[row] : 1;
+    if (grc_loss_is_plain(l))
+        return *mass = weight;
+    const size_t step = l->labels ? sizeof(int32_t) : (size_t)d->target_stride * n->item;
+    const double own = grc_loss_mass(l, n->kernels, (const char *)d->target + (size_t)row * step);
+    *mass = own < 0 ? 0 : l->by_count ? 1 : own * weight;
+    return own < 0 ? 0 : weight;
+}
+
 grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error)
 {
     const long long classes = (long long)l->outputs;

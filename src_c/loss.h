@@ -24,6 +24,9 @@ void grc_loss_close(grc_loss *l);
 int grc_loss_is_plain(const grc_loss *l);
 /* What a row adds to the divisor, before its own weight: 1, its class weight, or -1 where it is ignored. */
 double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *target);
+/* The weight of a row of the data, 0 where it is ignored, and what it adds to the divisor in *mass. */
+double grc_loss_weigh(const grc_loss *l, const gradcore_network *n, const gradcore_data *d, int64_t row,
+                      double *mass);
 grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error);
 
 #endif

@@ -17,12 +17,6 @@ typedef struct predict_call {
     double total[4];
 } predict_call;
 
-static const void *target_of(const predict_call *c, size_t row)
-{
-    const size_t step = c->loss->labels ? sizeof(int32_t) : (size_t)c->data->target_stride * c->net->item;
-    return (const char *)c->data->target + row * step;
-}
-
 static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
 {
     grc_exec *x = c->x;
@@ -41,13 +35,12 @@ static void predict_rows(const predict_call *c, size_t lane, size_t first, size_
     const gradcore_data *d = c->data;
     const grc_loss *loss = c->loss;
     const size_t stride = loss->labels ? 1 : (size_t)d->target_stride;
-    n->kernels->loss[loss->kind](rows, width, grc_row(x, x->value, last, lane), ld, target_of(c, first), stride,
+    const void *target = (const char *)d->target + first * stride * (loss->labels ? sizeof(int32_t) : n->item);
+    n->kernels->loss[loss->kind](rows, width, grc_row(x, x->value, last, lane), ld, target, stride,
                                  NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
     double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
     for (size_t r = 0; r < rows; r++) {
-        const double own = grc_loss_mass(loss, n->kernels, target_of(c, first + r));
-        weight[r] = own < 0 ? 0 : d->weight ? d->weight[first + r] : 1;
-        mass[r] = own < 0 ? 0 : loss->by_count ? 1 : own * weight[r];
+        weight[r] = grc_loss_weigh(loss, n, d, (int64_t)(first + r), mass + r);
         right[r] = x->row_right[lane + r];
     }
     double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS);

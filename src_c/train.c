@@ -20,6 +20,9 @@ typedef struct slice {
     int refused;   /* it returned NaN */
     int update;    /* 0: gradients only */
     int refresh;   /* transposed weights are stale */
+    double own_loss;   /* of the step's batch, by the trainer's function */
+    grc_status failed; /* what that function returned */
+    gradcore_error *error;
 } slice;
 
 /* ---- checks, before anything changes ---- */
@@ -29,7 +32,9 @@ static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, 
     const int64_t inputs = (int64_t)t->net->values[0].width, outputs = (int64_t)t->loss.target_width;
     if (!d || d->size != sizeof *d)
         return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
-    if (!d->x || !d->target)
+    if (t->loss_function && d->weight)
+        return grc_fail(error, GRADCORE_INVALID, "weight: expected NULL with a loss_function, got weights");
+    if (!d->x || (!d->target && !t->loss_function))
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", d->x ? "target" : "x");
     if (d->rows < 1)
         return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
@@ -101,19 +106,10 @@ typedef struct totals { /* of a batch */
     double divisor; /* of the loss: the same, or with class weights, or the number of rows */
 } totals;
 
-/* The weight of the row at position `at` of the data's order, and what it adds to the divisor. */
+/* Of the row at position `at` of the data's order. */
 static double weigh_row(const slice *s, int64_t at, double *mass)
 {
-    const grc_loss *loss = &s->t->loss;
-    const gradcore_data *d = s->data;
-    const int64_t row = s->order ? s->order[at] : at;
-    const double weight = d->weight ? d->weight[row] : 1;
-    if (grc_loss_is_plain(loss))
-        return *mass = weight;
-    const size_t step = loss->labels ? sizeof(int32_t) : (size_t)d->target_stride * s->t->net->item;
-    const double own = grc_loss_mass(loss, s->t->net->kernels, (const char *)d->target + (size_t)row * step);
-    *mass = own < 0 ? 0 : loss->by_count ? 1 : own * weight;
-    return own < 0 ? 0 : weight;
+    return grc_loss_weigh(&s->t->loss, s->t->net, s->data, s->order ? s->order[at] : at, mass);
 }
 
 /* Rows [from, to) get their weight, and their scale, which is weight / divisor. */
@@ -188,7 +184,8 @@ static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
     const int64_t at = first + (int64_t)row;
     if (s->order) {
         grc_load_rows(x, row, rows, s->data->x, (size_t)s->data->x_stride, s->order + at);
-        load_targets(s, first, row, rows);
+        if (!s->t->loss_function)
+            load_targets(s, first, row, rows);
     } else if (!is_in_place(s)) {
         grc_load_rows(x, row, rows, rows_at(s, at), (size_t)s->data->x_stride, NULL);
     }
@@ -220,7 +217,7 @@ static void clip_rows(const slice *s, int64_t first, size_t row, size_t rows)
 }
 
 /* Forward, loss and backward of thread t's rows. Returns the sums of the whole batch's row weights. */
-static totals train_own_rows(const slice *s, grc_team *team, int64_t first, int t, int count)
+static totals train_own_rows(slice *s, grc_team *team, int64_t first, int t, int count)
 {
     grc_exec *x = s->t->x;
     const int blocks = grc_uses_partials(x);
@@ -250,6 +247,59 @@ static totals train_own_rows(const slice *s, grc_team *team, int64_t first, int 
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
     }
+    return sums;
+}
+
+/* Thread 0 alone: the caller's loss of the whole batch, and its gradient in place of the last delta. */
+static grc_status call_own_loss(slice *s, int64_t first)
+{
+    grc_exec *x = s->t->x;
+    const gradcore_network *n = x->net;
+    const int last = n->value_count - 1;
+    const size_t width = n->values[last].width, ld = n->values[last].ld;
+    const size_t padded = grc_panels(n, width) * n->kernels->panel;
+    const gradcore_loss_batch batch = {.size = sizeof batch, .rows = (int64_t)x->rows, .outputs = (int64_t)width,
+                                       .order = s->order ? s->order + first : NULL, .first = first,
+                                       .target = s->data->target, .output = grc_row(x, x->value, last, 0),
+                                       .output_stride = (int64_t)ld, .d_output = grc_row(x, x->delta, last, 0),
+                                       .d_output_stride = (int64_t)ld};
+    const grc_status status = s->t->loss_function(s->t->loss_context, &batch, &s->own_loss, s->error);
+    for (size_t r = 0; r < x->rows; r++) {
+        memset(grc_at(n, grc_row(x, x->delta, last, r), width), 0, (padded - width) * n->item);
+        x->row_correct[r] = 0;
+    }
+    return status;
+}
+
+/* train_own_rows where the loss is the caller's: it sees the whole batch, between forward and backward. */
+static totals train_with_own_loss(slice *s, grc_team *team, int64_t first, int t, int count)
+{
+    grc_exec *x = s->t->x;
+    const int blocks = grc_uses_partials(x), meets = x->net->meets;
+    size_t begin, end;
+    grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &begin, &end);
+    const totals sums = weigh_rows(s, first, begin, end);
+    const size_t step = meets ? end - begin : GRC_KC;
+    for (size_t row = begin; row < end; row += step)
+        load_rows(s, first, row, grc_min(step, end - row));
+    for (size_t row = begin; row < end && !meets; row += step)
+        grc_forward(x, row, grc_min(step, end - row));
+    if (meets)
+        grc_forward_team(x, team, begin, end - begin, t, count);
+    grc_barrier(team);
+    if (t == 0)
+        s->failed = call_own_loss(s, first);
+    grc_barrier(team);
+    if (s->failed != GRADCORE_OK)
+        return sums;
+    for (size_t row = begin; row < end && !meets; row += step)
+        grc_backward(x, row, grc_min(step, end - row));
+    if (meets)
+        grc_backward_team(x, team, begin, end - begin, t, count);
+    clip_rows(s, first, begin, end - begin);
+    for (size_t row = begin; blocks && row < end; row += GRC_KC)
+        grc_gradients_of_rows(x, row, grc_min(GRC_KC, end - row),
+                              grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
     return sums;
 }
 
@@ -307,8 +357,11 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const totals sums = train_own_rows(s, team, batch_of(s, i), t, count);
+        const totals sums = (tr->loss_function ? &train_with_own_loss : &train_own_rows)(
+            s, team, batch_of(s, i), t, count);
         grc_barrier(team);
+        if (s->failed != GRADCORE_OK)
+            break;
         if (grc_uses_partials(x))
             grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);
         else
@@ -316,8 +369,9 @@ static void run_team(void *context, grc_team *team, int t, int count)
         grc_barrier(team);
 
         const double norm = gradient_norm(x);
-        double loss =
-            sums.divisor > 0 ? grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor : 0;
+        double loss = s->own_loss; /* 0 where it is not the caller's function that tells */
+        if (!tr->loss_function && sums.divisor > 0)
+            loss = grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor;
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
         const int finite = isfinite(norm) && isfinite(loss);
@@ -361,7 +415,7 @@ static void run_slice(slice *s)
     t->x->training = 1;
     grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
     grc_place_input(t->x, NULL, 0);
-    t->has_gradients = 1;
+    t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
 }
@@ -384,6 +438,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .reports = r->reports,
                    .scale = r->scale,
                    .scale_context = r->scale_context,
+                   .error = error,
                    .update = 1};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
@@ -392,7 +447,9 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
             run_slice(&s);
             grc_unlock_write(t->net);
             r->done = s.done;
-            if (s.done < s.steps && s.refused)
+            if (s.failed != GRADCORE_OK)
+                status = s.failed;
+            else if (s.done < s.steps && s.refused)
                 status = grc_fail(error, GRADCORE_STATE, "step %llu: expected a number from scale, got NaN",
                                   (unsigned long long)t->step);
             else if (s.done < s.steps)
@@ -425,13 +482,15 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
                    .batch = batch->rows,
                    .steps = 1,
                    .hypers = no_hypers,
-                   .reports = report};
+                   .reports = report,
+                   .error = error};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_read(t->net))
             status = grc_busy(error, "network");
         else if (status == GRADCORE_OK) {
             run_slice(&s);
             grc_unlock_read(t->net);
+            status = s.failed;
         }
     }
     grc_trainer_leave(t);

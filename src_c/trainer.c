@@ -60,8 +60,16 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     gradcore_trainer_options o = {.size = sizeof o}; /* what an older caller does not know is zero */
     memcpy(&o, options, size);
     const size_t outputs = n->values[n->value_count - 1].width;
-    grc_status status =
-        grc_loss_open(&draft.loss, &n->allocator, o.loss, o.loss_options, n->dtype, outputs, error);
+    grc_status status = GRADCORE_OK;
+    if (!o.loss_function)
+        status = grc_loss_open(&draft.loss, &n->allocator, o.loss, o.loss_options, n->dtype, outputs, error);
+    else if (o.loss || o.loss_options)
+        status = grc_fail(error, GRADCORE_INVALID, "loss: expected NULL with a loss_function, got '%.40s'",
+                          o.loss ? o.loss : "options");
+    else
+        draft.loss = (grc_loss){.kind = GRC_NONE, .outputs = outputs, .allocator = &n->allocator};
+    draft.loss_function = o.loss_function;
+    draft.loss_context = o.loss_context;
     if (status == GRADCORE_OK && (status = read_options(&o, &draft, error)) != GRADCORE_OK)
         grc_loss_close(&draft.loss);
     if (status != GRADCORE_OK)

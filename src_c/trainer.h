@@ -13,7 +13,9 @@ struct grc_clipping;
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
-    grc_loss loss;
+    grc_loss loss;    /* kind GRC_NONE where there is a function instead */
+    gradcore_loss_function *loss_function;
+    void *loss_context;
     int optimizer;
     uint32_t flags;
     enum grc_clip clip;

@@ -252,6 +252,25 @@ GRADCORE_API gradcore_status gradcore_pass_activation(gradcore_pass *pass, int64
 
 /* ---- Training ---- */
 
+/* A loss of the caller's own, called for every batch by the thread that called the core, while the trainer and
+ * its network are busy. It reads `output`, fills `d_output` with the derivative of *loss by it, and returns a
+ * status: any but GRADCORE_OK, with a reason in *error, ends the call that led here with that status; the batch
+ * has changed nothing then. NaN and infinities are treated as the trainer's policy says. */
+typedef struct gradcore_loss_batch {
+    uint32_t size;
+    uint32_t reserved;
+    int64_t rows, outputs;
+    const int64_t *order;   /* the numbers of the rows, or NULL: first, first + 1, ... */
+    int64_t first;
+    const void *target;     /* the data's, which the core does not read */
+    const void *output;     /* (rows, outputs) of the element type */
+    int64_t output_stride;
+    void *d_output;         /* (rows, outputs) */
+    int64_t d_output_stride;
+} gradcore_loss_batch;
+typedef gradcore_status gradcore_loss_function(void *context, const gradcore_loss_batch *batch, double *loss,
+                                               gradcore_error *error);
+
 typedef struct gradcore_trainer gradcore_trainer;
 
 enum {
@@ -270,6 +289,8 @@ typedef struct gradcore_trainer_options {
     int64_t capacity;      /* the largest batch */
     uint64_t seed;         /* of dropout */
     const gradcore_loss_options *loss_options; /* NULL: the defaults */
+    gradcore_loss_function *loss_function; /* instead of a loss, which is NULL then; rows have no weights */
+    void *loss_context;
 } gradcore_trainer_options;
 
 /* Hyperparameters of one step, in this order; unused ones are ignored. */
