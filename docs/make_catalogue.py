@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gradcore import _core
+from gradcore import _core, initializers
 
 PAGE = Path(__file__).with_name("catalogue.md")
 LAYERS = {
@@ -43,11 +43,31 @@ probabilities in, mean over rows | – |
 """
 
 
+ABOUT_ACTIVATIONS = [
+    "Gain: `initializers.gain(name, alpha)`; PyTorch's for identity, relu, leaky_relu, tanh, sigmoid and",
+    "selu, else the one that preserves the mean square. ULP: largest error of f in float32 where f is not",
+    "nearly denormal; sin with alpha 1. At a kink the derivative is PyTorch's: that from the left for relu,",
+    "leaky_relu, elu, selu and celu, 0 at both kinks of relu6, hard_tanh and hard_sigmoid, 0 at -3 and 1 at",
+    '3 for hard_swish. `gelu_tanh` is `gelu(approximate="tanh")` of PyTorch and `gelu(approximate=True)` of',
+    "Keras; `hard_sigmoid` is that of PyTorch and Keras 3, not of earlier Keras. `sin` multiplies by alpha",
+    "without rounding in float32; in float64 beyond a product of 2^20 it takes the rounded product.",
+]
+
+
 def rows(family: str, *properties: str) -> list[str]:
     lines = []
     for name in _core.names(family):
         told = [(_core.describe(family, name, item) or "").replace("|", "\\|") for item in properties]
         lines.append(f"| `{name}` | " + " | ".join(told) + " |")
+    return lines
+
+
+def activations() -> list[str]:
+    lines = rows("activation", "formula", "alpha", "initializer", "range", "derivative_dies", "ulp")
+    for index, name in enumerate(_core.names("activation")):
+        cells = lines[index].replace("\\|", "\0").split(" | ")
+        cells.insert(4, f"{initializers.gain(name):.4f}")
+        lines[index] = " | ".join(cells).replace("\0", "\\|")
     return lines
 
 
@@ -69,9 +89,10 @@ def page() -> str:
     lines = ["# Catalogue", "", "Made from `src_c/tables.h` by `docs/make_catalogue.py`.", ""]
     lines += table(
         "Activations",
-        "| name | f(x) | default alpha | default initialiser |",
-        rows("activation", "formula", "alpha", "initializer"),
+        "| name | f(x) | default alpha | default initialiser | gain | values | its derivative dies | ULP |",
+        activations(),
     )
+    lines[-1:] = ["", *ABOUT_ACTIVATIONS, ""]
     lines += table(
         "Losses",
         "| name | value | target | parameters and defaults | vector |",

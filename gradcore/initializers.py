@@ -8,15 +8,16 @@ in float64 and then rounded to the network's dtype.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import choice, compact_repr, number
+from .checks import choice, compact_repr, flag, number
 from .errors import ArgumentError, DTypeError
+from .gains import gain
 
 __all__ = [
     "Constant",
@@ -29,8 +30,10 @@ __all__ = [
     "LecunUniform",
     "Normal",
     "Orthogonal",
+    "Siren",
     "TruncatedNormal",
     "Uniform",
+    "gain",
     "get",
 ]
 
@@ -47,6 +50,10 @@ class Initializer:
     def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
         """What the core draws: the kind and its two numbers."""
         raise NotImplementedError
+
+    def placed(self, first: bool) -> Initializer:
+        """The rule for a layer of a network; `first`: no layer before it has something to train."""
+        return self
 
 
 @dataclass(frozen=True, repr=False)
@@ -247,6 +254,55 @@ class LecunNormal(_VarianceScaling):
     """
 
 
+@dataclass(frozen=True, repr=False)
+class Siren(Initializer):
+    """For layers with a sine: uniform within ``sqrt(6 / fan_in) / omega``, in the first ``1 / fan_in``.
+
+    So the arguments of every sine but the first layer's are spread like a normal of deviation 1. It is the
+    default of Dense layers with "sin". A linear layer after them gets Glorot unless it is given this too.
+    Biases start at 0 as everywhere; where inputs are coordinates around 0, ``bias_init=Uniform(...)`` tells
+    the units apart, which are all odd functions otherwise.
+
+    Parameters
+    ----------
+    omega : float, default 30.0
+        The alpha of the layer's "sin", > 0.
+    first : bool, optional
+        Default: decided by the network.
+
+    References
+    ----------
+    Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from gradcore import Dense, Network, initializers
+    >>> net = Network([Dense(64, "sin"), Dense(64, "sin"), Dense(1, weight_init="siren")], inputs=2)
+    >>> bool(abs(net.parameters()["0.weight"]).max() <= 1 / 2)
+    True
+    """
+
+    omega: float = 30.0
+    first: bool | None = None
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "omega", number(self.omega, "Siren: omega"))
+        if self.omega <= 0:
+            raise ArgumentError(f"Siren: omega: expected a number > 0, got {self.omega}")
+        if self.first is not None:
+            object.__setattr__(self, "first", flag(self.first, "Siren: first"))
+
+    def placed(self, first: bool) -> Initializer:
+        """The rule for a layer of a network."""
+        return self if self.first is not None else replace(self, first=first)
+
+    def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
+        """What the core draws: the kind and its two numbers."""
+        limit = 1.0 / fan_in if self.first else math.sqrt(6.0 / fan_in) / self.omega
+        return "uniform", -limit, limit
+
+
 _NAMES: dict[str, type[Initializer]] = {
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
@@ -259,6 +315,7 @@ _NAMES: dict[str, type[Initializer]] = {
     "normal": Normal,
     "truncated_normal": TruncatedNormal,
     "zeros": Constant,
+    "siren": Siren,
 }
 
 

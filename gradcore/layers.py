@@ -61,7 +61,7 @@ class Activation(Layer):
     name : str
         One of ``gradcore.names("activation")``.
     alpha : float, optional
-        Slope or scale of the functions that have one (leaky_relu, elu).
+        Slope, scale or frequency of the functions that have one (leaky_relu, elu, celu, sin, squareplus).
 
     Examples
     --------
@@ -80,8 +80,9 @@ class Activation(Layer):
             object.__setattr__(self, "alpha", number(self.alpha, "Activation: alpha"))
             if not float(_core.describe("activation", self.name, "alpha") or 0.0):
                 raise ArgumentError(f"Activation: alpha: expected none for {self.name}, got {self.alpha}")
-            if self.alpha < 0:
-                raise ArgumentError(f"Activation: alpha: expected a number >= 0, got {self.alpha}")
+            lowest = float(_core.describe("activation", self.name, "lowest_alpha") or 0.0)
+            if self.alpha < lowest:
+                raise ArgumentError(f"Activation: alpha: expected a number >= {lowest:g}, got {self.alpha}")
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
@@ -105,7 +106,8 @@ class Dense(Layer):
         Default: none, a linear layer.
     bias : bool, default True
     weight_init : Initializer or str, optional
-        Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Glorot else).
+        Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Siren for
+        sin, Glorot else).
     bias_init : float or Initializer, default 0.0
     penalty : Penalty, optional
         ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
@@ -168,7 +170,16 @@ class Dense(Layer):
             return initializers.get(self.weight_init)
         activation = self.activation.name if isinstance(self.activation, Activation) else self.activation
         default = _core.describe("activation", activation or "identity", "initializer")
+        if default == "siren":
+            return initializers.Siren(_alpha_of(self.activation))
         return initializers.get(default or "glorot_uniform")
+
+
+def _alpha_of(activation: str | Activation | None) -> float:
+    if isinstance(activation, Activation) and activation.alpha is not None:
+        return activation.alpha
+    name = activation.name if isinstance(activation, Activation) else activation
+    return float(_core.describe("activation", name or "identity", "alpha") or 0.0)
 
 
 @dataclass(frozen=True, repr=False)

@@ -114,11 +114,15 @@ class Network:
             for position, inner in layer.walk(str(index))
         }
         values: dict[int, Array] = {}
+        trained: str | None = None  # position of the first layer with something to train
         for index, info in enumerate(self._info):
-            rule = by_position[info["name"].rpartition(".")[0]].initializer(info["role"])
+            position = info["name"].rpartition(".")[0]
+            if info["trainable"]:
+                trained = trained or position
+            rule = by_position[position].initializer(info["role"])
             if rule is None:
                 continue  # the core has set it
-            initial = rule.values(info["shape"], self._seed, index)
+            initial = rule.placed(position == trained).values(info["shape"], self._seed, index)
             value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
             check_finite(value, f"{info['name']}: initial values")
             values[index] = value

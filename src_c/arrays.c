@@ -217,7 +217,7 @@ static void act_backward_body(void *p)
 static grc_status activation_call(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
                                   const void *d_y, void *y, gradcore_error *error)
 {
-    char known[200];
+    char known[400];
     const int found = grc_find_activation(name);
     act_call c = {.k = kernels_for(dtype, NULL, error), .activation = found, .alpha = alpha, .n = (size_t)n,
                   .x = x, .d_y = d_y, .y = y};
@@ -228,8 +228,9 @@ static grc_status activation_call(const char *name, int32_t dtype, double alpha,
                         grc_names("activation", known, sizeof known), name ? name : "(null)");
     if (!x || !y || n < 0)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
-    if (!(alpha >= 0 && alpha <= 1e6))
-        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from 0 to 1e6, got %g", alpha);
+    if (!(alpha >= grc_lowest_alpha(found) && alpha <= 1e6))
+        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from %g to 1e6, got %g",
+                        grc_lowest_alpha(found), alpha);
     c.item = item_size(dtype);
     run_alone(d_y ? &act_backward_body : &act_forward_body, &c);
     return GRADCORE_OK;

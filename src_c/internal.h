@@ -383,6 +383,7 @@ static inline void grc_zero_tail(const gradcore_network *n, const grc_parameter 
 }
 int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */
+double grc_lowest_alpha(int activation);
 int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
 int grc_loss_classifies(int loss);

@@ -92,7 +92,7 @@ def test_default_weights_have_the_spread_of_their_initialiser(activation):
     limit = reference.initial_limit(kind, 200, 300)
     assert not bias.any()
     assert abs(weight.mean()) < 4 * limit / math.sqrt(weight.size)
-    if kind.endswith("uniform"):
+    if kind.endswith("uniform") or kind == "siren":
         assert 0.999 * limit < np.abs(weight).max() <= limit
         limit /= math.sqrt(3)
     assert abs(weight.std() / limit - 1) < 0.01
@@ -115,3 +115,41 @@ def test_float32_weights_are_the_rounded_float64_weights():
     one, two = (gradcore.Network([gradcore.Dense(50, "gelu")], inputs=30, seed=6, dtype=dtype).parameters()
                 for dtype in cases.DTYPES)  # fmt: skip
     assert exact.same_bits(one["0.weight"], two["0.weight"].astype(np.float32))
+
+
+# ---- Gains ----
+
+PYTORCH_GAINS = {"identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+
+
+@pytest.mark.parametrize("name", reference.ACTIVATIONS)
+def test_gains_are_pytorchs_or_preserve_the_mean_square(name):
+    got = gradcore.initializers.gain(name)
+    if name == "leaky_relu":
+        assert got == pytest.approx(1.4141428569978354, rel=1e-15)
+        assert gradcore.initializers.gain(name, 0.2) == pytest.approx(1.3867504905630728, rel=1e-15)
+    elif name in PYTORCH_GAINS:
+        assert got == PYTORCH_GAINS[name]
+    else:
+        z = np.linspace(-14, 14, 280_001)
+        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        value = reference.activation(name, z, reference.DEFAULT_ALPHA.get(name, 0.0))
+        assert got == pytest.approx(1 / math.sqrt((value**2 * density).sum() * (z[1] - z[0])), rel=1e-7)
+
+
+def test_gain_refuses_what_is_not_there():
+    for arguments in (("no_such",), ("relu", 0.3), ("elu", -1.0), ("celu", 0.0), ("sin", 1e7)):
+        with pytest.raises(gradcore.ArgumentError):
+            gradcore.initializers.gain(*arguments)
+
+
+def test_siren_weights_are_bounded_by_their_place():
+    Dense, Residual = gradcore.Dense, gradcore.Residual
+    sine = gradcore.Activation("sin", alpha=20)
+    net = gradcore.Network([Dense(300, sine), Residual(Dense(300, "sin")), Dense(9, weight_init="siren")],
+                           inputs=7, seed=2)  # fmt: skip
+    for name, limit in (("0", 1 / 7), ("1.0", math.sqrt(6 / 300) / 30), ("2", math.sqrt(6 / 300) / 30)):
+        largest = np.abs(net.parameters()[f"{name}.weight"]).max()
+        assert 0.98 * limit < largest <= limit * (1 + 1e-6)
+    with pytest.raises(gradcore.ArgumentError, match="omega"):
+        gradcore.initializers.Siren(0)

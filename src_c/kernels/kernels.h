@@ -184,6 +184,9 @@ typedef struct grc_kernels {
     void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
 } grc_kernels;
 
+/* reduce.c. A finite |x| >= 2^15 as q pi / 2 + *high + *low, |*high| <= pi / 4; returns q modulo 4. */
+int grc_reduce_angle(double x, double *high, double *low);
+
 /* One table a dtype, for every instruction set this binary was compiled with. */
 extern const grc_kernels grc_kernels_scalar[GRC_DTYPE_COUNT];
 #if defined(__x86_64__)

@@ -75,7 +75,8 @@ GRADCORE_API void gradcore_get_build_info(gradcore_build_info *info);
 /* The i-th name of a family ("activation", "loss", "optimizer", "layer", "isa"), NULL past the end.
  * "isa" lists those that this build has and this CPU can run. */
 GRADCORE_API const char *gradcore_list(const char *family, int32_t index);
-/* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha"),
+/* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha" | "lowest_alpha"
+ * | "range" | "derivative_dies" | "ulp"),
  * ("loss", name, "formula" | "target" | "parameters" | "vector"), parameters as "name:default:range ...",
  * ("optimizer", name, "hyperparameters"). NULL if unknown. */
 GRADCORE_API const char *gradcore_describe(const char *family, const char *name, const char *property);
