@@ -188,6 +188,9 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
+        "glu": [{"kind": "dense", "units": 2 * case.columns}, {"kind": "glu", "activation": "sigmoid"}],
+        "maxout": [{"kind": "maxout", "units": case.columns, "pieces": 2}],
+        "prelu": [{"kind": "prelu"}],
     }
     if case.name not in specs:
         raise Unsupported("no description of this layer in kernel_cases.py")

@@ -16,6 +16,9 @@ LAYERS = {
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
     "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns; running averages predict",
+    "glu": '`GLU(gate)`: a f(b), a and b the left and right half of the columns: SwiGLU is `GLU("silu")`',
+    "maxout": "`Maxout(units, pieces)`: the largest of `pieces` linear functions, W (fan_in, pieces units)",
+    "prelu": "`PReLU(shared, initial)`: x > 0 ? x : alpha x, alpha learned",
     "rms_norm": "`RMSNorm(eps, scale)`: each row x / sqrt(mean(x^2) + eps) gamma",
 }
 

@@ -25,6 +25,7 @@ class LayerSpec(TypedDict, total=False):
     kind: str  # one of names("layer")
     activation: str
     units: int
+    pieces: int
     alpha: float
     rate: float
     eps: float

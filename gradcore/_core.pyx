@@ -97,6 +97,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.activation = optional_text(value, f"{name}['activation']", keep)
         elif key == "units":
             layer.units = integer(value, f"{name}['units']", -INT64_MAX, INT64_MAX)
+        elif key == "pieces":
+            layer.pieces = integer(value, f"{name}['pieces']", -INT64_MAX, INT64_MAX)
         elif key == "alpha":
             layer.alpha = real(value, f"{name}['alpha']")
         elif key == "rate":
@@ -115,7 +117,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
                 layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, initial, std, {', '.join(LAYER_FLAGS)}, "
+                f"{name}: expected keys kind, activation, units, pieces, alpha, rate, eps, momentum, "
+                f"initial, std, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 

@@ -319,6 +319,11 @@ _NAMES: dict[str, type[Initializer]] = {
 }
 
 
+def names() -> list[str]:
+    """The names that `get` knows."""
+    return list(_NAMES)
+
+
 def get(value: Initializer | str, name: str = "initializer") -> Initializer:
     """An initializer from itself or its name.
 

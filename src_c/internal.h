@@ -144,6 +144,7 @@ grc_status grc_busy(gradcore_error *error, const char *what);
 
 struct grc_exec;
 #define GRC_DEPTH 16          /* of nested blocks */
+#define GRC_MOST_OPS 2        /* of a layer */
 #define GRC_MOST_PARAMETERS 5 /* of an op */
 
 /* The network while it is being described, layer by layer. */

@@ -202,8 +202,8 @@ static grc_status describe_layer(grc_builder *b)
 
 static void *lay_out_tables(gradcore_network *n, size_t layers, grc_arena *arena)
 {
-    n->ops = grc_take(arena, layers, sizeof *n->ops);
-    n->values = grc_take(arena, layers + 1, sizeof *n->values);
+    n->ops = grc_take(arena, GRC_MOST_OPS * layers, sizeof *n->ops);
+    n->values = grc_take(arena, GRC_MOST_OPS * layers + 1, sizeof *n->values);
     n->parameters = grc_take(arena, GRC_MOST_PARAMETERS * layers, sizeof *n->parameters);
     n->positions = grc_take(arena, layers, sizeof *n->positions);
     return arena->base;

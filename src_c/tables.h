@@ -115,7 +115,10 @@
     X(batch_norm, "batch_norm")                                                                       \
     X(layer_scale, "layer_scale")                                                                     \
     X(alpha_dropout, "alpha_dropout")                                                                 \
-    X(gaussian_noise, "gaussian_noise")
+    X(gaussian_noise, "gaussian_noise")                                                               \
+    X(glu, "glu")                                                                                     \
+    X(maxout, "maxout")                                                                               \
+    X(prelu, "prelu")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -1,5 +1,5 @@
 """Writes what PyTorch 2.13 computes in float64, once: vectors/optimizers.npz, 25 steps of its optimizers, and
-vectors/activations.npz, its activations with their derivatives.
+vectors/activations.npz, its activations with their derivatives; vectors/gates.npz, its gated layers.
 
 python tests/make_vectors.py
 """
@@ -79,7 +79,7 @@ def trajectory(torch, name):
 
 # ---- Activations ----
 
-ACTIVATION_PATH = PATH.with_name("activations.npz")
+ACTIVATION_PATH, GATE_PATH = PATH.with_name("activations.npz"), PATH.with_name("gates.npz")
 ALPHA = {"leaky_relu": 0.17, "elu": 1.3, "celu": 0.5, "sin": 0.875, "squareplus": 3.0}
 ACTIVATIONS = {
     "identity": lambda torch, x: x + 0,
@@ -125,6 +125,30 @@ def activation_vectors(torch):
     return vectors
 
 
+def gate_vectors(torch):
+    """x (6, 8) and d; of each layer y, the derivative by x and, of prelu, by its slopes."""
+    rng = np.random.default_rng(20260103)
+    x, d, slopes = rng.standard_normal((6, 8)), rng.standard_normal((6, 8)), rng.uniform(-0.3, 0.6, 8)
+    x[2, 3] = x[4, 7] = 0.0
+    layers = {
+        "glu": lambda t, a: torch.nn.functional.glu(t),
+        "swiglu": lambda t, a: t[:, :4] * torch.nn.functional.silu(t[:, 4:]),
+        "geglu": lambda t, a: t[:, :4] * torch.nn.functional.gelu(t[:, 4:]),
+        "maxout": lambda t, a: t.reshape(6, 2, 4).max(dim=1).values,
+        "prelu": lambda t, a: torch.nn.functional.prelu(t, a),
+        "shared": lambda t, a: torch.nn.functional.prelu(t, a[:1]),
+    }
+    vectors = {"x": x, "d": d, "slopes": slopes}
+    for name, layer in layers.items():
+        t, a = torch.tensor(x, requires_grad=True), torch.tensor(slopes, requires_grad=True)
+        y = layer(t, a)
+        (y * torch.tensor(d[:, : y.shape[1]])).sum().backward()
+        vectors[f"{name} y"], vectors[f"{name} dx"] = y.detach().numpy(), t.grad.numpy()
+        if a.grad is not None:
+            vectors[f"{name} da"] = a.grad.numpy()
+    return vectors
+
+
 def main():
     import torch
 
@@ -133,6 +157,7 @@ def main():
     np.savez_compressed(PATH, torch_version=torch.__version__.split("+")[0], **vectors)
     print(f"{PATH}: {len(vectors)} trajectories, {PATH.stat().st_size} bytes, torch {torch.__version__}")
     np.savez_compressed(ACTIVATION_PATH, **activation_vectors(torch))
+    np.savez_compressed(GATE_PATH, **gate_vectors(torch))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,24 @@ LAYER_NETS = {
         cases.dense(6), cases.residual(cases.dense(9, "gelu"), cases.dense(6)), cases.layer_norm(),
         cases.dense(3),
     ],
+    "glu": [cases.dense(14), cases.glu(), cases.dense(3)],
+    "swiglu, geglu": [
+        cases.dense(34), cases.glu("silu"), cases.dense(8, "tanh"), cases.glu("gelu"), cases.dense(3),
+    ],
+    "bilinear": [cases.dense(6), cases.glu("identity"), cases.dense(6), cases.glu("elu", alpha=0.3)],
+    "maxout": [cases.maxout(7, 3), cases.maxout(17, 2, bias=False), cases.maxout(3, 1)],
+    "prelu": [
+        cases.prelu(alpha=-0.5), cases.dense(19), cases.prelu(), cases.dense(7), cases.prelu(1, 0.1),
+        cases.dense(3),
+    ],
+    "shared prelu first and last": [
+        cases.prelu(1), cases.dense(70), cases.prelu(1, 0.4), cases.dense(3), cases.prelu(1),
+    ],
+    "gates in residuals": [
+        cases.dense(6),
+        cases.residual(cases.dense(16), cases.glu("silu"), cases.dropout(0.2), cases.prelu(), cases.dense(6)),
+        cases.residual(cases.maxout(6, 2), cases.prelu(1)), cases.dense(6), cases.glu(),
+    ],
     "dropout": [cases.dropout(0.3), cases.dense(8, "tanh"), cases.dropout(0.5), cases.dense(3)],
     "residual": [
         cases.dense(6, "tanh"), cases.residual(cases.dense(6, "gelu"), cases.dense(6)), cases.dense(3),
@@ -142,7 +160,9 @@ def test_parameter_gradients_of_every_activation(name):
 
 @pytest.mark.parametrize("name", LAYER_NETS)
 def test_parameter_gradients_of_every_layer(name):
-    kinks = name in ("alpha", "deep", "all")
+    kinks = (
+        name in ("alpha", "deep", "all", "bilinear", "gates in residuals") or "prelu" in name or "max" in name
+    )
     assert_gradients_are_differences(LAYER_NETS[name], "cross_entropy", kinks=kinks)
 
 

@@ -141,6 +141,18 @@ typedef struct grc_kernels {
      * Y are set to 0. */
     void (*narrow)(size_t rows, size_t k, size_t n, const void *x, size_t ldx, const void *w,
                    const void *bias, void *y, size_t ldy);
+    /* y[r][j] = the largest of x[r][p units + j], p < pieces; NaN if one of them is. */
+    void (*maxout_forward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, void *y,
+                           size_t ldy);
+    /* dx (rows, pieces * units), ld ldx: d[r][j] where that largest one is, the first of equals; else 0. */
+    void (*maxout_backward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, const void *d,
+                            size_t ldd, void *dx);
+    /* y = x > 0 ? x : slope x, slope[0] for all if `shared`, else slope[j]. */
+    void (*prelu_forward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *y,
+                          size_t ld);
+    /* by_slope = x > 0 ? 0 : d x, then d = x > 0 ? d : slope d. */
+    void (*prelu_backward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *d,
+                           void *by_slope, size_t ld);
     /* dst[i] = dst[i] + src[i] */
     void (*accumulate)(size_t n, const void *src, void *dst);
     /* Strips: x (rows, PW) contiguous. out[j] goes on, in the order of the rows, as the sum, sum of squares or

@@ -100,7 +100,8 @@ typedef struct gradcore_layer {
     uint32_t flags;
     const char *kind;       /* one of gradcore_list("layer", i) */
     const char *activation; /* dense, activation; NULL: identity */
-    int64_t units;          /* dense: fan_out */
+    int64_t units;          /* dense, maxout: fan_out; prelu: 1 for one slope, 0 for one a column */
+    int64_t pieces;         /* maxout: linear functions a unit */
     double alpha;           /* activation's parameter; NaN: its default */
     double rate;            /* dropout, alpha_dropout: probability of zero, in [0, 1) */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
