@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, files, folding
+from . import _core, files, folding, outputs
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
@@ -212,7 +212,7 @@ class Network:
 
     # ---- What it computes ----
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike, *, output: str = "raw") -> Array:
         """Outputs in evaluation mode.
 
         Any number of threads may call it at a time. A row with NaN or an infinity gives what the arithmetic
@@ -221,17 +221,40 @@ class Network:
         Parameters
         ----------
         X : array-like (rows, inputs)
+        output : {"raw", "softmax", "sigmoid", "class"}, default "raw"
+            "raw" is what the last layer gives, which cross_entropy and binary_cross_entropy take as logits.
+            "softmax" makes them the probabilities of classes that exclude each other, "sigmoid" those of each
+            output by itself, "class" the index of the largest, for a single output whether it is above 0.
 
         Returns
         -------
         ndarray (rows, outputs)
+            For "class" integers (rows,).
 
         Raises
         ------
         ShapeError, DTypeError
             If X is not such an array.
+        ArgumentError
+            If `output` is none of these, or "softmax" of a single column, which would be 1 throughout.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network
+        >>> net = Network([Dense(2)], inputs=1, dtype="float64")
+        >>> net.set_parameters({"0.weight": [[0.0, 0.0]], "0.bias": np.log([3.0, 1.0])})
+        >>> net.predict([[5.0]], output="softmax").round(6), net.predict([[5.0]], output="class")
+        (array([[0.75, 0.25]]), array([0]))
         """
-        return self._core.predict(self._matrix(X))
+        if output == "raw":
+            return self._core.predict(self._matrix(X))
+        choice(output, "output", outputs.NAMES)
+        if output == "softmax" and self.outputs == 1:
+            raise ArgumentError(
+                "output: expected 'sigmoid' for a network with a single output, got 'softmax'"
+            )
+        return outputs.transform(self._core.predict(self._matrix(X)), output)
 
     def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Array:
         """Outputs, keeping what `backward` needs.
