@@ -78,6 +78,12 @@ void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, doub
         out[i] = mean + deviation * normal_quantile(centered_uniform(seed, stream, 0, i));
 }
 
+void grc_fill_normal_from(uint64_t seed, uint32_t stream, uint64_t first, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = normal_quantile(centered_uniform(seed, stream, first + i));
+}
+
 void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out)
 {
     const double within_two = 0.95449973610364158560; /* P(|X| < 2) */
@@ -85,70 +91,4 @@ void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double 
         double x = normal_quantile(within_two * centered_uniform(seed, stream, 0, i));
         out[i] = sigma * (x > 2.0 ? 2.0 : x < -2.0 ? -2.0 : x);
     }
-}
-
-/* Sum of a[i] b[i] in eight lanes, so that compilers may vectorise it without changing a bit. */
-static double dot(size_t n, const double *a, const double *b)
-{
-    double lane[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; j++)
-            lane[j] += a[i + j] * b[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += a[i + j] * b[i + j];
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
-
-/* x -= (v . x) v: the reflection at v, where |v|^2 = 2. */
-static void reflect(size_t n, const double *v, double *x)
-{
-    double along = dot(n, v, x);
-    for (size_t i = 0; i < n; i++)
-        x[i] -= along * v[i];
-}
-
-/* a (count, length), count <= length, rows independent: replaced by orthonormal rows q with
- * a = R q, R lower triangular with a positive diagonal. */
-static void orthonormalise_rows(size_t count, size_t length, double *a)
-{
-    for (size_t k = 0; k < count; k++) { /* row k from k on becomes the reflector that clears it */
-        size_t n = length - k;
-        double *v = a + k * length + k;
-        double norm = sqrt(dot(n, v, v));
-        v[0] += v[0] < 0.0 ? -norm : norm;
-        double square = dot(n, v, v), factor = square > 0.0 ? sqrt(2.0 / square) : 0.0;
-        for (size_t i = 0; i < n; i++)
-            v[i] *= factor;
-        for (size_t j = k + 1; j < count; j++)
-            reflect(n, v, a + j * length + k);
-    }
-    for (size_t k = count; k-- > 0;) { /* reflectors applied in reverse to the unit rows */
-        size_t n = length - k;
-        double *v = a + k * length + k, first = v[0];
-        for (size_t j = k + 1; j < count; j++) {
-            a[j * length + k] = 0.0;
-            reflect(n, v, a + j * length + k);
-        }
-        double sign = first < 0.0 ? 1.0 : -1.0; /* of R's diagonal: opposite to the reflector's head */
-        for (size_t i = 0; i < n; i++)
-            v[i] *= -first * sign;
-        v[0] += sign;
-    }
-}
-
-void grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain, double *work,
-                         double *out)
-{
-    grc_fill_normal(seed, stream, rows * cols, 0.0, 1.0, rows > cols ? work : out);
-    if (rows <= cols) {
-        orthonormalise_rows(rows, cols, out);
-        for (size_t i = 0; i < rows * cols; i++)
-            out[i] *= gain;
-        return;
-    }
-    orthonormalise_rows(cols, rows, work);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            out[r * cols + c] = gain * work[c * rows + r];
 }

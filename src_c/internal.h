@@ -305,6 +305,14 @@ void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_
 /* Are the weight gradients of this batch made block by block (x->partial)? Same bits either way. */
 int grc_uses_partials(const grc_exec *x);
 
+/* ---- orthogonal.c ---- */
+
+/* out (rows, cols) = gain * Q: orthonormal rows where rows <= cols, orthonormal columns where
+ * rows >= cols; uniform over such matrices (the Q of a normal matrix, signs by the diagonal of its factor).
+ * About 8/3 k^3 operations for a square of k. */
+grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
+                               double *out, gradcore_error *error);
+
 /* ---- small helpers ---- */
 
 #define GRC_KNOWN_FLAGS                                                                                      \

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 from gradcore import _core
+from support import run_python
 
 SEEDS = (0, 1, 12345, 2**32 + 7, 2**64 - 1)
 
@@ -71,11 +72,45 @@ def test_streams_and_seeds_are_uncorrelated():
     assert np.abs(correlation).max() < 0.03
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 7), (5, 64), (64, 5), (1, 9), (9, 1), (33, 31)])
-def test_orthogonal_is_orthogonal(rows, columns):
+ORTHOGONAL_SHAPES = [
+    (1, 1),
+    (7, 7),
+    (5, 64),
+    (64, 5),
+    (1, 9),
+    (9, 1),
+    (33, 31),
+    (64, 64),
+    (65, 130),
+    (257, 193),
+]
+
+
+@pytest.mark.parametrize(("rows", "columns"), ORTHOGONAL_SHAPES)
+def test_orthogonal_is_the_orthogonal_factor_of_a_normal_matrix(rows, columns):
     q = _core.fill("orthogonal", 3, 0, rows, columns, 1.5, 0.0)
-    gram = q @ q.T if rows <= columns else q.T @ q
-    assert np.abs(gram - 2.25 * np.eye(min(rows, columns))).max() < 1e-13
+    few, many = sorted((rows, columns))
+    q = q if rows <= columns else q.T
+    assert np.abs(q @ q.T - 2.25 * np.eye(few)).max() < 1e-13
+    lower = _core.fill("normal", 3, 0, few, many, 0.0, 1.0) @ q.T
+    assert np.abs(np.triu(lower, 1)).max() < 1e-12 and (np.diag(lower) > 0).all()
+
+
+BITS = """
+import gradcore, hashlib
+from gradcore import _core
+for rows, columns in ((64, 5), (65, 130), (400, 300)):
+    print(hashlib.sha256(_core.fill("orthogonal", 3, 7, rows, columns, 1.0, 0.0).tobytes()).hexdigest())
+"""
+
+
+def test_orthogonal_has_the_same_bits_for_any_threads_and_instruction_set():
+    seen = {
+        run_python(BITS, env={"GRADCORE_ISA": isa, "GRADCORE_NUM_THREADS": threads}).stdout
+        for isa in _core.names("isa")
+        for threads in ("1", "2", "5")
+    }
+    assert len(seen) == 1 and len(seen.pop().split()) == 3
 
 
 def test_a_longer_draw_begins_with_the_shorter_one():
