@@ -57,6 +57,14 @@ ABOUT_ACTIVATIONS = [
 ]
 
 
+ABOUT_INITIALISERS = [
+    "`initializers.lsuv(net, X)`, `fixup(net)` and `depth_scaled(net)` set the weights of a whole network:",
+    "from data, and from the number of its residual blocks. Keras' HeNormal, LecunNormal and GlorotNormal are",
+    'cut at two deviations: `VarianceScaling(2.0)`, `VarianceScaling()`, `VarianceScaling(mode="fan_avg")`.',
+    "PyTorch's `Linear` begins with `Uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in))`, biases too.",
+]
+
+
 def rows(family: str, *properties: str) -> list[str]:
     lines = []
     for name in _core.names(family):
@@ -71,6 +79,15 @@ def activations() -> list[str]:
         cells = lines[index].replace("\\|", "\0").split(" | ")
         cells.insert(4, f"{initializers.gain(name):.4f}")
         lines[index] = " | ".join(cells).replace("\0", "\\|")
+    return lines
+
+
+def initial_values() -> list[str]:
+    lines = []
+    for name in initializers.names():
+        rule = type(initializers.get(name))
+        about = (rule.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
+        lines.append(f"| `{name}` | `{rule.__name__}` | {about} |")
     return lines
 
 
@@ -107,6 +124,8 @@ def page() -> str:
         "| name | own hyperparameters, beside lr and weight_decay |",
         rows("optimizer", "hyperparameters"),
     )
+    lines += table("Initialisers", "| name | class | values |", initial_values())
+    lines[-1:] = ["", *ABOUT_INITIALISERS, ""]
     layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind != "end"]
     lines += table("Layers", "| kind | class |", layers)
     return "\n".join(lines)

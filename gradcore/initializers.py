@@ -8,16 +8,18 @@ in float64 and then rounded to the network's dtype.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
 from .checks import choice, compact_repr, flag, number
 from .errors import ArgumentError, DTypeError
 from .gains import gain
+from .initializer import Initializer
+from .network_init import depth_scaled, fixup, lsuv
+from .structured_init import Identity, Orthogonal, Siren, Sparse
 
 __all__ = [
     "Constant",
@@ -25,35 +27,28 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Normal",
     "Orthogonal",
     "Siren",
+    "Sparse",
     "TruncatedNormal",
     "Uniform",
+    "VarianceScaling",
+    "depth_scaled",
+    "fixup",
     "gain",
     "get",
+    "lsuv",
+    "names",
 ]
 
 
-class Initializer:
-    """Base of the initializers: a rule from (shape, seed, stream) to values."""
-
-    def values(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
-        """Initial values of `shape`, (fan_in, fan_out) or (fan_out,), for parameter number `stream`."""
-        rows, cols = shape if len(shape) == 2 else (1, shape[0])
-        kind, a, b = self.draw(rows, cols)
-        return _core.fill(kind, seed, stream, rows, cols, a, b).reshape(shape)
-
-    def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
-        """What the core draws: the kind and its two numbers."""
-        raise NotImplementedError
-
-    def placed(self, first: bool) -> Initializer:
-        """The rule for a layer of a network; `first`: no layer before it has something to train."""
-        return self
+# Of a standard normal cut at -2 and 2: its standard deviation, sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+_TRUNCATED = 0.87962566103423978
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,44 +138,31 @@ class TruncatedNormal(Normal):
     ----------
     mean : float, default 0.0
     std : float, default 0.05
-        > 0.
-    """
-
-    __repr__ = compact_repr
-    kind: ClassVar[str] = "truncated_normal"
-
-
-@dataclass(frozen=True, repr=False)
-class Orthogonal(Initializer):
-    """Rows or columns, whichever are fewer, orthogonal and of length `gain`.
-
-    Parameters
-    ----------
-    gain : float, default 1.0
-
-    References
-    ----------
-    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
-    neural networks", ICLR 2014.
+        > 0. The values' own deviation is 0.8796 of it, as with Keras' ``TruncatedNormal``. (PyTorch's
+        ``trunc_normal_`` cuts at a and b instead, whatever std is.)
+    corrected : bool, default False
+        Let `std` be that of the values, as Keras' ``VarianceScaling`` does.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from gradcore import initializers
-    >>> q = initializers.Orthogonal().values((5, 3), seed=0, stream=0)
-    >>> bool(np.allclose(q.T @ q, np.eye(3)))
-    True
+    >>> rule = initializers.TruncatedNormal(std=1.0, corrected=True)
+    >>> values = rule.values((300, 300), seed=0, stream=0)
+    >>> round(float(values.std()), 2), float(abs(values).max()) <= 2 / 0.8796
+    (1.0, True)
     """
 
-    gain: float = 1.0
+    corrected: bool = field(default=False, kw_only=True)
     __repr__ = compact_repr
+    kind: ClassVar[str] = "truncated_normal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", number(self.gain, "Orthogonal: gain"))
+        super().__post_init__()
+        object.__setattr__(self, "corrected", flag(self.corrected, "TruncatedNormal: corrected"))
 
     def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
         """What the core draws: the kind and its two numbers."""
-        return "orthogonal", self.gain, 0.0
+        return self.kind, self.mean, self.std / (_TRUNCATED if self.corrected else 1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,52 +237,47 @@ class LecunNormal(_VarianceScaling):
 
 
 @dataclass(frozen=True, repr=False)
-class Siren(Initializer):
-    """For layers with a sine: uniform within ``sqrt(6 / fan_in) / omega``, in the first ``1 / fan_in``.
-
-    So the arguments of every sine but the first layer's are spread like a normal of deviation 1. It is the
-    default of Dense layers with "sin". A linear layer after them gets Glorot unless it is given this too.
-    Biases start at 0 as everywhere; where inputs are coordinates around 0, ``bias_init=Uniform(...)`` tells
-    the units apart, which are all odd functions otherwise.
+class VarianceScaling(Initializer):
+    """Values of variance ``scale / fan``; Keras' rule with Keras' options.
 
     Parameters
     ----------
-    omega : float, default 30.0
-        The alpha of the layer's "sin", > 0.
-    first : bool, optional
-        Default: decided by the network.
-
-    References
-    ----------
-    Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", NeurIPS 2020.
+    scale : float, default 1.0
+        > 0; ``gain(activation) ** 2`` is what an activation wants.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default "fan_in"
+    distribution : {"truncated_normal", "normal", "uniform"}, default "truncated_normal"
+        "truncated_normal" is cut at two deviations of the normal, which is widened so that the variance holds
+        (Keras' HeNormal, LecunNormal and GlorotNormal are of this kind); "normal" is not cut.
 
     Examples
     --------
-    >>> from gradcore import Dense, Network, initializers
-    >>> net = Network([Dense(64, "sin"), Dense(64, "sin"), Dense(1, weight_init="siren")], inputs=2)
-    >>> bool(abs(net.parameters()["0.weight"]).max() <= 1 / 2)
-    True
+    >>> from gradcore import initializers
+    >>> keras_he_normal = initializers.VarianceScaling(2.0)
+    >>> round(float(keras_he_normal.values((200, 300), seed=0, stream=0).var() * 200), 2)
+    2.0
     """
 
-    omega: float = 30.0
-    first: bool | None = None
+    scale: float = 1.0
+    mode: str = field(default="fan_in", kw_only=True)
+    distribution: str = field(default="truncated_normal", kw_only=True)
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "omega", number(self.omega, "Siren: omega"))
-        if self.omega <= 0:
-            raise ArgumentError(f"Siren: omega: expected a number > 0, got {self.omega}")
-        if self.first is not None:
-            object.__setattr__(self, "first", flag(self.first, "Siren: first"))
-
-    def placed(self, first: bool) -> Initializer:
-        """The rule for a layer of a network."""
-        return self if self.first is not None else replace(self, first=first)
+        object.__setattr__(self, "scale", number(self.scale, "VarianceScaling: scale"))
+        if self.scale <= 0:
+            raise ArgumentError(f"VarianceScaling: scale: expected a number > 0, got {self.scale}")
+        choice(self.mode, "VarianceScaling: mode", ("fan_in", "fan_out", "fan_avg"))
+        kinds = ("truncated_normal", "normal", "uniform")
+        choice(self.distribution, "VarianceScaling: distribution", kinds)
 
     def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
         """What the core draws: the kind and its two numbers."""
-        limit = 1.0 / fan_in if self.first else math.sqrt(6.0 / fan_in) / self.omega
-        return "uniform", -limit, limit
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}
+        deviation = math.sqrt(self.scale / fans[self.mode])
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0) * deviation
+            return "uniform", -limit, limit
+        return self.distribution, 0.0, deviation / (_TRUNCATED if self.distribution != "normal" else 1.0)
 
 
 _NAMES: dict[str, type[Initializer]] = {
@@ -316,6 +293,10 @@ _NAMES: dict[str, type[Initializer]] = {
     "truncated_normal": TruncatedNormal,
     "zeros": Constant,
     "siren": Siren,
+    "variance_scaling": VarianceScaling,
+    "sparse": Sparse,
+    "identity": Identity,
+    "delta_orthogonal": Orthogonal,
 }
 
 
