@@ -59,7 +59,7 @@ ABOUT_ACTIVATIONS = [
 
 ABOUT_INITIALISERS = [
     "`initializers.lsuv(net, X)`, `fixup(net)` and `depth_scaled(net)` set the weights of a whole network:",
-    "from data, and from the number of its residual blocks. Keras' HeNormal, LecunNormal and GlorotNormal are",
+    "from data, and from the number of its residual blocks. Of Keras HeNormal, LecunNormal, GlorotNormal are",
     'cut at two deviations: `VarianceScaling(2.0)`, `VarianceScaling()`, `VarianceScaling(mode="fan_avg")`.',
     "PyTorch's `Linear` begins with `Uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in))`, biases too.",
 ]
