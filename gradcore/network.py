@@ -222,38 +222,28 @@ class Network:
         ----------
         X : array-like (rows, inputs)
         output : {"raw", "softmax", "sigmoid", "class"}, default "raw"
-            "raw" is what the last layer gives, which cross_entropy and binary_cross_entropy take as logits.
-            "softmax" makes them the probabilities of classes that exclude each other, "sigmoid" those of each
-            output by itself, "class" the index of the largest, for a single output whether it is above 0.
+            "raw" is what the last layer gives, to both cross entropies logits; "softmax" makes them the
+            probabilities of exclusive classes, "sigmoid" those of each output by itself, "class" the index
+            of the largest, for a single output whether it is above 0.
 
         Returns
         -------
-        ndarray (rows, outputs)
-            For "class" integers (rows,).
+        ndarray (rows, outputs), for "class" integers (rows,)
 
         Raises
         ------
-        ShapeError, DTypeError
-            If X is not such an array.
-        ArgumentError
-            If `output` is none of these, or "softmax" of a single column, which would be 1 throughout.
+        ShapeError, DTypeError, ArgumentError
+            If X is not such an array, `output` none of these, or "softmax" that of a single column.
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from gradcore import Dense, Network
-        >>> net = Network([Dense(2)], inputs=1, dtype="float64")
-        >>> net.set_parameters({"0.weight": [[0.0, 0.0]], "0.bias": np.log([3.0, 1.0])})
-        >>> net.predict([[5.0]], output="softmax").round(6), net.predict([[5.0]], output="class")
-        (array([[0.75, 0.25]]), array([0]))
+        >>> from gradcore import Activation, Network
+        >>> Network([Activation("identity")], inputs=2).predict([[2, 2]], output="softmax")
+        array([[0.5, 0.5]], dtype=float32)
         """
         if output == "raw":
             return self._core.predict(self._matrix(X))
-        choice(output, "output", outputs.NAMES)
-        if output == "softmax" and self.outputs == 1:
-            raise ArgumentError(
-                "output: expected 'sigmoid' for a network with a single output, got 'softmax'"
-            )
+        outputs.check(output, self.outputs)
         return outputs.transform(self._core.predict(self._matrix(X)), output)
 
     def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Array:

@@ -24,11 +24,11 @@ __all__ = ["depth_scaled", "fixup", "lsuv"]
 def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5) -> dict[str, float]:
     """Orthogonal weights, then layer by layer scaled until what a layer gives on X has variance 1.
 
-    Of every layer with a weight matrix, in order: the weights become orthogonal, drawn with the network's
-    seed; then they are divided by the standard deviation of ``x W + b``, all rows and columns together and
-    before the activation, until its square is within `tolerance` of 1. Biases and other parameters stay.
-    Dropout is off. A Standardize layer that has not been fitted is taken as fitted to X. The network changes
-    at the end and at once, or, where there is an error, not at all.
+    Of every layer with weights, in order: they become orthogonal, drawn with the network's seed; then they
+    are divided by the standard deviation of ``x W + b``, all rows and columns together and before the
+    activation, until its square is within `tolerance` of 1. Biases, projections of residual blocks and other
+    parameters stay. Dropout is off. A Standardize layer that has not been fitted is taken as fitted to X.
+    The network changes at the end and at once, or, where there is an error, not at all.
 
     Parameters
     ----------
@@ -78,8 +78,7 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     found: dict[str, float] = {}
     names = list(work.parameters())
     for position, layer in _walk(work.layers):
-        for role in layer.matrices(1):
-            name = f"{position}.{role}"
+        for name in _own(layer, position):
             rows, cols = work.parameters()[name].shape
             values = _core.fill("orthogonal", net.seed, names.index(name), rows, cols, 1.0, 0.0)
             work.set_parameters({name: values.astype(net.dtype)})
@@ -144,12 +143,19 @@ def _walk(layers: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
         yield from layer.walk(str(index))
 
 
+def _own(layer: Layer, position: str) -> list[str]:
+    """Names of a layer's weight matrices; of a block none, as its projection is the skip's."""
+    if hasattr(layer, "layers"):
+        return []
+    return [name for name, _ in layer.matrices(1, position)]
+
+
 def _blocks(net: Network) -> list[list[str]]:
     """The weight matrices of the own layers of every residual block that has some, in order."""
     found = []
     for position, layer in _walk(net.layers):
         inner = getattr(layer, "layers", ())
-        own = [f"{position}.{i}.{role}" for i, part in enumerate(inner) for role in part.matrices(1)]
+        own = [name for i, part in enumerate(inner) for name in _own(part, f"{position}.{i}")]
         if own:
             found.append(own)
     if not found:
@@ -237,7 +243,7 @@ def fixup(net: Network, *, head: bool = True) -> float:
         factor = float(np.float32(factor))  # C libraries differ in the last place of powers
         smallest = min(smallest, factor)
         changed |= {name: (values[name] * factor).astype(net.dtype) for name in own[:-1]}
-    outer = [str(i) for i, layer in enumerate(net.layers) if layer.matrices(1)]
+    outer = [str(i) for i, layer in enumerate(net.layers) if _own(layer, str(i))]
     if head and outer:
         last = [name for name in values if name.rpartition(".")[0] == outer[-1]]
         changed |= {name: np.zeros_like(values[name]) for name in last}

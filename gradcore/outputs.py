@@ -6,8 +6,10 @@ import numpy as np
 
 from . import _core
 from .arrays import Array
+from .checks import choice
+from .errors import ArgumentError
 
-__all__ = ["NAMES", "softmax", "transform"]
+__all__ = ["NAMES", "check", "softmax", "transform"]
 
 NAMES = ("raw", "softmax", "sigmoid", "class")
 
@@ -24,6 +26,13 @@ def softmax(z: Array) -> Array:
     sums = _core.gemm(powers, np.ones((z.shape[1], 1), z.dtype), None, np.empty((len(z), 1), z.dtype))
     shares: Array = np.divide(powers, sums, out=powers)
     return shares
+
+
+def check(output: str, columns: int) -> None:
+    """Refuse what is none of NAMES, and the softmax of a single column, which is 1 throughout."""
+    choice(output, "output", NAMES)
+    if output == "softmax" and columns == 1:
+        raise ArgumentError("output: expected 'sigmoid' for a network with a single output, got 'softmax'")
 
 
 def transform(z: Array, output: str) -> Array:

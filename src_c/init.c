@@ -78,12 +78,6 @@ void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, doub
         out[i] = mean + deviation * normal_quantile(centered_uniform(seed, stream, 0, i));
 }
 
-void grc_fill_normal_from(uint64_t seed, uint32_t stream, uint64_t first, size_t n, double *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = normal_quantile(centered_uniform(seed, stream, first + i));
-}
-
 void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out)
 {
     const double within_two = 0.95449973610364158560; /* P(|X| < 2) */

@@ -139,7 +139,8 @@ static void orthogonalise(void *context, grc_team *team, int t, int count)
     size_t row, end;
     grc_rows_of(o->count, 1, t, count, &row, &end);
     for (; row < end; row++)
-        grc_fill_normal_from(o->seed, o->stream, row * o->length, o->length, o->a + row * o->ld);
+        for (size_t j = 0; j < o->length; j++)
+            o->a[row * o->ld + j] = grc_normal(o->seed, o->stream, 0, row * o->length + j);
     grc_barrier(team);
     for (size_t first = 0; first < o->count; first += BLOCK) {
         const size_t next = grc_min(first + BLOCK, o->count);

@@ -47,9 +47,6 @@ void grc_fill_uniform(uint64_t seed, uint32_t stream, size_t n, double low, doub
  * (AS 241 PPND16, relative error about 1e-16). */
 void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, double deviation, double *out);
 
-/* Standard normal: elements first, first + 1, ... of what grc_fill_normal draws. */
-void grc_fill_normal_from(uint64_t seed, uint32_t stream, uint64_t first, size_t n, double *out);
-
 /* sigma times a standard normal truncated to [-2, 2], mean 0, by the inverse distribution function.
  * The standard deviation of the result is 0.87962566103423978 sigma: divide by that to prescribe it. */
 void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out);

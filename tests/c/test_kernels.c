@@ -177,10 +177,10 @@ static void check_philox(void)
 
 static void check_fills(void)
 {
-    double whole[20], part[7];
+    double whole[20];
     grc_fill_normal(5, 1, 20, 0.0, 1.0, whole);
-    grc_fill_normal_from(5, 1, 13, 7, part);
-    CHECK(!memcmp(whole + 13, part, sizeof part));
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK(whole[i] == grc_normal(5, 1, 0, i));
     int64_t order[100], seen[100] = {0};
     CHECK(grc_shuffle(1, 2, 100, order) == 0);
     for (int i = 0; i < 100; i++)
