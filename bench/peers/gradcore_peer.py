@@ -6,23 +6,40 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from nets import BETA1, BETA2, EPS, LEARNING_RATE, Array, Weights
+from nets import BETA1, BETA2, EPS, MOMENTUM, NORM_EPS, Array, Weights
 
-from peers import Contender
+from peers import Contender, Unsupported
 
 
 class Gradcore(Contender):
+    def __init__(self, **options: Any) -> None:
+        """Options of gradcore.Network, such as threads."""
+        self.options = options
+
     def setup(self, weights: Weights) -> None:
         gc: Any = import_module("gradcore")
-        hidden = [gc.Dense(width, self.net.activation) for width in self.net.widths[1:-1]]
-        layers = [*hidden, gc.Dense(self.net.widths[-1])]
-        self.network = gc.Network(layers, inputs=self.net.widths[0], seed=0)
+        if self.norms and not hasattr(gc, "LayerNorm"):
+            raise Unsupported("this version has no LayerNorm")
+        layers: list[Any] = []
         named: dict[str, Array] = {}
         for i, (weight, bias) in enumerate(weights):
-            named |= {f"{i}.weight": weight, f"{i}.bias": bias}
+            hidden = i < len(weights) - 1
+            dense = gc.Dense(weight.shape[1], self.net.activation if hidden else None)
+            layers.append(gc.Residual(gc.LayerNorm(eps=NORM_EPS), dense) if i in self.norms else dense)
+            prefix = f"{i}.1" if i in self.norms else f"{i}"
+            named |= {f"{prefix}.weight": weight, f"{prefix}.bias": bias}
+            if i in self.norms:
+                named |= dict(zip((f"{i}.0.gamma", f"{i}.0.beta"), self.norms[i], strict=True))
+        self.network = gc.Network(layers, inputs=self.net.widths[0], seed=0, **self.options)
         self.network.set_parameters(named)
-        adam = gc.optimizers.Adam(lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPS)
-        self.trainer = gc.Trainer(self.network, loss=self.net.loss, optimizer=adam)
+        lr = self.rule.lr
+        optimizer = {
+            "sgd": lambda: gc.optimizers.SGD(lr),
+            "momentum": lambda: gc.optimizers.SGD(lr, momentum=MOMENTUM),
+            "adam": lambda: gc.optimizers.Adam(lr, betas=(BETA1, BETA2), eps=EPS),
+        }[self.rule.optimizer]()
+        clip = None if self.rule.clip is None else gc.clipping.GlobalNorm(self.rule.clip)
+        self.trainer = gc.Trainer(self.network, loss=self.net.loss, optimizer=optimizer, clip=clip)
         self.x = self.data.x
         # int32 labels are what the core reads; other integers would be converted at every call.
         self.y = self.data.y.astype(np.int32) if self.net.loss == "cross_entropy" else self.data.y
