@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from machine import environment
 
@@ -205,6 +205,13 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Parser(argparse.ArgumentParser):
+    """Usage errors are one line, as everywhere in gradcore's command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gradcore: error: {message}; see {self.prog} --help\n")
+
+
 def positive_integer(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -212,10 +219,10 @@ def positive_integer(text: str) -> int:
     return value
 
 
-def positive_seconds(text: str) -> float:
+def positive_number(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected seconds > 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
     return value
 
 
@@ -223,7 +230,7 @@ def add_common_options(parser: argparse.ArgumentParser, turn: float = 0.1) -> No
     parser.add_argument("--quick", action="store_true", help="few short turns: does it run, not how fast")
     parser.add_argument("--rounds", type=positive_integer, metavar="N", help="turns of each contender")
     parser.add_argument(
-        "--turn", type=positive_seconds, metavar="S", help=f"seconds of a turn (default: {turn:g})"
+        "--turn", type=positive_number, metavar="S", help=f"seconds of a turn (default: {turn:g})"
     )
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write environment and records here")
     parser.set_defaults(default_turn=turn)
@@ -295,10 +302,10 @@ def compare(old_path: Path, new_path: Path, threshold: float, contender: str | N
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="compare",
+    parser = Parser(
+        prog="gradcore bench compare",
         description="Compare two runs of a benchmark; exit status 1 if something became slower.",
-        epilog="example: python bench/harness.py compare old.jsonl new.jsonl --contender gradcore",
+        epilog="example: gradcore bench compare old.jsonl new.jsonl --contender gradcore",
     )
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)

@@ -182,10 +182,10 @@ def clip_limit(text: str) -> float | None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="training",
+    parser = harness.Parser(
+        prog="gradcore bench training",
         description="Training-step times of gradcore and its peers.",
-        epilog="example: python bench/training.py --nets a b --contenders gradcore torch-fused",
+        epilog="example: gradcore bench training --nets a b --contenders gradcore torch-fused",
     )
     on_request = [name for name, (_, _, request) in CONTENDERS.items() if request]
     parser.add_argument("--nets", nargs="+", choices=NETS, help="default: all; with --quick the small ones")

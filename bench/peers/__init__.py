@@ -26,6 +26,9 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 
 
+Fields = dict[str, Any]
+
+
 class Unsupported(Exception):
     """This contender cannot run this net or mode; the reason is the message."""
 
@@ -91,15 +94,17 @@ class Contender(ABC):
 
 
 def open_contender(
-    name: str, net: dict[str, Any], rows: int, rule: dict[str, Any] | None = None
+    name: str, net: Fields, rows: int, rule: Fields | None = None, options: Fields | None = None
 ) -> Contender:
     """Import the library, build the contender and set it up on the first `rows` rows of the data.
 
-    `net` and `rule` are the fields of a Net and a Rule.
+    `net` and `rule` are the fields of a Net and a Rule; `options` are arguments of the contender's class.
     """
     target, arguments, _ = CONTENDERS[name]
     module, class_name = target.split(":")
-    contender: Contender = getattr(import_module(f"peers.{module}"), class_name)(**arguments)
+    contender: Contender = getattr(import_module(f"peers.{module}"), class_name)(
+        **arguments, **(options or {})
+    )
     contender.net, contender.rule = Net(**net), Rule(**(rule or {}))
     contender.norms = make_norms(contender.net)
     contender.data = make_data(contender.net, rows)

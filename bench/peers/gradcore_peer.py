@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,15 @@ class Gradcore(Contender):
         else:
             self.trainer.fit(self.x, self.y, calls, self.net.batch, shuffle=self.net.shuffle, progress=False)
 
+    def threads_seen(self, calls: int) -> int:
+        """Threads of this process that computed for a good part of `calls` steps; 0 where none can tell."""
+        before = thread_seconds()
+        start = perf_counter()
+        self.run("step", calls)
+        wall = perf_counter() - start
+        used = [seconds - before.get(task, 0.0) for task, seconds in thread_seconds().items()]
+        return sum(seconds > 0.25 * wall for seconds in used)
+
     def predict(self, x: Array) -> Array:
         result: Array = self.network.predict(x)
         return result
@@ -66,3 +77,11 @@ class Gradcore(Contender):
         gc: Any = import_module("gradcore")
         info = {"version": getattr(gc, "__version__", "unknown")}
         return info | {k: getattr(self.network, k) for k in ("threads", "isa") if hasattr(self.network, k)}
+
+
+def thread_seconds() -> dict[str, float]:
+    """{thread: seconds on a core} of this process; empty elsewhere than on Linux."""
+    result = {}
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        result[path.parent.name] = int(path.read_text().split()[0]) * 1e-9
+    return result
