@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     _train(commands)
     _predict(commands)
     _find_lr(commands)
-    _bench(commands)
     _info(commands)
+    _bench(commands)
     return parser
 
 

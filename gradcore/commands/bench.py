@@ -27,7 +27,9 @@ def run(arguments: Namespace) -> int:
     module = "suite"
     if options and not options[0].startswith("-"):
         module = MODULES[choice(options.pop(0), "bench", MODULES)]
-    sys.path.insert(0, str(_folder()))
+    folder = str(_folder())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     return int(importlib.import_module(module).main(options))
 
 
