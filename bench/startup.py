@@ -117,7 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = harness.parse(make_parser(), argv)
-    rounds = arguments.rounds or (2 if arguments.quick else ROUNDS)
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     present = []
     for name in arguments.contenders:
         module, contender = LIBRARIES[name]

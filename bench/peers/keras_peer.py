@@ -54,11 +54,9 @@ class Keras(Contender):
     def make_optimizer(self) -> Any:
         kinds, rule = self.keras.optimizers, self.rule
         if rule.optimizer == "adam":
-            return kinds.Adam(
-                rule.lr, beta_1=BETA1, beta_2=BETA2, epsilon=EPS, global_clipnorm=rule.clip, jit_compile=True
-            )
+            return kinds.Adam(rule.lr, beta_1=BETA1, beta_2=BETA2, epsilon=EPS, global_clipnorm=rule.clip)
         momentum = MOMENTUM if rule.optimizer == "momentum" else 0.0
-        return kinds.SGD(rule.lr, momentum=momentum, global_clipnorm=rule.clip, jit_compile=True)
+        return kinds.SGD(rule.lr, momentum=momentum, global_clipnorm=rule.clip)
 
     def cut(self, x: Array, y: Array) -> list[tuple[Array, Array]]:
         batch = self.net.batch
@@ -79,7 +77,7 @@ class Keras(Contender):
         self.model.fit(rows.batch(self.net.batch).prefetch(2), epochs=1, verbose=0)
 
     def finish(self) -> None:
-        self.optimizer.iterations.numpy()
+        np.asarray(self.optimizer.iterations)
 
     def predict(self, x: Array) -> Array:
         result: Array = self.model(x, training=False).numpy()
