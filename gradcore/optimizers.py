@@ -6,8 +6,9 @@ alone unless ``decay_bias=True``.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core
 from .checks import compact_repr, flag
@@ -16,13 +17,34 @@ from .hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column
 from .plain import Gradients, Parameters, PlainState
 from .schedules import Scalar
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
+if TYPE_CHECKING:
+    from .losses import Loss
+    from .network import Network
+    from .second_order import LBFGS, ConjugateGradient, LevenbergMarquardt, Minimum, NewtonCG, minimize
+
+# fmt: off
+__all__ = [
+    "LBFGS", "SGD", "Adam", "AdamW", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG",
+    "Optimizer", "RMSprop", "minimize",
+]
+# fmt: on
+
+ON_DEMAND = ("LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG", "minimize")
+
+
+def __getattr__(name: str) -> Any:
+    """What looks at the whole objective is imported when it is first named."""
+    if name in ON_DEMAND:
+        return getattr(importlib.import_module(f"{__package__}.second_order"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Optimizer:
     """Base of the optimizers, which are frozen dataclasses with the options named here and their own."""
 
     name: ClassVar[str]
+    full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
+    kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
     ranges: ClassVar[dict[str, Range]]  # of the scalar options other than lr and weight_decay
 
     lr: Scalar
@@ -40,6 +62,9 @@ class Optimizer:
         for key, range_ in self.ranges.items():
             object.__setattr__(self, key, scalar(getattr(self, key), f"{name}: {key}", range_))
         self.reset()
+
+    def check(self, net: Network, loss: Loss, clip: object) -> None:
+        """Refuse a network, loss or clipping rule that does not suit the optimizer."""
 
     def own(self) -> dict[str, Scalar]:
         """The hyperparameters besides lr and weight_decay, under the core's names."""
