@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _core, files, folding, outputs
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
+from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
 from .layers import Dense, Layer, Standardize, check_layers
 
@@ -20,7 +21,7 @@ __all__ = ["Network"]
 _UINT64 = 2**64 - 1
 
 
-class Network:
+class Network(CurvatureProducts):
     """A dense network: a list of layers with parameters, for inputs of a fixed number of columns.
 
     Parameters
