@@ -284,6 +284,51 @@ cdef class Network:
         check(status, &error)
         return value
 
+    # The part of `flat` that parameter `index` has, which begins at element `at`; *size: its elements.
+    cdef char *part(self, void *flat, int64_t index, int64_t at, int64_t *size, bint *trainable) noexcept:
+        cdef gradcore_parameter_info info
+        memset(&info, 0, sizeof(info))
+        info.size = sizeof(info)
+        gradcore_network_parameter(self.handle, index, &info)
+        trainable[0] = info.trainable != 0
+        size[0] = info.rows * info.cols if trainable[0] else 0
+        return <char *>flat + at * (4 if self.typenum == cnp.NPY_FLOAT32 else 8)
+
+    def read_flat(self):
+        cdef gradcore_error error
+        cdef int64_t i, at = 0, size = 0
+        cdef bint trainable = False
+        cdef char *data
+        self.require()
+        cdef cnp.ndarray flat = empty(self.typenum, 1, 1, self.elements)
+        error.message[0] = 0
+        for i in range(self.parameter_count):
+            data = self.part(cnp.PyArray_DATA(flat), i, at, &size, &trainable)
+            if trainable:
+                check(gradcore_network_read(self.handle, i, data, &error), &error)
+            at += size
+        return flat
+
+    def write_flat(self, flat):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i, at = 0, size = 0
+        cdef bint trainable = False
+        cdef const void **sources
+        cdef char *data
+        self.require()
+        cdef void *start = vector(flat, "flat", self.typenum, self.elements)
+        sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
+        error.message[0] = 0
+        for i in range(self.parameter_count):
+            data = self.part(start, i, at, &size, &trainable)
+            sources[i] = data if trainable else NULL
+            at += size
+        with nogil:
+            status = gradcore_network_write(self.handle, sources, &error)
+        free(sources)
+        check(status, &error)
+
     def predict(self, x, out=None):
         cdef gradcore_error error
         cdef gradcore_status status

@@ -24,7 +24,8 @@ _KEYS = {"format", "format_version", "kind", "network", "metadata", "trainer"}
 
 
 def _classes(module: Any, base: type) -> Iterable[type]:
-    found = (getattr(module, name) for name in module.__all__)
+    later = getattr(module, "ON_DEMAND", ())  # `_class` imports them when they are needed
+    found = (getattr(module, name) for name in module.__all__ if name not in later)
     return (item for item in found if isinstance(item, type) and issubclass(item, base) and item is not base)
 
 
@@ -48,13 +49,30 @@ _REGISTRY["callbacks.EarlyStopping"] = EarlyStopping
 _NAMES = {item: name for name, item in _REGISTRY.items()}
 
 
+def _class(name: str) -> type:
+    """The class of a name in a file; KeyError if there is none."""
+    own = name.removeprefix("optimizers.")
+    if own != name and own in optimizers.ON_DEMAND:
+        found = getattr(optimizers, own)
+        if isinstance(found, type) and issubclass(found, optimizers.Optimizer):
+            return found
+    return _REGISTRY[name]
+
+
+def _name(kind: type) -> str | None:
+    """The name in files of a class; None if it has none."""
+    name = f"optimizers.{kind.__name__}"
+    known = kind.__name__ in optimizers.ON_DEMAND and issubclass(kind, optimizers.Optimizer)
+    return name if known and _class(name) is kind else _NAMES.get(kind)
+
+
 def describe(value: object, name: str) -> Any:
     """`value` as JSON data; `name` is where it stands, for the message if it cannot be stored."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
         return [describe(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    kind = _NAMES.get(type(value))
+    kind = _name(type(value))
     if kind is None:
         raise ArgumentError(
             f"{name}: expected a number or a class of gradcore where it is saved, got {value!r}"
@@ -74,7 +92,7 @@ def build(description: Any) -> Any:
     if not isinstance(description, dict):
         return description
     options = dict(description)
-    kind = _REGISTRY[options.pop("type")]
+    kind = _class(options.pop("type"))
     built = {key: build(value) for key, value in options.items()}
     if kind is layers.Residual:
         return layers.Residual(*built.pop("layers"), **built)

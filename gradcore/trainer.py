@@ -6,7 +6,7 @@ import math
 import operator
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,12 +18,15 @@ from .checks import choice, integer
 from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .custom_loss import LossFunction
-from .errors import ArgumentError, BusyError, DTypeError, ShapeError
+from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
 from .network import Network
 from .optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from .second_order.run import Run
 
 __all__ = ["Trainer"]
 
@@ -84,6 +87,7 @@ class Trainer:
         self._net = net
         self._loss = losses.get(loss)
         self._loss.check_outputs(net.outputs)
+        optimizer.check(net, self._loss, clip)
         self._optimizer = optimizer
         self._plan = plan(clip, constraint, net)
         self._nonfinite = choice(nonfinite, "nonfinite", _NONFINITE)
@@ -98,6 +102,8 @@ class Trainer:
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
+        self._full_batch = optimizer.full_batch
+        self._run: Run | None = None  # of a full-batch optimizer
 
     # ---- What it is ----
 
@@ -151,6 +157,11 @@ class Trainer:
         """The learning rate of the next step."""
         return float(self._hypers.row(self.steps)[LR])
 
+    @property
+    def stop_reason(self) -> str:
+        """Why an optimizer that works on the whole data set ended the last fit; empty if nothing ended it."""
+        return "" if self._run is None else self._run.reason
+
     # ---- Steps by hand ----
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -182,6 +193,7 @@ class Trainer:
         core = self._core
         if (
             core is not None
+            and not self._full_batch
             and sample_weight is None
             and type(X) is _ndarray
             and type(y) is _ndarray
@@ -196,6 +208,10 @@ class Trainer:
                     return core.train_step(X, target, None, hypers)
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
+        if self._full_batch:
+            raise StateError(
+                f"step: expected an optimizer that takes batches, got {self.optimizer!r}; use fit"
+            )
         x, target, weight = self._batch(X, y, sample_weight, finite=False)
         core = self._reserve(len(x), target)
         return core.train_step(x, target, weight, self._hypers.row(core.step))
@@ -285,7 +301,7 @@ class Trainer:
         X: ArrayLike,
         y: ArrayLike,
         epochs: int,
-        batch_size: int,
+        batch_size: int | None = None,
         validation: tuple[ArrayLike, ...] | float | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
@@ -312,7 +328,8 @@ class Trainer:
             Targets as the loss takes them.
         epochs : int
         batch_size : int
-            Rows of an update; the last batch of an epoch has what is left.
+            Rows of an update; the last batch of an epoch has what is left. Not needed by the optimizers that
+            work on the whole data set (LBFGS and its like): one epoch is one iteration there.
         validation : (X, y), (X, y, sample_weight) or float, optional
             Data to evaluate after every epoch; or the share of the rows, in (0, 1), to hold out for it:
             the last of a permutation that only the seed and the number of rows decide.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..checks import integer, number
 from ..errors import FormatError
 from ..optimizers import Optimizer
 from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point
@@ -17,7 +18,6 @@ from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point
 __all__ = ["Run"]
 
 _PATIENCE = 10  # iterations without a new lowest value after which there is no progress
-_NUMBERS = ("iterations", "lowest", "stalled", "reason", "step")
 
 
 @dataclass
@@ -59,20 +59,20 @@ class Run:
     def description(self, method: Optimizer) -> dict[str, Any]:
         """All else, as JSON data."""
         rest = {key: value for key, value in self.memory.items() if method.kept[key] != "vectors"}
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        if self.lowest == math.inf:
-            numbers["lowest"] = None
-        return {**numbers, "memory": rest}
+        lowest = None if self.lowest == math.inf else self.lowest
+        counts = {"iterations": self.iterations, "stalled": self.stalled}
+        return {**counts, "lowest": lowest, "reason": self.reason, "step": self.step, "memory": rest}
 
     @classmethod
     def read(
         cls, method: Optimizer, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int
     ) -> Run:
         """The inverse of both; FormatError where they do not fit the method."""
-        numbers = {name: about[name] for name in _NUMBERS}
-        if numbers["lowest"] is None:
-            numbers["lowest"] = math.inf
-        memory: Memory = dict(about["memory"])
+        lowest = math.inf if about["lowest"] is None else number(about["lowest"], "run: lowest")
+        memory: Memory = {
+            key: [number(item, key) for item in value] if isinstance(value, list) else number(value, key)
+            for key, value in about["memory"].items()
+        }
         counts = set()
         for key, kind in method.kept.items():
             if kind == "vectors" and f"run.{key}" in tensors:
@@ -80,8 +80,17 @@ class Run:
                 if value.dtype != np.float64 or value.ndim != 2 or value.shape[1] != elements:
                     raise FormatError(f"run.{key}: expected float64 vectors of {elements}, got {value.shape}")
                 memory[key] = list(value)
+            if key in memory and isinstance(memory[key], list) == (kind == "number"):
+                raise FormatError(f"run.{key}: expected {kind}, got {memory[key]!r}")
             if kind != "number" and key in memory:
                 counts.add(len(memory[key]))
         if memory and (set(memory) != set(method.kept) or len(counts) > 1):
             raise FormatError(f"run: expected {list(method.kept)}, of one length, got {list(memory)}")
-        return cls(memory, **numbers)
+        return cls(
+            memory,
+            integer(about["iterations"], "run: iterations"),
+            lowest,
+            integer(about["stalled"], "run: stalled"),
+            str(about["reason"]),
+            number(about["step"], "run: step"),
+        )
