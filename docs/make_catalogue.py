@@ -1,8 +1,9 @@
 """Writes docs/catalogue.md from the engine's tables: python docs/make_catalogue.py. A test compares."""
 
+from dataclasses import fields
 from pathlib import Path
 
-from gradcore import _core, initializers
+from gradcore import _core, initializers, optimizers
 
 PAGE = Path(__file__).with_name("catalogue.md")
 LAYERS = {
@@ -65,6 +66,19 @@ ABOUT_INITIALISERS = [
 ]
 
 
+FULL_BATCH = {
+    "LBFGS": "`minimize(method=\"lbfgs\")`, `Trainer`",
+    "ConjugateGradient": "`minimize(method=\"ncg\")`, `Trainer`",
+    "NewtonCG": "`minimize(method=\"newton-cg\")`, `Trainer`",
+    "LevenbergMarquardt": "`Trainer`, float64, loss `mse`",
+}
+
+
+def options(name: str) -> str:
+    """The options of an optimizer's class with their defaults."""
+    return ", ".join(f"{field.name}={field.default!r}" for field in fields(getattr(optimizers, name)))
+
+
 def rows(family: str, *properties: str) -> list[str]:
     lines = []
     for name in _core.names(family):
@@ -123,6 +137,11 @@ def page() -> str:
         "Optimizers",
         "| name | own hyperparameters, beside lr and weight_decay |",
         rows("optimizer", "hyperparameters"),
+    )
+    lines += table(
+        "Full-batch methods",
+        "| class | for | options |",
+        [f"| `{name}` | {use} | `{options(name)}` |" for name, use in FULL_BATCH.items()],
     )
     lines += table("Initialisers", "| name | class | values |", initial_values())
     lines[-1:] = ["", *ABOUT_INITIALISERS, ""]
