@@ -245,6 +245,18 @@ def test_divergence_ends_with_the_best_point():
     )
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-160, 1e-30, 1e30, 1e150, 1e300])
+@pytest.mark.parametrize("method", [*FULL_BATCH.values(), optimizers.LBFGS(line_search=None)], ids=str)
+def test_any_scale_ends_without_an_error(method, scale):
+    with np.errstate(over="ignore"):
+        found = optimizers.minimize(
+            lambda x: (scale * float((x**4).sum()), scale * 4 * x**3), [1.0, -2.0], method, tolerance=0.0
+        )
+    assert found.value <= 17 * scale
+    if 1e-30 <= scale <= 1e30 and not str(method).endswith("line_search=None)"):
+        assert found.value < 1e-6 * scale
+
+
 def test_an_unbounded_function_ends():
     found = optimizers.minimize(lambda x: (float(-x.sum()), -np.ones(2)), np.zeros(2), steps=50)
     assert found.reason in ("iterations", "not finite", "no progress")

@@ -34,6 +34,9 @@ NO_PROGRESS = "no progress"
 NOT_FINITE = "not finite"
 ITERATIONS = "iterations"
 
+NOTICEABLE = 1e-8  # relative change of the variables that a first step makes at least
+LONGEST = 1e300
+
 
 @dataclass(frozen=True)
 class Point:
@@ -80,13 +83,18 @@ class Advance:
 
 def dot(a: Vector, b: Vector) -> float:
     """Sum of products in a fixed order, unlike BLAS whose order depends on the machine."""
-    return float(np.add.reduce(a * b))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is seen where it matters
+        return float(np.add.reduce(a * b))
 
 
-def first_step(gradient: Vector) -> float:
-    """A step along the negative gradient of no more than 1 in 1-norm."""
-    size = float(np.add.reduce(np.abs(gradient)))
-    return min(1.0, 1.0 / size) if size > 0 else 1.0
+def first_step(point: Point) -> float:
+    """A step along the negative gradient: of no more than 1 in 1-norm, and long enough to move the point."""
+    sizes = np.abs(point.gradient)
+    largest = float(sizes.max())
+    if not 0 < largest < math.inf:
+        return 1.0
+    least = NOTICEABLE * float(np.abs(point.x).max()) / largest
+    return min(max(min(1.0, 1.0 / float(np.add.reduce(sizes))), least), LONGEST)
 
 
 class FullBatch(Optimizer):

@@ -66,20 +66,21 @@ class ConjugateGradient(Searching):
 
     def advance(self, objective: Objective, point: Point, memory: Memory) -> Advance:
         """One step; with nothing lower along the direction, one along the gradient."""
-        direction, step = -point.gradient, first_step(point.gradient)
+        direction, step = -point.gradient, first_step(point)
         since = 0
         if memory and memory["since"] < (self.restart or len(point.x)):
             beta = self._beta(point, memory)
             conjugate = beta * memory["direction"][0] - point.gradient
-            slope = dot(conjugate, point.gradient)
-            if beta > 0 and slope < 0:
+            if beta > 0 and dot(conjugate, point.gradient) < 0:
                 direction, since = conjugate, int(memory["since"])
-        if memory:  # the first-order change of the last step, along this one
-            step = memory["step"] * memory["slope"] / dot(direction, point.gradient)
+        slope = dot(direction, point.gradient)
+        if memory and slope:  # the first-order change of the last step, along this one
+            step = memory["step"] * memory["slope"] / slope
         found = self.search(objective, point, direction, step)
         if found is None and memory:
             since, direction = 0, -point.gradient
-            found = self.search(objective, point, direction, first_step(point.gradient))
+            slope = dot(direction, point.gradient)
+            found = self.search(objective, point, direction, first_step(point))
         if found is None:
             return Advance(point, {}, 0.0, NO_PROGRESS)
         remembered: Memory = {
@@ -87,7 +88,7 @@ class ConjugateGradient(Searching):
             "gradient": [point.gradient],
             "since": float(since + 1),
             "step": found[0],
-            "slope": dot(direction, point.gradient),
+            "slope": slope,
         }
         return Advance(found[1], remembered, found[0])
 

@@ -26,6 +26,7 @@ from .searching import Searching
 __all__ = ["LBFGS"]
 
 LINE_SEARCHES = ("strong_wolfe",)
+TINY = 1e-300  # what is smaller has lost its digits
 CURVATURE = 1e-10  # least y.s of a pair that is kept; relative to |y||s| where that is below 1
 
 
@@ -90,7 +91,7 @@ class LBFGS(Searching):
         direction = _direction(point.gradient, memory)
         if memory.get("s") and not -math.inf < dot(direction, point.gradient) < 0:
             memory, direction = {}, -point.gradient
-        step = self.lr if memory.get("s") else self.lr * first_step(point.gradient)
+        step = self.lr if memory.get("s") else self.lr * first_step(point)
         if self.line_search is None:
             x = objective.rounded(point.x + step * direction)
             if np.array_equal(x, point.x):
@@ -102,7 +103,7 @@ class LBFGS(Searching):
         found = self.search(objective, point, direction, step)
         if found is None and memory.get("s"):
             memory = {}
-            step = self.lr * first_step(point.gradient)
+            step = self.lr * first_step(point)
             found = self.search(objective, point, -point.gradient, step)
         if found is None:
             return Advance(point, memory, 0.0, NO_PROGRESS)
@@ -112,7 +113,8 @@ class LBFGS(Searching):
     def _remember(self, memory: Memory, old: Point, new: Point) -> Memory:
         s, y = new.x - old.x, new.gradient - old.gradient
         product, length = dot(y, s), dot(y, y)
-        if not product > CURVATURE * min(1.0, math.sqrt(length * dot(s, s))):
+        bound = CURVATURE * min(1.0, math.sqrt(length * dot(s, s)))
+        if not max(bound, TINY) < product < math.inf or not TINY < length < math.inf:
             return memory
         keep = slice(-self.history, None)
         return {

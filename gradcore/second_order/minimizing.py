@@ -247,9 +247,13 @@ class _Function:
         root = 2 * math.sqrt(self.precision) * (1 + math.sqrt(dot(point.x, point.x)))
 
         def difference(v: Vector) -> Vector:
-            shift = root / math.sqrt(dot(v, v))
+            length = math.sqrt(dot(v, v))
+            if not length > 0:
+                return np.zeros_like(v)
+            shift = root / length
             near = self(self.rounded(point.x + shift * v))
-            return (near.gradient - point.gradient) / shift
+            with np.errstate(over="ignore", invalid="ignore"):
+                return (near.gradient - point.gradient) / shift
 
         return difference
 

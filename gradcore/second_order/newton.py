@@ -101,6 +101,8 @@ class NewtonCG(Searching):
             if self.damping:
                 bent = bent + self.damping * direction
             curvature, length = dot(direction, bent), dot(direction, direction)
+            if not length > 0:  # too small to be squared
+                break
             flat = flat or _FLAT * abs(curvature) / length
             if not flat * length < curvature < math.inf:
                 break

@@ -218,8 +218,7 @@ class FullBatchLoop(Loop):
         trainer._run, self._point = run, reached
         core.set_progress(core.step + 1, core.updates + (reached is not point))
         state.ended = state.ended or bool(run.reason)
-        with np.errstate(over="ignore"):
-            norm = math.sqrt(dot(point.gradient, point.gradient))
+        norm = math.sqrt(dot(point.gradient, point.gradient))
         values = (point.value, point.correct, objective.mass, norm, 1.0, int(point.finite), len(objective.x))
         for name, value in zip(_core.REPORT_DTYPE.names or (), values, strict=True):
             report[name] = value
