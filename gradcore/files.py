@@ -16,6 +16,7 @@ from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
 from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError
+from .rule import Rule
 
 Tensors = list[tuple[str, Array]]
 
@@ -54,7 +55,7 @@ def _class(name: str) -> type:
     own = name.removeprefix("optimizers.")
     if own != name and own in optimizers.ON_DEMAND:
         found = getattr(optimizers, own)
-        if isinstance(found, type) and issubclass(found, optimizers.Optimizer):
+        if isinstance(found, type) and issubclass(found, Rule):
             return found
     return _REGISTRY[name]
 
@@ -62,7 +63,7 @@ def _class(name: str) -> type:
 def _name(kind: type) -> str | None:
     """The name in files of a class; None if it has none."""
     name = f"optimizers.{kind.__name__}"
-    known = kind.__name__ in optimizers.ON_DEMAND and issubclass(kind, optimizers.Optimizer)
+    known = kind.__name__ in optimizers.ON_DEMAND and issubclass(kind, Rule)
     return name if known and _class(name) is kind else _NAMES.get(kind)
 
 

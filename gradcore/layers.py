@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
@@ -30,6 +30,8 @@ __all__ = [
 
 class Layer:
     """Base of the layers."""
+
+    random: ClassVar[bool] = False  # whether training draws random numbers for it
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
@@ -197,6 +199,7 @@ class Dropout(Layer):
     """
 
     rate: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:

@@ -15,11 +15,10 @@ from .checks import compact_repr, flag
 from .errors import ArgumentError, DTypeError
 from .hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
 from .plain import Gradients, Parameters, PlainState
+from .rule import Rule
 from .schedules import Scalar
 
 if TYPE_CHECKING:
-    from .losses import Loss
-    from .network import Network
     from .second_order import LBFGS, ConjugateGradient, LevenbergMarquardt, Minimum, NewtonCG, minimize
 
 # fmt: off
@@ -35,16 +34,14 @@ ON_DEMAND = ("LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "New
 def __getattr__(name: str) -> Any:
     """What looks at the whole objective is imported when it is first named."""
     if name in ON_DEMAND:
-        return getattr(importlib.import_module(f"{__package__}.second_order"), name)
+        return getattr(importlib.import_module("gradcore.second_order"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class Optimizer:
+class Optimizer(Rule):
     """Base of the optimizers, which are frozen dataclasses with the options named here and their own."""
 
     name: ClassVar[str]
-    full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
-    kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
     ranges: ClassVar[dict[str, Range]]  # of the scalar options other than lr and weight_decay
 
     lr: Scalar
@@ -62,9 +59,6 @@ class Optimizer:
         for key, range_ in self.ranges.items():
             object.__setattr__(self, key, scalar(getattr(self, key), f"{name}: {key}", range_))
         self.reset()
-
-    def check(self, net: Network, loss: Loss, clip: object) -> None:
-        """Refuse a network, loss or clipping rule that does not suit the optimizer."""
 
     def own(self) -> dict[str, Scalar]:
         """The hyperparameters besides lr and weight_decay, under the core's names."""

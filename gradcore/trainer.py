@@ -23,7 +23,7 @@ from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
 from .network import Network
-from .optimizers import Optimizer
+from .rule import Rule
 
 if TYPE_CHECKING:
     from .second_order.run import Run
@@ -73,7 +73,7 @@ class Trainer:
         self,
         net: Network,
         loss: Loss | str | LossFunction,
-        optimizer: Optimizer,
+        optimizer: Rule,
         clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
         *,
@@ -82,7 +82,7 @@ class Trainer:
     ) -> None:
         if not isinstance(net, Network):
             raise DTypeError(f"net: expected a Network, got {net!r}")
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, Rule):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
         self._net = net
         self._loss = losses.get(loss)
@@ -118,7 +118,7 @@ class Trainer:
         return self._loss
 
     @property
-    def optimizer(self) -> Optimizer:
+    def optimizer(self) -> Rule:
         """The optimizer's description."""
         return self._optimizer
 

@@ -183,6 +183,17 @@ def test_bits_do_not_depend_on_threads_or_instruction_set():
     assert len(found) == 1
 
 
+def test_probabilities_as_targets_have_the_hessian_of_labels():
+    from gradcore.second_order.products import LOSSES as HESSIANS
+
+    rng = np.random.default_rng(4)
+    z, labels, r = rng.normal(size=(5, 3)), rng.integers(0, 3, 5), rng.normal(size=(5, 3))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    target = rng.dirichlet(np.ones(3), 5)
+    one = HESSIANS["cross_entropy"](z, labels, p - np.eye(3)[labels])(r)
+    np.testing.assert_allclose(HESSIANS["cross_entropy"](z, target, p - target)(r), one, atol=1e-15)
+
+
 def test_nothing_is_changed():
     net = network("residual")
     x, y, _ = data("mse")

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from ..checks import choice, integer, number
 from ..errors import ArgumentError, StateError
 from ..hypers import LR, NOT_NEGATIVE, Column, Range
-from ..layers import Dropout
-from ..optimizers import Optimizer
-from ..schedules import Scalar
+from ..rule import Rule
 
 if TYPE_CHECKING:
     from ..losses import Loss
@@ -40,12 +38,13 @@ LONGEST = 1e300
 
 @dataclass(frozen=True)
 class Point:
-    """Variables with value and gradient of the objective; `correct` is a network's count of right rows."""
+    """Variables, value and gradient of the objective; of networks, the weight of right and of all rows."""
 
     x: Vector
     value: float
     gradient: Vector
     correct: float = math.nan
+    weight: float = math.nan
 
     @property
     def finite(self) -> bool:
@@ -97,16 +96,11 @@ def first_step(point: Point) -> float:
     return min(max(min(1.0, 1.0 / float(np.add.reduce(sizes))), least), LONGEST)
 
 
-class FullBatch(Optimizer):
+class FullBatch(Rule):
     """Base of the full-batch methods."""
 
     name: ClassVar[str] = "sgd"  # of the core's trainer, which computes the gradients and does no update
     full_batch: ClassVar[bool] = True
-    ranges: ClassVar[dict[str, Range]] = {}
-    lr: Scalar = 1.0
-    weight_decay: Scalar = 0.0
-    decay_bias: bool = False
-
     max_iterations: int | None
     tolerance: float
 
@@ -122,7 +116,7 @@ class FullBatch(Optimizer):
             raise ArgumentError(f"clip: expected None for {kind}, got {clip!r}")
         for index, layer in enumerate(net.layers):
             for position, inner in layer.walk(str(index)):
-                if isinstance(inner, Dropout):
+                if inner.random:
                     raise ArgumentError(
                         f"layers[{position}]: expected no {inner!r} for {kind}, which compares losses"
                     )

@@ -14,6 +14,7 @@ from ..arrays import as_array
 from ..checks import choice, integer, number
 from ..errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
 from ..optimizers import Optimizer
+from ..rule import Rule
 from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
 from .conjugate import ConjugateGradient
 from .lbfgs import LBFGS
@@ -65,7 +66,7 @@ class Minimum:
 def minimize(
     fun: Callable[[Any], tuple[Any, Any]],
     x0: Any,
-    method: str | Optimizer = "lbfgs",
+    method: str | Rule = "lbfgs",
     *,
     steps: int | None = None,
     tolerance: float | None = None,
@@ -151,10 +152,10 @@ def minimize(
     )
 
 
-def _method(method: object) -> Optimizer:
+def _method(method: object) -> Rule:
     if isinstance(method, str):
         return METHODS[choice(method, "method", METHODS)]()
-    if not isinstance(method, Optimizer):
+    if not isinstance(method, Rule):
         raise DTypeError(f"method: expected one of {', '.join(METHODS)} or an optimizer, got {method!r}")
     if isinstance(method, FullBatch) and not isinstance(method, tuple(METHODS.values())):
         raise ArgumentError(
@@ -164,7 +165,7 @@ def _method(method: object) -> Optimizer:
 
 
 def _descend(
-    rule: Optimizer,
+    rule: Rule,
     objective: _Function,
     point: Point,
     limit: int,
@@ -185,6 +186,7 @@ def _descend(
             if not done.step:
                 return best, reason, values
         else:
+            assert isinstance(rule, Optimizer)
             point = _first_order(rule, objective, point)
         if not point.finite:
             return best, NOT_FINITE, values

@@ -80,8 +80,11 @@ def _binary_cross_entropy(z: Array, target: Array, slope: Array) -> Callable[[Ar
 
 
 def _cross_entropy(z: Array, target: Array, slope: Array) -> Callable[[Array], Array]:
-    share = slope.copy()  # softmax - one-hot
-    share[np.arange(len(z)), target] += 1
+    share = slope.copy()  # softmax - target, which is a label or a row of probabilities
+    if target.ndim == 2:
+        share += target
+    else:
+        share[np.arange(len(z)), target] += 1
     return lambda r: share * (r - (share * r).sum(axis=1, keepdims=True))
 
 
@@ -295,9 +298,10 @@ def check_supported(net: Network, loss: Loss) -> None:
                     f"layers[{position}]: expected one of the activations {', '.join(SECOND)} "
                     f"for second-order products, got {name}"
                 )
-    if loss.name not in LOSSES:
+    if loss.name not in LOSSES or loss != type(loss)():
         raise ArgumentError(
-            f"loss: expected one of {', '.join(LOSSES)} for second-order products, got {loss.name}"
+            f"loss: expected one of {', '.join(LOSSES)}, without options, for second-order products, "
+            f"got {loss!r}"
         )
 
 

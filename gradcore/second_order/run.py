@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..checks import integer, number
 from ..errors import FormatError
-from ..optimizers import Optimizer
+from ..rule import Rule
 from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point
 
 __all__ = ["Run"]
@@ -48,7 +48,7 @@ class Run:
 
     # ---- Checkpoints ----
 
-    def tensors(self, method: Optimizer) -> list[tuple[str, Array]]:
+    def tensors(self, method: Rule) -> list[tuple[str, Array]]:
         """The memory's vectors, for a file."""
         return [
             (f"run.{key}", np.stack(self.memory[key]))
@@ -56,7 +56,7 @@ class Run:
             if kind == "vectors" and key in self.memory
         ]
 
-    def description(self, method: Optimizer) -> dict[str, Any]:
+    def description(self, method: Rule) -> dict[str, Any]:
         """All else, as JSON data."""
         rest = {key: value for key, value in self.memory.items() if method.kept[key] != "vectors"}
         lowest = None if self.lowest == math.inf else self.lowest
@@ -64,9 +64,7 @@ class Run:
         return {**counts, "lowest": lowest, "reason": self.reason, "step": self.step, "memory": rest}
 
     @classmethod
-    def read(
-        cls, method: Optimizer, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int
-    ) -> Run:
+    def read(cls, method: Rule, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int) -> Run:
         """The inverse of both; FormatError where they do not fit the method."""
         lowest = math.inf if about["lowest"] is None else number(about["lowest"], "run: lowest")
         memory: Memory = {

@@ -20,7 +20,6 @@ from .products import Curvature, split
 from .run import Run
 
 if TYPE_CHECKING:
-    from ..network import Network
     from ..trainer import Trainer
 
 __all__ = ["FullBatchLoop", "NetworkObjective"]
@@ -41,7 +40,7 @@ class NetworkObjective:
         self.weight = None if data.weight is None else data.weight[at]
         self.trainer, self.net, self.check = trainer, trainer.net, check
         self.precision = float(np.finfo(self.net.dtype).eps)
-        self.rows_at_once = rows_at_once(self.net, len(self.x))
+        self.rows_at_once = rows_at_once(trainer, len(self.x))
         self.mass = float(len(self.x)) if self.weight is None else float(self.weight.sum())
         self._infos = [info for info in self.net._info if info["trainable"]]
         self._gradient = np.empty(self.net.elements, self.net.dtype)
@@ -77,15 +76,15 @@ class NetworkObjective:
         core = self.trainer._core
         assert core is not None
         self.restore(x)
-        value = correct = 0.0
+        value = correct = mass = 0.0
         gradient = np.zeros(len(x))
         for at, weight, share in self._chunks():
             part = _patiently(core.flat_gradients, self.x[at], self.target[at], weight, self._gradient)
             value += share * part[0]
-            correct += part[1]
+            correct, mass = correct + part[1], mass + part[2]
             gradient += self._gradient if share == 1.0 else share * self._gradient.astype(np.float64)
             self.check()
-        return Point(x, value, gradient, correct)
+        return Point(x, value, gradient, correct, mass)
 
     def _curvatures(self, point: Point) -> Iterator[tuple[Curvature, float]]:
         values = self.net.parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
@@ -130,10 +129,12 @@ class NetworkObjective:
         return total, point.gradient * (len(self.x) * outputs / 2)
 
 
-def rows_at_once(net: Network, rows: int) -> int:
-    """Rows of one gradient; all of them where a layer may look at several."""
-    inner = [part for index, layer in enumerate(net.layers) for _, part in layer.walk(str(index))]
+def rows_at_once(trainer: Trainer, rows: int) -> int:
+    """Rows of one gradient; all of them where a layer may look at several, or the loss is no plain mean."""
+    layers = trainer.net.layers
+    inner = [part for index, layer in enumerate(layers) for _, part in layer.walk(str(index))]
     local = all(isinstance(layer, Activation | Dense | Residual | Standardize) for layer in inner)
+    local = local and trainer.loss == type(trainer.loss)()
     return min(rows, ROWS) if local else rows
 
 
@@ -165,7 +166,7 @@ class FullBatchLoop(Loop):
     @staticmethod
     def rows_at_once(trainer: Trainer, batch_size: int) -> int:
         """Rows that the core must have room for."""
-        return rows_at_once(trainer.net, batch_size)
+        return rows_at_once(trainer, batch_size)
 
     def epoch(self) -> None:
         """One iteration, unless a checkpoint was taken after it and before the epoch's end."""
@@ -216,10 +217,10 @@ class FullBatchLoop(Loop):
                 f"step {core.step}: expected a finite loss and gradient, got the loss {point.value}"
             )
         trainer._run, self._point = run, reached
-        core.set_progress(core.step + 1, core.updates + (reached is not point))
+        core.set_progress(core.step + 1, core.updates + point.finite)
         state.ended = state.ended or bool(run.reason)
         norm = math.sqrt(dot(point.gradient, point.gradient))
-        values = (point.value, point.correct, objective.mass, norm, 1.0, int(point.finite), len(objective.x))
+        values = (point.value, point.correct, point.weight, norm, 1.0, int(point.finite), len(objective.x))
         for name, value in zip(_core.REPORT_DTYPE.names or (), values, strict=True):
             report[name] = value
 
@@ -230,4 +231,4 @@ class FullBatchLoop(Loop):
 
 
 def _size(point: Point) -> float:
-    return float(np.abs(point.gradient).max())
+    return float(np.abs(point.gradient).max(initial=0.0))
