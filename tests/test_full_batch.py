@@ -1,6 +1,7 @@
 """L-BFGS, conjugate gradients, Newton-CG and Levenberg-Marquardt as a Trainer's optimizer."""
 
 import copy
+import dataclasses
 import math
 import pickle
 
@@ -229,6 +230,20 @@ def test_weights_count_rows(method):
         assert weighted.history.loss[1] == pytest.approx(repeated.history.loss[1], rel=0.3)
     else:
         np.testing.assert_allclose(weighted.history.loss, repeated.history.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "lbfgs fixed"])
+def test_weight_decay_is_part_of_what_is_minimised(method):
+    """At the end the gradient of the loss balances the pull on the weights, and biases have none."""
+    x, y = data()
+    trainer = make(dataclasses.replace(METHODS[method], weight_decay=0.02, tolerance=1e-6))
+    history = fit(trainer, x, y, 1000)
+    assert trainer.stop_reason == "gradient tolerance"
+    loss, gradients = trainer.gradients(x, y)
+    for name, value in trainer.net.parameters().items():
+        pull = 0.02 * value if name.endswith("weight") else 0.0
+        np.testing.assert_allclose(gradients[name], -pull, rtol=0, atol=1e-6)
+    assert history.loss[-1] == pytest.approx(loss, rel=1e-3)  # before the last step, and without the pull
 
 
 @pytest.mark.parametrize("method", METHODS)

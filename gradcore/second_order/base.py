@@ -38,11 +38,13 @@ LONGEST = 1e300
 
 @dataclass(frozen=True)
 class Point:
-    """Variables, value and gradient of the objective; of networks, the weight of right and of all rows."""
+    """Variables, value and gradient of the objective; of networks, the loss without weight decay, and the
+    weight of right and of all rows."""
 
     x: Vector
     value: float
     gradient: Vector
+    loss: float = math.nan
     correct: float = math.nan
     weight: float = math.nan
 
@@ -103,11 +105,13 @@ class FullBatch(Rule):
     full_batch: ClassVar[bool] = True
     max_iterations: int | None
     tolerance: float
+    weight_decay: float
 
     def __post_init__(self) -> None:
         if self.max_iterations is not None:
             self._set("max_iterations", integer(self.max_iterations, self._label("max_iterations"), 1))
         self._set("tolerance", self._number("tolerance", NOT_NEGATIVE))
+        self._set("weight_decay", self._number("weight_decay", NOT_NEGATIVE))
 
     def check(self, net: Network, loss: Loss, clip: object) -> None:
         """Refuse what the method cannot train: values must not depend on chance, gradients on clipping."""

@@ -36,6 +36,9 @@ class ConjugateGradient(Searching):
         Constants of the strong-Wolfe line search, 0 < c1 < c2 < 1.
     max_evaluations : int, default 25
         Of a line search.
+    weight_decay : float, default 0.0
+        >= 0, for networks: adds half of it times the sum of all squared weights, biases left out, to what is
+        minimised. The history shows the loss without it.
 
     References
     ----------
@@ -49,6 +52,7 @@ class ConjugateGradient(Searching):
     c1: float = 1e-4
     c2: float = 0.1
     max_evaluations: int = 25
+    weight_decay: float = 0.0
     kept: ClassVar[dict[str, str]] = {
         "direction": "vectors",
         "gradient": "vectors",

@@ -49,6 +49,9 @@ class LevenbergMarquardt(FullBatch):
     damping : {"identity", "fletcher"}, default "identity"
         D: the identity, or the largest diagonal of ``J^T J`` so far, so that the scales of the parameters do
         not matter.
+    weight_decay : float, default 0.0
+        >= 0, for networks: adds half of it times the sum of all squared weights, biases left out, to what is
+        minimised. The history shows the loss without it.
 
     References
     ----------
@@ -73,6 +76,7 @@ class LevenbergMarquardt(FullBatch):
     max_iterations: int | None = None
     tolerance: float = 1e-7
     damping: str = "identity"
+    weight_decay: float = 0.0
     kept: ClassVar[dict[str, str]] = {"mu": "number", "scale": "vectors"}
     __repr__ = compact_repr
 

@@ -124,6 +124,8 @@ def minimize(
         if value is not None and not callable(value):
             raise DTypeError(f"{name}: expected a function or None, got {value!r}")
     rule = _method(method)
+    if isinstance(rule, FullBatch) and rule.weight_decay:
+        raise ArgumentError(f"method: expected no weight_decay, which is for networks, got {rule!r}")
     if hvp is not None and not isinstance(rule, NewtonCG):
         raise ArgumentError(f"hvp: expected none for {type(rule).__name__}, which does not use it")
     if isinstance(rule, NewtonCG) and rule.curvature != "hessian":

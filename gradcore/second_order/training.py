@@ -43,6 +43,9 @@ class NetworkObjective:
         self.rows_at_once = rows_at_once(trainer, len(self.x))
         self.mass = float(len(self.x)) if self.weight is None else float(self.weight.sum())
         self._infos = [info for info in self.net._info if info["trainable"]]
+        decay = trainer.optimizer.weight_decay if isinstance(trainer.optimizer, FullBatch) else 0.0
+        weights = [np.full(math.prod(info["shape"]), len(info["shape"]) == 2) for info in self._infos]
+        self._decay = decay * np.concatenate([np.zeros(0), *weights])
         self._gradient = np.empty(self.net.elements, self.net.dtype)
 
     def _chunks(self) -> Iterator[tuple[slice, Array | None, float]]:
@@ -72,7 +75,7 @@ class NetworkObjective:
         """See Objective."""
         self.check()
         if not np.isfinite(x).all():
-            return Point(x, math.inf, x)
+            return Point(x, math.inf, x, math.inf)
         core = self.trainer._core
         assert core is not None
         self.restore(x)
@@ -84,7 +87,8 @@ class NetworkObjective:
             correct, mass = correct + part[1], mass + part[2]
             gradient += self._gradient if share == 1.0 else share * self._gradient.astype(np.float64)
             self.check()
-        return Point(x, value, gradient, correct, mass)
+        pull = self._decay * x
+        return Point(x, value + 0.5 * dot(pull, x), gradient + pull, value, correct, mass)
 
     def _curvatures(self, point: Point) -> Iterator[tuple[Curvature, float]]:
         values = self.net.parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
@@ -99,7 +103,7 @@ class NetworkObjective:
         def product(v: Vector) -> Vector:
             self.check()
             direction = split(v.astype(self.net.dtype), self._infos, "v")
-            total = np.zeros(len(v))
+            total = self._decay * v
             for curvature, share in parts:
                 found = (
                     curvature.hessian(direction) if kind == "hessian" else curvature.gauss_newton(direction)
@@ -126,7 +130,9 @@ class NetworkObjective:
                 rows *= np.sqrt(self.weight[at] * (len(self.x) / self.mass))[:, None, None]
             rows = rows.reshape(-1, count)
             total += _core.gemm(rows.T, rows, None, part, self.net.threads)
-        return total, point.gradient * (len(self.x) * outputs / 2)
+        scale = len(self.x) * outputs / 2  # of the sum of squares to the mean that is minimised
+        total[np.arange(count), np.arange(count)] += scale * self._decay
+        return total, scale * point.gradient
 
 
 def rows_at_once(trainer: Trainer, rows: int) -> int:
@@ -220,7 +226,7 @@ class FullBatchLoop(Loop):
         core.set_progress(core.step + 1, core.updates + point.finite)
         state.ended = state.ended or bool(run.reason)
         norm = math.sqrt(dot(point.gradient, point.gradient))
-        values = (point.value, point.correct, point.weight, norm, 1.0, int(point.finite), len(objective.x))
+        values = (point.loss, point.correct, point.weight, norm, 1.0, int(point.finite), len(objective.x))
         for name, value in zip(_core.REPORT_DTYPE.names or (), values, strict=True):
             report[name] = value
 
