@@ -229,6 +229,7 @@ class AlphaDropout(Layer):
     """
 
     rate: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
@@ -252,6 +253,7 @@ class GaussianNoise(Layer):
     """
 
     std: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:

@@ -21,8 +21,8 @@ class Rule:
     full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
     kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
 
-    def check(self, net: Network, loss: Loss, clip: object) -> None:
-        """Refuse a network, loss or clipping rule that does not suit the optimizer."""
+    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+        """Refuse a network, loss, clipping rule or constraint that does not suit the optimizer."""
 
     def flags(self) -> int:
         """The core's option bits."""

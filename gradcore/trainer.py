@@ -87,7 +87,7 @@ class Trainer:
         self._net = net
         self._loss = losses.get(loss)
         self._loss.check_outputs(net.outputs)
-        optimizer.check(net, self._loss, clip)
+        optimizer.check(net, self._loss, clip=clip, constraint=constraint)
         self._optimizer = optimizer
         self._plan = plan(clip, constraint, net)
         self._nonfinite = choice(nonfinite, "nonfinite", _NONFINITE)

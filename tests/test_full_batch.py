@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from gradcore import (
     Activation,
+    BatchNorm,
     Dense,
     Dropout,
+    GaussianNoise,
+    LayerNorm,
     Network,
     Residual,
     Standardize,
@@ -168,6 +171,19 @@ def test_no_progress_ends_a_fit():
     trainer = make(optimizers.LBFGS(tolerance=0.0), dtype="float32")
     assert len(fit(trainer, x, y, 3000)) < 3000
     assert trainer.stop_reason == "no progress"
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "ncg"])
+def test_normalising_layers(method):
+    """Batch statistics are those of all rows: the loss is a function of the parameters."""
+    x, y = data()
+    block = Residual(LayerNorm(), Dense(6), projection=True)
+    layers = [Dense(8), BatchNorm(), Activation("tanh"), block, Dense(1)]
+    trainer = Trainer(Network(layers, inputs=3, dtype="float64"), "mse", METHODS[method])
+    history = fit(trainer, x + 3, y, 60)
+    assert all(b <= a for a, b in zip(history.loss, history.loss[1:], strict=False))
+    assert history.loss[-1] < history.loss[0] / 10
+    assert trainer.evaluate(x + 3, y)["loss"] < history.loss[0] / 5  # running averages follow
 
 
 @pytest.mark.parametrize(
@@ -334,66 +350,6 @@ def test_parameters_that_a_callback_sets_are_seen():
     assert history.loss[3] < history.loss[2]
 
 
-def test_a_damaged_memory_is_refused(tmp_path):
-    import json
-
-    from gradcore import files
-
-    x, y = data()
-    trainer = make("lbfgs")
-    fit(trainer, x, y, 3)
-    trainer.save(tmp_path / "good")
-    tensors, metadata = files.read(tmp_path / "good")
-    about = json.loads(metadata["trainer"])
-    assert tensors["run.s"].shape == (3, trainer.net.elements)
-    changes = {
-        "short": lambda t, a: t.update({"run.s": t["run.s"][:2]}),
-        "narrow": lambda t, a: t.update({"run.s": t["run.s"][:, :2].copy()}),
-        "missing": lambda t, a: t.pop("run.y"),
-        "extra": lambda t, a: a["run"]["memory"].update(more=1.0),
-        "no count": lambda t, a: a["run"].pop("stalled"),
-        "text": lambda t, a: a["run"]["memory"].update(ys=["a", "b", "c"]),
-        "number for a list": lambda t, a: a["run"]["memory"].update(ys=1.0),
-        "list for a number": lambda t, a: a["run"]["memory"].update(yy=[1.0, 2.0, 3.0]),
-        "no memory": lambda t, a: a.update(run={}),
-    }
-    for name, change in changes.items():
-        other, told = dict(tensors), copy.deepcopy(about)
-        change(other, told)
-        files.write(tmp_path / "bad", list(other.items()), {**metadata, "trainer": json.dumps(told)})
-        with pytest.raises(errors.FormatError):
-            pytest.fail(f"{name}: {Trainer.load(tmp_path / 'bad')}")
-
-
-def test_a_thread_may_predict_meanwhile():
-    import threading
-
-    x, y = data(500)
-    trainer, alone = make("lbfgs"), make("lbfgs")
-    stop = threading.Event()
-
-    def predict():
-        while not stop.is_set():
-            trainer.net.predict(x)
-
-    thread = threading.Thread(target=predict)
-    thread.start()
-    try:
-        fit(trainer, x, y, 20)
-    finally:
-        stop.set()
-        thread.join()
-    fit(alone, x, y, 20)
-    assert_same(trainer.net.parameters(), alone.net.parameters())
-
-
-def test_a_network_without_parameters_has_nothing_to_train():
-    x, y = data()
-    trainer = Trainer(Network([Standardize(), Activation("tanh")], inputs=3), "mse", LBFGS)
-    assert len(fit(trainer, x, x, 5)) == 1
-    assert (trainer.stop_reason, trainer.skipped) == ("gradient tolerance", 0)
-
-
 # ---- What cannot be ----
 
 
@@ -429,6 +385,26 @@ BAD = {
         lambda: Trainer(small(), "mse", LBFGS, clipping.GlobalNorm(1.0)),
         A,
         "clip: expected None for LBFGS",
+    ),
+    "constraint": (
+        lambda: Trainer(small(), "mse", LBFGS, constraint=clipping.MaxNorm(1.0)),
+        A,
+        "constraint: expected None for LBFGS",
+    ),
+    "noise": (
+        lambda: Trainer(Network([GaussianNoise(0.1), Dense(1)], inputs=2), "mse", LBFGS),
+        A,
+        r"layers\[0\]: expected no GaussianNoise",
+    ),
+    "norm": (
+        lambda: Trainer(Network([LayerNorm(), Dense(1)], inputs=2), "mse", NEWTON),
+        A,
+        r"layers\[0\]: expected Dense, Activation",
+    ),
+    "projection": (
+        lambda: Trainer(Network([Residual(Dense(3), projection=True)], inputs=2), "mse", NEWTON),
+        A,
+        "0.projection: expected parameters of Dense layers alone",
     ),
     "dropout": (
         lambda: Trainer(Network([Residual(Dropout(0.1)), Dense(1)], inputs=2), "mse", LBFGS),

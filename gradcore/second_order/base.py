@@ -113,11 +113,12 @@ class FullBatch(Rule):
         self._set("tolerance", self._number("tolerance", NOT_NEGATIVE))
         self._set("weight_decay", self._number("weight_decay", NOT_NEGATIVE))
 
-    def check(self, net: Network, loss: Loss, clip: object) -> None:
-        """Refuse what the method cannot train: values must not depend on chance, gradients on clipping."""
+    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+        """Refuse what the method cannot train: values must not depend on chance, steps on other rules."""
         kind = type(self).__name__
-        if clip is not None:
-            raise ArgumentError(f"clip: expected None for {kind}, got {clip!r}")
+        for name, rule in (("clip", clip), ("constraint", constraint)):
+            if rule is not None:
+                raise ArgumentError(f"{name}: expected None for {kind}, got {rule!r}")
         for index, layer in enumerate(net.layers):
             for position, inner in layer.walk(str(index)):
                 if inner.random:

@@ -95,11 +95,11 @@ class LevenbergMarquardt(FullBatch):
             )
         self._choice("damping", DAMPINGS)
 
-    def check(self, net: Network, loss: Loss, clip: object) -> None:
+    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
         """Refuse all but small float64 networks with the loss mse."""
         from .products import check_supported
 
-        super().check(net, loss, clip)
+        super().check(net, loss, clip=clip, constraint=constraint)
         if loss.name != "mse":
             raise ArgumentError(f"loss: expected mse for LevenbergMarquardt, got {loss.name}")
         if net.dtype != np.float64:

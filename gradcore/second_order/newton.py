@@ -75,11 +75,11 @@ class NewtonCG(Searching):
         self._choice("curvature", CURVATURES)
         self._set("damping", self._number("damping", NOT_NEGATIVE))
 
-    def check(self, net: Network, loss: Loss, clip: object) -> None:
+    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
         """Refuse what has no second derivatives here."""
         from .products import check_supported
 
-        super().check(net, loss, clip)
+        super().check(net, loss, clip=clip, constraint=constraint)
         check_supported(net, loss)
 
     def advance(self, objective: Objective, point: Point, memory: Memory) -> Advance:

@@ -284,6 +284,7 @@ def _nodes(layer: Layer, position: str, values: Values, threads: int) -> Iterato
 
 def check_supported(net: Network, loss: Loss) -> None:
     """Refuse layers, activations and losses without second derivatives here."""
+    known: set[str] = set()
     for index, layer in enumerate(net.layers):
         for position, inner in layer.walk(str(index)):
             if not isinstance(inner, Dense | Activation | Standardize | Residual | Dropout):
@@ -298,6 +299,13 @@ def check_supported(net: Network, loss: Loss) -> None:
                     f"layers[{position}]: expected one of the activations {', '.join(SECOND)} "
                     f"for second-order products, got {name}"
                 )
+            if isinstance(inner, Dense):
+                known |= {f"{position}.weight", f"{position}.bias"}
+    for info in net._info:
+        if info["trainable"] and info["name"] not in known:
+            raise ArgumentError(
+                f"{info['name']}: expected parameters of Dense layers alone for second-order products"
+            )
     if loss.name not in LOSSES or loss != type(loss)():
         raise ArgumentError(
             f"loss: expected one of {', '.join(LOSSES)}, without options, for second-order products, "

@@ -15,6 +15,7 @@ from ..checks import integer
 from ..errors import ArgumentError, NonFiniteError
 from ..fitting import Data, Loop, _call, _when_free
 from ..layers import Activation, Dense, Residual, Standardize
+from ..norms import BatchNorm
 from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
 from .products import Curvature, split
 from .run import Run
@@ -45,6 +46,11 @@ class NetworkObjective:
         self._infos = [info for info in self.net._info if info["trainable"]]
         decay = trainer.optimizer.weight_decay if isinstance(trainer.optimizer, FullBatch) else 0.0
         weights = [np.full(math.prod(info["shape"]), len(info["shape"]) == 2) for info in self._infos]
+        self.follows = any(
+            isinstance(layer, BatchNorm)
+            for index, outer in enumerate(self.net.layers)
+            for _, layer in outer.walk(str(index))
+        )
         self._decay = decay * np.concatenate([np.zeros(0), *weights])
         self._gradient = np.empty(self.net.elements, self.net.dtype)
 
@@ -70,6 +76,14 @@ class NetworkObjective:
         """Put parameters into the network."""
         flat = x.astype(self.net.dtype)
         _when_free(lambda: self.net._core.write_flat(flat))
+
+    def follow(self) -> None:
+        """Let running averages follow, which only an applied step does: one of length 0."""
+        core = self.trainer._core
+        assert core is not None
+        if self.follows:
+            still = np.zeros(_core.HYPERS)
+            _when_free(lambda: core.train_step(self.x, self.target, self.weight, still))
 
     def __call__(self, x: Vector) -> Point:
         """See Objective."""
@@ -223,7 +237,10 @@ class FullBatchLoop(Loop):
                 f"step {core.step}: expected a finite loss and gradient, got the loss {point.value}"
             )
         trainer._run, self._point = run, reached
-        core.set_progress(core.step + 1, core.updates + point.finite)
+        step, updates = core.step, core.updates
+        if point.finite:
+            objective.follow()
+        core.set_progress(step + 1, updates + point.finite)
         state.ended = state.ended or bool(run.reason)
         norm = math.sqrt(dot(point.gradient, point.gradient))
         values = (point.loss, point.correct, point.weight, norm, 1.0, int(point.finite), len(objective.x))
