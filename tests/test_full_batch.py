@@ -350,6 +350,35 @@ def test_parameters_that_a_callback_sets_are_seen():
     assert history.loss[3] < history.loss[2]
 
 
+def test_a_thread_may_predict_meanwhile():
+    import threading
+
+    x, y = data(500)
+    trainer, alone = make("lbfgs"), make("lbfgs")
+    stop = threading.Event()
+
+    def predict():
+        while not stop.is_set():
+            trainer.net.predict(x)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    try:
+        fit(trainer, x, y, 20)
+    finally:
+        stop.set()
+        thread.join()
+    fit(alone, x, y, 20)
+    assert_same(trainer.net.parameters(), alone.net.parameters())
+
+
+def test_a_network_without_parameters_has_nothing_to_train():
+    x, y = data()
+    trainer = Trainer(Network([Standardize(), Activation("tanh")], inputs=3), "mse", LBFGS)
+    assert len(fit(trainer, x, x, 5)) == 1
+    assert (trainer.stop_reason, trainer.skipped) == ("gradient tolerance", 0)
+
+
 # ---- What cannot be ----
 
 
