@@ -17,7 +17,7 @@ from ..fitting import Data, Loop, _call, _when_free
 from ..layers import Activation, Dense, Residual, Standardize
 from ..norms import BatchNorm
 from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
-from .products import Curvature, split
+from .products import LOSSES, Curvature, split
 from .run import Run
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def rows_at_once(trainer: Trainer, rows: int) -> int:
     layers = trainer.net.layers
     inner = [part for index, layer in enumerate(layers) for _, part in layer.walk(str(index))]
     local = all(isinstance(layer, Activation | Dense | Residual | Standardize) for layer in inner)
-    local = local and trainer.loss == type(trainer.loss)()
+    loss = trainer.loss
+    local = local and loss.name in LOSSES and loss == type(loss)()
     return min(rows, ROWS) if local else rows
 
 
