@@ -411,6 +411,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
+        cdef LossCall call
         cdef gradcore_report report
         cdef int64_t i, at = 0, size = 0
         cdef bint trainable = False
@@ -419,10 +420,12 @@ cdef class Trainer:
         self.require()
         elements = self.network.elements
         cdef void *flat = exact(out, "out", self.network.typenum, 1, &elements, True)
-        data_from(self.network, self.labels, x, target, weight, &data)
+        data_from(self.network, self.columns, x, target, weight, &data)
+        call = loss_call(self, target, &data)
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        raise_from(call)
         check(status, &error)
         for i in range(self.network.parameter_count):
             part = self.network.part(flat, i, at, &size, &trainable)

@@ -306,6 +306,8 @@ def check_supported(net: Network, loss: Loss) -> None:
             raise ArgumentError(
                 f"{info['name']}: expected parameters of Dense layers alone for second-order products"
             )
+    if net._penalized:
+        raise ArgumentError("net: expected no penalties on weights for second-order products; use weight_decay")
     if loss.name not in LOSSES or loss != type(loss)():
         raise ArgumentError(
             f"loss: expected one of {', '.join(LOSSES)}, without options, for second-order products, "
