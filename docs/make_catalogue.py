@@ -67,9 +67,9 @@ ABOUT_INITIALISERS = [
 
 
 FULL_BATCH = {
-    "LBFGS": "`minimize(method=\"lbfgs\")`, `Trainer`",
-    "ConjugateGradient": "`minimize(method=\"ncg\")`, `Trainer`",
-    "NewtonCG": "`minimize(method=\"newton-cg\")`, `Trainer`",
+    "LBFGS": '`minimize(method="lbfgs")`, `Trainer`',
+    "ConjugateGradient": '`minimize(method="ncg")`, `Trainer`',
+    "NewtonCG": '`minimize(method="newton-cg")`, `Trainer`',
     "LevenbergMarquardt": "`Trainer`, float64, loss `mse`",
 }
 

@@ -307,7 +307,9 @@ def check_supported(net: Network, loss: Loss) -> None:
                 f"{info['name']}: expected parameters of Dense layers alone for second-order products"
             )
     if net._penalized:
-        raise ArgumentError("net: expected no penalties on weights for second-order products; use weight_decay")
+        raise ArgumentError(
+            "net: expected no penalties for second-order products (use weight_decay), got some"
+        )
     if loss.name not in LOSSES or loss != type(loss)():
         raise ArgumentError(
             f"loss: expected one of {', '.join(LOSSES)}, without options, for second-order products, "
