@@ -126,6 +126,8 @@ def batch(loss, rows=ROWS, outputs=3):
     """`loss` is a name of loss_cases.CASES."""
     rng = cases.generator("batch", loss)
     x, weight = rng.normal(size=(rows, INPUTS)), rng.uniform(0.2, 2, rows)
+    if loss == "cross_entropy":
+        return x, rng.integers(0, outputs, rows), weight
     return x, CASES[loss].target(rows, outputs, np.float64), weight
 
 
