@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .errors import ArgumentError, DTypeError
 
@@ -84,3 +85,12 @@ def compact_repr(self: Any) -> str:
             positional = field.metadata.get("positional", False)
             parts.append(repr(value) if positional else f"{field.name}={value!r}")
     return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def dtype_name(dtype: DTypeLike) -> str:
+    """The name float32 or float64 of whatever NumPy takes for one of them."""
+    try:
+        name = str(np.dtype(dtype)) if dtype is not None else "None"
+    except TypeError:
+        name = repr(dtype)
+    return choice(name, "dtype", ("float32", "float64"))

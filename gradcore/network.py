@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, files, folding, outputs
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
-from .checks import choice, flag, integer
+from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
 from .layers import Dense, Layer, Standardize, check_layers
@@ -88,7 +88,7 @@ class Network(CurvatureProducts):
         self._core = _core.Network(
             [spec for layer in self._layers for spec in layer.specs()],
             inputs,
-            dtype=_dtype_name(dtype),
+            dtype=dtype_name(dtype),
             threads=self._threads or 0,
             isa=self._isa,
             flush_denormals=self._flush_denormals,
@@ -497,11 +497,3 @@ def _check_weights(layers: tuple[Layer, ...], inputs: int, tensors: Mapping[str,
         for name, shape in layer.matrices(width, str(index)):
             files.tensor(tensors, name, shape)
         width = layer.width_after(width, str(index))
-
-
-def _dtype_name(dtype: DTypeLike) -> str:
-    try:
-        name = str(np.dtype(dtype)) if dtype is not None else "None"
-    except TypeError:
-        name = repr(dtype)
-    return choice(name, "dtype", ("float32", "float64"))
