@@ -81,11 +81,12 @@ __all__ = [
     "losses",
     "names",
     "optimizers",
+    "pruning",
     "schedules",
     "search",
 ]
 
-_ON_DEMAND = ("datasets", "health", "kernels", "search")  # imported when they are first named
+_ON_DEMAND = ("datasets", "health", "kernels", "pruning", "search")  # imported when they are first named
 
 
 def __getattr__(name: str) -> Any:

@@ -154,7 +154,12 @@ class Trainer:
     ) -> tuple[float, float, float]: ...  # fills out (elements,); loss, weight of right rows, weight of all
     def norms(self) -> NDArray[np.float64]: ...  # (parameters, 2): gradient norm, weight norm
     # (name, limit, other, order, scheduled, a flag for each parameter), as gradcore_rule says
-    def set_rules(self, rules: Sequence[tuple[str, float, float, float, bool, bytes]]) -> None: ...
+    # keep: by parameter, multiplies the weights after every update; exact shape and dtype
+    def set_rules(
+        self,
+        rules: Sequence[tuple[str, float, float, float, bool, bytes]],
+        keep: Mapping[int, Array] | None = None,
+    ) -> None: ...
     def ledger(self) -> NDArray[np.float64]: ...  # (parameters, 3): units seen, scaled, sum of factors
     def set_scale(self, rule: Callable[[float], float] | None) -> None: ...  # of the norm of each step
     def set_progress(self, step: int, updates: int) -> None: ...

@@ -261,20 +261,33 @@ cdef class Trainer:
             raise errors.DTypeError(f"rule: expected a function of the norm or None, got {shown(rule)}")
         self.scale_rule = rule
 
-    def set_rules(self, rules):
+    # keep: arrays by the number of their parameter, which the weights are multiplied by after all rules
+    def set_rules(self, rules, keep=None):
         cdef gradcore_error error
-        cdef list keep = []
+        cdef const void **kept = NULL
+        cdef const void *data
+        cdef int64_t index = 0
+        cdef list held = []
         cdef gradcore_rule *array
         cdef Py_ssize_t i
         cdef bytes mask
         self.require()
         items = list(rules)
-        array = <gradcore_rule *>calloc_or_raise(len(items), sizeof(gradcore_rule))
+        array = <gradcore_rule *>calloc_or_raise(len(items) + 1, sizeof(gradcore_rule))
         error.message[0] = 0
         try:
+            if keep:
+                kept = <const void **>calloc_or_raise(self.network.parameter_count, sizeof(void *))
+                for at, value in dict(keep).items():
+                    data = self.network.source_for(at, value, f"keep[{at}]", &index)
+                    kept[index] = data
+                array[len(items)].size = sizeof(gradcore_rule)
+                array[len(items)].name = b"mask"
+                array[len(items)].order = 2.0
+                array[len(items)].keep = kept
             for i, (name, limit, other, order, scheduled, applies) in enumerate(items):
                 array[i].size = sizeof(gradcore_rule)
-                array[i].name = text(name, f"rules[{i}].name", keep)
+                array[i].name = text(name, f"rules[{i}].name", held)
                 array[i].limit = real(limit, f"rules[{i}].limit")
                 array[i].other = real(other, f"rules[{i}].other")
                 array[i].order = real(order, f"rules[{i}].order")
@@ -283,11 +296,13 @@ cdef class Trainer:
                 if len(mask) != self.network.parameter_count:
                     raise errors.ShapeError(f"rules[{i}]: expected {self.network.parameter_count} flags, "
                                             f"got {len(mask)}")
-                keep.append(mask)
+                held.append(mask)
                 array[i].mask = <const uint8_t *><const char *>mask
-            check(gradcore_trainer_set_rules(self.handle, array, len(items), &error), &error)
+            check(gradcore_trainer_set_rules(self.handle, array, len(items) + (kept is not NULL), &error),
+                  &error)
         finally:
             free(array)
+            free(kept)
 
     def ledger(self):
         cdef gradcore_error error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import _core, files
 from .arrays import Array
 from .callbacks import StopState
@@ -75,6 +77,9 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         about["constraint"] = files.describe(trainer.constraint, "constraint")
     if trainer._plan.statistic is not None:
         about["clip_state"] = trainer._plan.statistic.state()
+    if trainer._masks:
+        about["masks"] = list(trainer._masks)
+        tensors += [(f"mask.{name}", mask.view(np.uint8)) for name, mask in trainer._masks.items()]
     if trainer._hypers.plateaus:
         about["plateaus"] = {name: asdict(state) for name, state in trainer._hypers.plateaus.items()}
     return tensors, files.header(
@@ -111,6 +116,11 @@ def _from_file(
         )
         if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None:
             trainer._plan.statistic = trainer.clip.statistic(about["clip_state"])
+        shapes = {info["name"]: info["shape"] for info in network._info if info["trainable"]}
+        trainer._masks = {
+            name: files.tensor(tensors, f"mask.{name}", shapes[name], np.dtype(np.uint8)) != 0
+            for name in about.get("masks", ())
+        }
         if about["capacity"]:
             core = trainer._reserve(about["capacity"])
             for slot in range(core.slots):

@@ -246,6 +246,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double other
         double order
         const uint8_t *mask
+        const void *const *keep
     gradcore_status gradcore_trainer_create(gradcore_network *network,
                                             const gradcore_trainer_options *options,
                                             gradcore_trainer **out, gradcore_error *error)

@@ -328,6 +328,9 @@ class Network(CurvatureProducts):
         """Copies of all parameters by name, in layer order."""
         return {name: self._core.read(index) for name, index in self._index.items()}
 
+    def _read(self, name: str) -> Array:
+        return self._core.read(self._index[name])
+
     def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
         """Set some or all parameters; all of them are checked before the first is changed.
 

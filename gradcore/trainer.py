@@ -101,6 +101,7 @@ class Trainer:
         self._fit: fitting.FitState | None = None
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
+        self._masks: dict[str, Array] = {}
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
         self._full_batch = optimizer.full_batch
         self._run: Run | None = None  # of a full-batch optimizer
@@ -294,6 +295,43 @@ class Trainer:
             if seen
         }
 
+    def masks(self) -> dict[str, Array]:
+        """Copies of the masks in force, bool arrays by the name of their parameter: False stays 0."""
+        return {name: mask.copy() for name, mask in self._masks.items()}
+
+    def set_masks(self, masks: Mapping[str, ArrayLike]) -> None:
+        """Hold parts of the parameters at 0, from now on and through training; replaces earlier masks.
+
+        `gradcore.pruning` makes masks. They are checked whole before anything changes.
+
+        Parameters
+        ----------
+        masks : dict of name to array-like of bool
+            Of trainable parameters, in their shapes; False: set to 0 now, and after every update. An empty
+            dict frees all of them.
+        """
+        if not isinstance(masks, Mapping):
+            raise DTypeError(f"masks: expected a dict of arrays, got a {type(masks).__name__}")
+        trainable = {info["name"]: info["shape"] for info in self.net._info if info["trainable"]}
+        checked = {}
+        for name, value in masks.items():
+            choice(name, "masks", trainable)
+            mask = np.array(value)
+            if mask.dtype != np.bool_:
+                raise DTypeError(f"masks[{name!r}]: expected booleans, got {mask.dtype}")
+            if mask.shape != trainable[name]:
+                raise ShapeError(f"masks[{name!r}]: expected shape {trainable[name]}, got {mask.shape}")
+            checked[name] = mask
+        values = {name: np.where(mask, self.net._read(name), 0) for name, mask in checked.items()}
+        if self._core is not None:
+            self._ledger = self._ledger + self._core.ledger()
+            self._core.set_rules(self._plan.rules, self._kept(checked))
+        self.net.set_parameters(values)
+        self._masks = checked
+
+    def _kept(self, masks: Mapping[str, Array]) -> dict[int, Array]:
+        return {self.net._index[name]: mask.astype(self._dtype) for name, mask in masks.items()}
+
     # ---- Whole trainings ----
 
     def fit(
@@ -444,7 +482,7 @@ class Trainer:
             capacity=operator.index(rows if old is None else max(rows, old.capacity)),
             seed=self.seed,
         )
-        new.set_rules(self._plan.rules)
+        new.set_rules(self._plan.rules, self._kept(self._masks))
         new.set_scale(self._plan.statistic)
         if old is not None:
             self._ledger = self._ledger + old.ledger()

@@ -151,6 +151,14 @@ static void clamp_task(const gradcore_network *n, void *vector, const grc_clip_t
     }
 }
 
+static void mask_task(const gradcore_network *n, const grc_rule *r, const grc_clip_task *k)
+{
+    const grc_parameter *p = &n->parameters[k->parameter];
+    const size_t size = k->panels * grc_stored_rows(p) * n->kernels->panel;
+    void *w = panel_of(n, p, n->w, k->panel);
+    n->kernels->multiply(1, size, w, panel_of(n, p, r->keep, k->panel), w, size);
+}
+
 /* Element (i, j) as the user counts them has the same noise in every layout. */
 static void add_noise(const gradcore_trainer *tr, const grc_clip_task *k, double deviation)
 {
@@ -256,6 +264,8 @@ static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
             clamp_task(tr->net, tr->x->grad, k, -limit, limit);
         else if (r->kind == GRC_RULE_box)
             clamp_task(tr->net, tr->net->w, k, r->other, limit);
+        else if (r->kind == GRC_RULE_mask)
+            mask_task(tr->net, r, k);
         else if (r->kind == GRC_RULE_noise)
             add_noise(tr, k, limit);
         else

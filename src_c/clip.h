@@ -4,7 +4,7 @@
 
 #include "trainer.h"
 
-enum { GRC_MOST_RULES = 8 };
+enum { GRC_MOST_RULES = 12 };
 
 enum grc_stage { GRC_ON_ROWS, GRC_ON_GRADIENTS, GRC_ON_WEIGHTS };
 
@@ -19,7 +19,8 @@ enum grc_stage { GRC_ON_ROWS, GRC_ON_GRADIENTS, GRC_ON_WEIGHTS };
     X(noise, GRADIENTS, 0, 1e10)                                                                      \
     X(box, WEIGHTS, -INFINITY, INFINITY)                                                              \
     X(max_norm, WEIGHTS, 0, INFINITY)                                                                 \
-    X(unit_norm, WEIGHTS, 0, 1e10)
+    X(unit_norm, WEIGHTS, 0, 1e10)                                                                    \
+    X(mask, WEIGHTS, 0, INFINITY)
 
 #define GRC_ENUM_RULE(name, ...) GRC_RULE_##name,
 enum grc_rule_kind { GRC_RULES(GRC_ENUM_RULE) GRC_RULE_COUNT };
@@ -31,6 +32,7 @@ typedef struct grc_rule {
     double limit, other;
     enum grc_reduction reduction; /* of a norm */
     const uint8_t *mask;          /* [parameter] */
+    void *keep;                   /* of "mask": a parameter vector */
 } grc_rule;
 
 /* A panel of a matrix, whose columns are whole units, or a whole vector or turned matrix, whose rows are. */
@@ -53,6 +55,7 @@ struct grc_clipping {
     double *row_factor; /* [row of the batch], where a rule is on rows */
     grc_tally *ledger;  /* [parameter] */
     uint8_t *masks;     /* [rule][parameter] */
+    char *keeps;        /* [rules of kind mask]: parameter vectors */
 };
 
 static inline double grc_limit_of(const grc_rule *r, const double *hypers)

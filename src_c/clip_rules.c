@@ -48,6 +48,16 @@ static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from
     if (from->order != 1 && from->order != 2 && !(isinf(from->order) && from->order > 0))
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].order: expected 1, 2 or infinity, got %g", index,
                         from->order);
+    if (kind == GRC_RULE_mask) {
+        if (!from->keep)
+            return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected arrays, got NULL", index);
+        for (int i = 0; i < t->net->parameter_count; i++) {
+            const grc_parameter *p = &t->net->parameters[i];
+            if (from->keep[i] && !isfinite(t->net->kernels->max_abs(p->rows * p->cols, from->keep[i])))
+                return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected finite numbers for %s", index,
+                                p->name);
+        }
+    }
     *r = (grc_rule){.kind = (enum grc_rule_kind)kind,
                     .stage = kinds[kind].stage,
                     .scheduled = from->scheduled != 0,
@@ -88,20 +98,24 @@ static void list_tasks(const gradcore_network *n, grc_clip_task *tasks)
     }
 }
 
-static struct grc_clipping *lay_out(const gradcore_trainer *t, size_t rules, grc_arena *a)
+static struct grc_clipping *lay_out(const gradcore_trainer *t, const grc_rule *list, size_t rules, grc_arena *a)
 {
+    size_t keeps = 0;
+    for (size_t i = 0; i < rules; i++)
+        keeps += list[i].kind == GRC_RULE_mask;
     const size_t parameters = (size_t)t->net->parameter_count, tasks = count_tasks(t->net);
     struct grc_clipping *c = grc_take(a, 1, sizeof *c);
-    grc_clip_task *list = grc_take(a, tasks, sizeof *list);
+    grc_clip_task *cut = grc_take(a, tasks, sizeof *cut);
     double *partial = grc_take(a, tasks, sizeof *partial);
     grc_tally *tallies = grc_take(a, tasks, sizeof *tallies);
     double *row_factor = grc_take(a, t->x->capacity, sizeof *row_factor);
     grc_tally *ledger = grc_take(a, parameters, sizeof *ledger);
     uint8_t *masks = grc_take(a, parameters * rules, sizeof *masks);
+    char *kept = grc_take(a, keeps * t->net->vector, t->net->item);
     if (c)
-        *c = (struct grc_clipping){.rule_count = rules, .task_count = tasks, .tasks = list, .partial = partial,
+        *c = (struct grc_clipping){.rule_count = rules, .task_count = tasks, .tasks = cut, .partial = partial,
                                    .tallies = tallies, .row_factor = row_factor, .ledger = ledger,
-                                   .masks = masks};
+                                   .masks = masks, .keeps = kept};
     return c;
 }
 
@@ -111,14 +125,15 @@ static grc_status make(gradcore_trainer *t, const gradcore_rule *from, const grc
     const gradcore_network *net = t->net;
     const size_t parameters = (size_t)net->parameter_count;
     grc_arena arena = {NULL, 0, 0};
-    lay_out(t, n, &arena);
+    lay_out(t, rules, n, &arena);
     const size_t size = arena.used;
     arena = (grc_arena){arena.overflow ? NULL : grc_allocate(&net->allocator, size), 0, 0};
     if (!arena.base)
         return grc_fail(error, GRADCORE_NO_MEMORY, "rules: expected memory for them, got none");
-    struct grc_clipping *c = lay_out(t, n, &arena);
+    struct grc_clipping *c = lay_out(t, rules, n, &arena);
     c->size = size;
     list_tasks(net, c->tasks);
+    size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         c->rules[i] = rules[i];
         c->rules[i].mask = c->masks + i * parameters;
@@ -126,6 +141,14 @@ static grc_status make(gradcore_trainer *t, const gradcore_rule *from, const grc
             c->masks[i * parameters + p] =
                 (uint8_t)(net->parameters[p].trainable && (!from[i].mask || from[i].mask[p])
                           && (rules[i].kind != GRC_RULE_centralize || net->parameters[p].ndim == 2));
+        if (rules[i].kind != GRC_RULE_mask)
+            continue;
+        c->rules[i].keep = c->keeps + kept++ * net->vector * net->item;
+        for (size_t p = 0; p < parameters; p++) {
+            c->masks[i * parameters + p] &= from[i].keep[p] != NULL;
+            if (from[i].keep[p])
+                grc_write_parameter(net, &net->parameters[p], from[i].keep[p], c->rules[i].keep);
+        }
     }
     *out = c;
     return GRADCORE_OK;

@@ -159,6 +159,7 @@ static void misuse_is_refused(void)
         RULE(.name = "no such rule"),        RULE(.name = NULL),
         RULE(.name = "value", .limit = -1),  RULE(.name = "value", .limit = NAN),
         RULE(.name = "box", .other = 1),     RULE(.name = "adaptive", .other = NAN),
+        RULE(.name = "mask"),
         {.name = "value", .order = 2},       {.size = sizeof(gradcore_rule), .name = "tensor_norm", .order = 3},
         {.size = sizeof(gradcore_rule), .name = "tensor_norm", .order = -INFINITY},
     };

@@ -343,13 +343,16 @@ typedef struct gradcore_run {
  *   noise          gradients get normal noise of deviation `limit`, keyed by seed, step and element
  *   box            parameters are clamped to [other, limit]
  *   max_norm       units are scaled to a 2-norm of at most `limit`
- *   unit_norm      units are scaled to the 2-norm `limit`; zeros stay */
+ *   unit_norm      units are scaled to the 2-norm `limit`; zeros stay
+ *   mask           parameters are multiplied by `keep`: where that is 0 they stay 0 */
 typedef struct gradcore_rule {
     uint32_t size;
     uint32_t scheduled;    /* the limit is hypers[GRADCORE_CLIP] of each step instead */
     const char *name;
     double limit, other, order;
     const uint8_t *mask;   /* (parameters) not 0: the rule applies; NULL: to all that are trainable */
+    const void *const *keep; /* mask: (parameters) arrays of the network's dtype, of finite numbers, each NULL or
+                              * contiguous row-major; copied */
 } gradcore_rule;
 
 GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,

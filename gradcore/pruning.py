@@ -1,0 +1,301 @@
+"""Pruning: weights of small magnitude held at 0 while training goes on, and units taken out of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Array
+from .callbacks import Callback
+from .checks import choice, compact_repr, integer, number
+from .clipping.base import layers as check_layers
+from .errors import ArgumentError, DTypeError
+from .hypers import Range as Span
+from .hypers import scalar
+from .layers import Activation, Dense, Dropout
+from .network import Network
+from .schedules import Scalar
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["Magnitude", "compact", "magnitude_masks", "shrink", "sparsity"]
+
+_SPARSITY = Span("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+
+
+def magnitude_masks(
+    net: Network, sparsity: float, *, scope: str = "global", skip: tuple[str, ...] = ()
+) -> dict[str, Array]:
+    """Masks, for `Trainer.set_masks`, that are False for the weights of smallest magnitude.
+
+    Parameters
+    ----------
+    net : Network
+    sparsity : float
+        In [0, 1): the share of the weights that is masked, rounded down. Of equal magnitudes those that come
+        first in a matrix go first.
+    scope : {"global", "layer"}, default "global"
+        Compare all weights, or those of every matrix among themselves.
+    skip : list of str, default ()
+        Layers left alone, by position: "2" or "2.1".
+
+    Returns
+    -------
+    dict of name to bool ndarray
+        Of the weight matrices; biases are never masked.
+
+    Examples
+    --------
+    >>> from gradcore import Dense, Network, pruning
+    >>> net = Network([Dense(8), Dense(2)], inputs=4)
+    >>> masks = pruning.magnitude_masks(net, 0.75)
+    >>> sum(int(mask.sum()) for mask in masks.values())
+    12
+    """
+    if not isinstance(net, Network):
+        raise DTypeError(f"net: expected a Network, got {net!r}")
+    share = number(sparsity, "sparsity")
+    if not _SPARSITY.contains(share):
+        raise ArgumentError(f"sparsity: expected a number {_SPARSITY.text}, got {share}")
+    choice(scope, "scope", ("global", "layer"))
+    weights = _weights(net, check_layers(skip, "skip"))
+    if scope == "layer":
+        return {name: _largest(np.abs(w).reshape(-1), share).reshape(w.shape) for name, w in weights.items()}
+    sizes = np.concatenate([np.abs(w).reshape(-1) for w in weights.values()])
+    kept = _largest(sizes, share)
+    ends = np.cumsum([w.size for w in weights.values()])
+    parts = np.split(kept, ends[:-1])
+    return {name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)}
+
+
+def _weights(net: Network, skip: tuple[str, ...]) -> dict[str, Array]:
+    names = [info["name"] for info in net._info if info["role"] == "weight"]
+    for layer in skip:
+        if not any(name.startswith(f"{layer}.") for name in names):
+            raise ArgumentError(f"skip: expected layers that have weights, got {layer!r}")
+    kept = [name for name in names if not any(name.startswith(f"{layer}.") for layer in skip)]
+    if not kept:
+        raise ArgumentError("skip: expected a layer with weights left, got none")
+    return {name: net._read(name) for name in kept}
+
+
+def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
+    """True for all but the floor(share * n) smallest."""
+    kept = np.ones(len(sizes), np.bool_)
+    kept[np.argsort(sizes, kind="stable")[: math.floor(share * len(sizes))]] = False
+    return kept
+
+
+def sparsity(net: Network) -> float:
+    """The share of the weights (without biases) that are exactly 0."""
+    if not isinstance(net, Network):
+        raise DTypeError(f"net: expected a Network, got {net!r}")
+    weights = _weights(net, ())
+    return float(sum((w == 0).sum() for w in weights.values()) / sum(w.size for w in weights.values()))
+
+
+@dataclass(frozen=True, repr=False)
+class Magnitude(Callback):
+    """A callback of `fit` that masks the weights of smallest magnitude, more of them as training goes on.
+
+    Every so many steps the masks are made anew from the weights as they are, with the sparsity that the
+    schedule has for that step. Between, masked weights stay 0. The masks are part of the trainer and of its
+    checkpoints, and stay when the fit is over.
+
+    Parameters
+    ----------
+    sparsity : float or Schedule
+        In [0, 1). The paper's schedule is ``schedules.Polynomial(0, 0.9, steps, power=3, begin=...)``.
+    every_steps : int, default 100
+        >= 1.
+    scope : {"global", "layer"}, default "global"
+        As in `magnitude_masks`.
+    skip : list of str, default ()
+        Layers left alone.
+
+    References
+    ----------
+    Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017.
+
+    Examples
+    --------
+    >>> from gradcore import pruning, schedules
+    >>> callback = pruning.Magnitude(schedules.Polynomial(0.0, 0.9, steps=2000, power=3))
+    """
+
+    sparsity: Scalar
+    every_steps: int = 100
+    scope: str = "global"
+    skip: tuple[str, ...] = ()
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", _SPARSITY))
+        object.__setattr__(self, "every_steps", integer(self.every_steps, "Magnitude: every_steps", 1))
+        choice(self.scope, "Magnitude: scope", ("global", "layer"))
+        object.__setattr__(self, "skip", check_layers(self.skip, "Magnitude: skip"))
+
+    def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
+        """Make new masks at multiples of every_steps."""
+        if trainer.steps % self.every_steps == 0:
+            share = self.sparsity(trainer.steps) if callable(self.sparsity) else self.sparsity
+            trainer.set_masks(magnitude_masks(trainer.net, share, scope=self.scope, skip=self.skip))
+
+
+# ---- Units ----
+
+
+@dataclass
+class _Hidden:
+    """A hidden Dense whose units can be taken out, and the Dense that reads them."""
+
+    index: int
+    between: list[Activation]
+    reader: int
+
+
+def _hidden(net: Network) -> list[_Hidden]:
+    """Dense layers followed, through activations and dropout alone, by another."""
+    found = []
+    for index, layer in enumerate(net.layers):
+        reader = index + 1
+        while reader < len(net.layers) and isinstance(net.layers[reader], Activation | Dropout):
+            reader += 1
+        if isinstance(layer, Dense) and reader < len(net.layers) and isinstance(net.layers[reader], Dense):
+            between = [one for one in net.layers[index + 1 : reader] if isinstance(one, Activation)]
+            found.append(_Hidden(index, between, reader))
+    return found
+
+
+def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network:
+    """A smaller network without the least important units of its hidden layers.
+
+    A unit counts as much as the norm of its incoming weights times that of its outgoing ones. Hidden layers
+    that something else than an activation, dropout and another Dense follows, as inside a Residual, stay as
+    they are. The network is a new one that predicts something else; train it on.
+
+    Parameters
+    ----------
+    net : Network
+        Not changed.
+    share : float
+        In [0, 1): the share of the units of each hidden layer to take out, rounded down.
+    skip : list of str, default ()
+        Layers left alone, by position: "2".
+
+    Returns
+    -------
+    Network
+
+    Examples
+    --------
+    >>> from gradcore import Dense, Network, pruning
+    >>> pruning.shrink(Network([Dense(8, "relu"), Dense(2)], inputs=4), 0.5)
+    Network([Dense(4, 'relu'), Dense(2)], inputs=4)
+    """
+    if not isinstance(net, Network):
+        raise DTypeError(f"net: expected a Network, got {net!r}")
+    part = number(share, "share")
+    if not _SPARSITY.contains(part):
+        raise ArgumentError(f"share: expected a number {_SPARSITY.text}, got {part}")
+    left = check_layers(skip, "skip")
+    values = net.parameters()
+    kept: dict[int, Array] = {}
+    for hidden in _hidden(net):
+        if str(hidden.index) in left:
+            continue
+        incoming, outgoing = values[f"{hidden.index}.weight"], values[f"{hidden.reader}.weight"]
+        importance = np.linalg.norm(incoming.astype(np.float64), axis=0) * np.linalg.norm(
+            outgoing.astype(np.float64), axis=1
+        )
+        kept[hidden.index] = _largest(importance, part)
+    return _without_units(net, values, kept)
+
+
+def compact(net: Network) -> Network:
+    """The network without units that cannot matter: the same function, in smaller matrices.
+
+    Those are units that nothing reads, all outgoing weights being 0, and units that are constant, all
+    incoming weights being 0; what these give goes into the biases of the next layer, if it has any. A layer
+    keeps at least one unit.
+
+    Parameters
+    ----------
+    net : Network
+        Not changed.
+
+    Returns
+    -------
+    Network
+        Its predictions are those of `net` up to rounding.
+    """
+    if not isinstance(net, Network):
+        raise DTypeError(f"net: expected a Network, got {net!r}")
+    values = net.parameters()
+    kept: dict[int, Array] = {}
+    for hidden in _hidden(net):
+        incoming, outgoing = values[f"{hidden.index}.weight"], values[f"{hidden.reader}.weight"]
+        read = np.any(outgoing, axis=1)
+        constant: Array = ~np.any(incoming, axis=0) & read
+        given = _constants(net, hidden, values)
+        bias = f"{hidden.reader}.bias"
+        if bias not in values:
+            constant &= given == 0
+        keep: Array = read & ~constant
+        if not keep.any():  # one stays, and goes on giving what it gives
+            keep[0], constant[0] = True, False
+        if bias in values:
+            moved = given[constant].astype(np.float64) @ outgoing[constant].astype(np.float64)
+            values[bias] = (values[bias] + moved).astype(net.dtype)
+        kept[hidden.index] = keep
+    return _without_units(net, values, kept)
+
+
+def _constants(net: Network, hidden: _Hidden, values: Mapping[str, Array]) -> Array:
+    """What the units give that no input reaches: their biases through the activations."""
+    dense = net.layers[hidden.index]
+    assert isinstance(dense, Dense)
+    bias = values.get(f"{hidden.index}.bias", np.zeros(dense.units, net.dtype))
+    chain = [dense.activation] if isinstance(dense.activation, Activation) else []
+    if isinstance(dense.activation, str):
+        chain = [Activation(dense.activation)]
+    stages = [*chain, *hidden.between]
+    if not stages:
+        return bias
+    alone = Network(stages, inputs=dense.units, dtype=net.dtype, threads=1)
+    given: Array = alone.predict(bias.reshape(1, -1))[0]
+    return given
+
+
+def _without_units(net: Network, values: dict[str, Array], kept: Mapping[int, Array]) -> Network:
+    layers = list(net.layers)
+    for hidden in _hidden(net):
+        keep = kept.get(hidden.index)
+        dense = layers[hidden.index]
+        if keep is None or keep.all() or not isinstance(dense, Dense):
+            continue
+        layers[hidden.index] = replace(dense, units=int(keep.sum()))
+        for role in ("weight", "bias"):
+            name = f"{hidden.index}.{role}"
+            if name in values:
+                values[name] = values[name][..., keep]
+        values[f"{hidden.reader}.weight"] = values[f"{hidden.reader}.weight"][keep]
+    made = Network(
+        layers,
+        net.inputs,
+        seed=net.seed,
+        dtype=net.dtype,
+        threads=net._threads,
+        isa=net._isa,
+        flush_denormals=net._flush_denormals,
+    )
+    made.set_parameters(values)
+    made._standardized = net._standardized
+    made.metadata = dict(net.metadata)
+    return made
