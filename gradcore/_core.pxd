@@ -3,8 +3,8 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from gradcore.gradcore cimport (
-    gradcore_error, gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report, gradcore_status,
-    gradcore_trainer,
+    gradcore_error, gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report,
+    gradcore_status, gradcore_trainer,
 )
 
 cdef class Network:

@@ -253,8 +253,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
     void gradcore_trainer_destroy(gradcore_trainer *trainer)
     gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
                                          gradcore_error *error)
-    gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules, size_t n,
-                                               gradcore_error *error)
+    gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,
+                                               size_t n, gradcore_error *error)
     gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger, gradcore_error *error)
     gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer, const gradcore_data *batch,
                                                gradcore_report *report, gradcore_error *error)

@@ -1,5 +1,5 @@
-/* Rules on gradients before the update and on weights after it. The work is cut into tasks of whole units, so a
- * unit is one thread's, added up in order, and no bit depends on who did it. */
+/* Rules on gradients before the update and on weights after it. The work is cut into tasks of whole units, so
+ * a unit is one thread's, added up in order, and no bit depends on who did it. */
 #include <math.h>
 
 #include "clip.h"
@@ -70,11 +70,6 @@ static void map_row(const gradcore_network *n, const grc_parameter *p, void *vec
     }
 }
 
-static double norm_of(enum grc_reduction kind, double total)
-{
-    return kind == GRC_SUM_SQUARES ? sqrt(total) : total;
-}
-
 /* What a unit's numbers are multiplied by, from the norms of its gradient and of its weights. */
 static double unit_factor(const grc_rule *r, double limit, double gradient, double weight)
 {
@@ -90,7 +85,8 @@ static double unit_factor(const grc_rule *r, double limit, double gradient, doub
 }
 
 /* adaptive, centralize, max_norm, unit_norm: each unit by itself. */
-static void map_units(const gradcore_trainer *tr, const grc_rule *r, double limit, const grc_clip_task *k, grc_tally *seen)
+static void map_units(const gradcore_trainer *tr, const grc_rule *r, double limit, const grc_clip_task *k,
+                      grc_tally *seen)
 {
     const gradcore_network *n = tr->net;
     const grc_parameter *p = &n->parameters[k->parameter];
@@ -137,7 +133,8 @@ static void map_units(const gradcore_trainer *tr, const grc_rule *r, double limi
 
 /* ---- rules on elements and on whole norms ---- */
 
-static void clamp_task(const gradcore_network *n, void *vector, const grc_clip_task *k, double low, double high)
+static void clamp_task(const gradcore_network *n, void *vector, const grc_clip_task *k, double low,
+                       double high)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
     for (size_t panel = k->panel; panel < k->panel + k->panels; panel++) {
@@ -165,6 +162,7 @@ static void add_noise(const gradcore_trainer *tr, const grc_clip_task *k, double
     const gradcore_network *n = tr->net;
     const grc_parameter *p = &n->parameters[k->parameter];
     const size_t pw = n->kernels->panel;
+    const uint32_t stream = NOISE_STREAM + (uint32_t)k->parameter;
     for (size_t panel = k->panel; panel < k->panel + k->panels; panel++)
         for (size_t i = 0; i < grc_stored_rows(p); i++) {
             double scale[MOST_LANES], shift[MOST_LANES];
@@ -172,11 +170,9 @@ static void add_noise(const gradcore_trainer *tr, const grc_clip_task *k, double
                 const size_t across = panel * pw + j;
                 const uint64_t element = p->turned ? across * p->cols + i : i * p->cols + across;
                 scale[j] = 1;
-                shift[j] = j < lanes_of(n, p, panel)
-                               ? deviation
-                                     * grc_normal(tr->seed, NOISE_STREAM + (uint32_t)k->parameter, tr->x->step,
-                                                  element)
-                               : -0.0;
+                shift[j] = -0.0;
+                if (j < lanes_of(n, p, panel))
+                    shift[j] = deviation * grc_normal(tr->seed, stream, tr->x->step, element);
             }
             n->kernels->strip_affine(1, scale, shift, grc_at(n, panel_of(n, p, tr->x->grad, panel), i * pw));
         }
@@ -214,14 +210,16 @@ static void scale_task(const gradcore_trainer *tr, const grc_clip_task *k, doubl
         n->kernels->strip_affine(grc_stored_rows(p), scale, shift, panel_of(n, p, tr->x->grad, panel));
 }
 
-/* NaN scales nothing, as in the trainer's own clip. */
-static double norm_factor(const grc_rule *r, double limit, double norm)
+/* From what the norm was reduced to. NaN scales nothing, as in the trainer's own clip. */
+static double norm_factor(const grc_rule *r, double limit, double total)
 {
-    return norm + r->other > limit ? limit / (norm + r->other) : 1;
+    const double norm = (r->reduction == GRC_SUM_SQUARES ? sqrt(total) : total) + r->other;
+    return norm > limit ? limit / norm : 1;
 }
 
-/* global_norm, tensor_norm. Every thread folds for itself; the barrier at the end keeps `partial` until then. */
-static void clip_norms(gradcore_trainer *tr, grc_team *team, const grc_rule *r, double limit, int t, int count)
+/* global_norm, tensor_norm. Every thread folds for itself; the last barrier keeps `partial` until then. */
+static void clip_norms(gradcore_trainer *tr, grc_team *team, const grc_rule *r, double limit, int t,
+                       int count)
 {
     struct grc_clipping *c = tr->clipping;
     const int whole = r->kind == GRC_RULE_global_norm;
@@ -235,7 +233,7 @@ static void clip_norms(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
         while (last < c->task_count && (whole || c->tasks[last].parameter == parameter))
             last++;
         if (whole || r->mask[parameter])
-            factor = norm_factor(r, limit, norm_of(r->reduction, fold(r->reduction, last - i, c->partial + i)));
+            factor = norm_factor(r, limit, fold(r->reduction, last - i, c->partial + i));
         for (size_t k = i; k < last; k++)
             if (k % (size_t)count == (size_t)t && r->mask[c->tasks[k].parameter]) {
                 scale_task(tr, &c->tasks[k], factor);
@@ -249,7 +247,8 @@ static void clip_norms(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
 
 /* ---- the stages ---- */
 
-static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, double limit, int t, int count)
+static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, double limit, int t,
+                       int count)
 {
     struct grc_clipping *c = tr->clipping;
     if (r->kind == GRC_RULE_global_norm || r->kind == GRC_RULE_tensor_norm) {
@@ -330,7 +329,8 @@ void grc_clip_rows(gradcore_trainer *tr, const double *hypers, size_t row, size_
         for (int k = 0; k < n->op_count && factor != 1; k++) {
             const grc_op *op = &n->ops[k];
             if (op->class == &grc_op_dense)
-                n->kernels->strip_affine(grc_panels(n, op->fan_out), scale, shift, grc_row(x, x->delta, op->out, i));
+                n->kernels->strip_affine(grc_panels(n, op->fan_out), scale, shift,
+                                         grc_row(x, x->delta, op->out, i));
         }
     }
 }

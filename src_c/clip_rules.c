@@ -22,7 +22,8 @@ static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
         const grc_parameter *p = &n->parameters[i];
         if (p->trainable && n->ops[p->op].class != &grc_op_dense)
             return grc_fail(error, GRADCORE_INVALID,
-                            "example_norm: expected a network whose dense layers alone have parameters, got %s",
+                            "example_norm: expected a network whose dense layers alone have parameters, got "
+                            "%s",
                             p->name);
     }
     return GRADCORE_OK;
@@ -32,7 +33,8 @@ static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from
                             gradcore_error *error)
 {
     if (from->size != sizeof *from || !from->name)
-        return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name", index);
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name",
+                        index);
     int kind = 0;
     while (kind < GRC_RULE_COUNT && strcmp(kinds[kind].name, from->name) != 0)
         kind++;
@@ -40,8 +42,8 @@ static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].name: expected a known rule, got '%.40s'", index,
                         from->name);
     if (!from->scheduled && !(from->limit >= kinds[kind].low && from->limit <= kinds[kind].high))
-        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].limit: expected a number from %g to %g, got %g", index,
-                        kinds[kind].low, kinds[kind].high, from->limit);
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].limit: expected a number from %g to %g, got %g",
+                        index, kinds[kind].low, kinds[kind].high, from->limit);
     if (isnan(from->other) || (kind == GRC_RULE_box ? from->other > from->limit : from->other < 0))
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].other: expected %s, got %g", index,
                         kind == GRC_RULE_box ? "at most the limit" : "at least 0", from->other);
@@ -54,8 +56,8 @@ static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from
         for (int i = 0; i < t->net->parameter_count; i++) {
             const grc_parameter *p = &t->net->parameters[i];
             if (from->keep[i] && !isfinite(t->net->kernels->max_abs(p->rows * p->cols, from->keep[i])))
-                return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected finite numbers for %s", index,
-                                p->name);
+                return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected finite numbers for %s",
+                                index, p->name);
         }
     }
     *r = (grc_rule){.kind = (enum grc_rule_kind)kind,
@@ -98,7 +100,8 @@ static void list_tasks(const gradcore_network *n, grc_clip_task *tasks)
     }
 }
 
-static struct grc_clipping *lay_out(const gradcore_trainer *t, const grc_rule *list, size_t rules, grc_arena *a)
+static struct grc_clipping *lay_out(const gradcore_trainer *t, const grc_rule *list, size_t rules,
+                                    grc_arena *a)
 {
     size_t keeps = 0;
     for (size_t i = 0; i < rules; i++)
@@ -180,8 +183,8 @@ grc_status gradcore_trainer_set_rules(gradcore_trainer *t, const gradcore_rule *
     }
     if (status == GRADCORE_OK && (on_rows > 1 || scheduled + (t->clip != GRC_CLIP_NONE) > 1))
         status = grc_fail(error, GRADCORE_INVALID,
-                          "rules: expected one on rows and one scheduled limit at most, got %zu and %zu", on_rows,
-                          scheduled + (t->clip != GRC_CLIP_NONE));
+                          "rules: expected one on rows and one scheduled limit at most, got %zu and %zu",
+                          on_rows, scheduled + (t->clip != GRC_CLIP_NONE));
     struct grc_clipping *made = NULL;
     if (status == GRADCORE_OK && n)
         status = make(t, from, rules, n, &made, error);

@@ -94,8 +94,8 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
-                                  r->hypers + i * GRADCORE_HYPERS, error);
+        status = grc_check_hypers(t->optimizer, t->net->dtype,
+                                  t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t), r->hypers + i * GRADCORE_HYPERS, error);
     return status;
 }
 

@@ -244,6 +244,15 @@ def many_threads(config, seed):
     return Trainer(Network([Dense(3)], inputs=4, threads=2), "cross_entropy", optimizers.Adam())
 
 
+def descend(net=None, **more):
+    net = plain_net() if net is None else net
+    return search.line_search_fit(net, x, y, **{"loss": "cross_entropy", "steps": 20, **more})
+
+
+def plain_net(dtype="float64"):
+    return Network([Standardize(), Dense(12, "tanh"), Dense(3)], inputs=4, seed=1, dtype=dtype)
+
+
 BAD = [
     ("loss", lambda: search.range_test(new_net(), x, y, loss="cake")),
     ("net", lambda: range_test(3)),
@@ -275,6 +284,15 @@ BAD = [
     ("high", lambda: search.Integer(2, 1)),
     ("values", lambda: search.Choice([])),
     ("values", lambda: search.Choice("abc")),
+    ("net", lambda: descend(3)),
+    ("net", lambda: descend(new_net())),
+    ("steps", lambda: descend(steps=0)),
+    ("batch_size", lambda: descend(batch_size=0)),
+    ("first_step", lambda: descend(first_step=0.0)),
+    ("growth", lambda: descend(growth=0.5)),
+    ("tolerance", lambda: descend(tolerance=-1.0)),
+    ("c1", lambda: descend(c1=1.0)),
+    ("shrink", lambda: descend(shrink=0.0)),
     ("phi", lambda: search.armijo(3, 1.0, -1.0)),
     ("dphi0", lambda: search.armijo(abs, 1.0, 0.0)),
     ("step", lambda: search.armijo(abs, 1.0, -1.0, 0.0)),
@@ -311,3 +329,39 @@ def test_armijo_gives_up_and_steps_back_from_what_is_not_finite():
     assert search.armijo(lambda t: 1.0 + t, 1.0, -1.0) == search.LineResult(0.0, 1.0, 25)
     assert search.armijo(lambda t: 1 - t if t < 0.3 else math.nan, 1.0, -1.0).step == 0.25
     assert search.armijo(lambda t: -math.inf if t > 0.3 else 1 - t, 1.0, -1.0).step == 0.25
+
+
+# ---- Descent with such steps ----
+
+
+def test_on_all_rows_the_loss_falls_at_every_step_as_armijo_promises(dtype):
+    net = plain_net(dtype)
+    done = descend(net, steps=40, c1=0.3)
+    assert len(done.losses) == len(done.steps) == 40
+    assert done.evaluations >= 40
+    assert (np.diff(done.losses) < 0).all()
+    assert Trainer(net, "cross_entropy", optimizers.SGD(1.0)).evaluate(x, y)["loss"] < 0.3 * done.losses[0]
+
+
+def test_a_step_is_the_gradient_times_its_length():
+    net = plain_net()
+    net.standardize(x)
+    before = net.parameters()
+    _, gradients = Trainer(net, "cross_entropy", optimizers.SGD(1.0)).gradients(x, y)
+    done = descend(net, steps=1, first_step=64.0)
+    assert 0 < done.steps[0] < 64.0
+    for name, gradient in gradients.items():
+        assert (net.parameters()[name] == before[name] - done.steps[0] * gradient).all()
+
+
+def test_batches_are_taken_in_an_order_that_the_seed_decides():
+    nets = [plain_net() for _ in range(3)]
+    for net, seed in zip(nets, (1, 1, 2), strict=True):
+        descend(net, steps=30, batch_size=25, seed=seed)
+    assert_same(nets[0].parameters(), nets[1].parameters())
+    assert (nets[0].parameters()["1.weight"] != nets[2].parameters()["1.weight"]).any()
+    assert Trainer(nets[0], "cross_entropy", optimizers.SGD(1.0)).evaluate(x, y)["accuracy"] > 0.8
+
+
+def test_it_ends_where_the_gradient_is_small():
+    assert len(descend(tolerance=1e9).losses) == 0

@@ -332,8 +332,8 @@ typedef struct gradcore_run {
     void *scale_context;
 } gradcore_run;
 
-/* A rule beyond the clip of the options, on gradients before the update or on parameters after it. A unit is the
- * incoming weights of one output, or a whole vector. `order`: 1, 2 or INFINITY, of a norm.
+/* A rule beyond the clip of the options, on gradients before the update or on parameters after it. A unit is
+ * the incoming weights of one output, or a whole vector. `order`: 1, 2 or INFINITY, of a norm.
  *   example_norm   the gradient of each row is scaled to a norm of at most `limit` (networks of dense layers)
  *   value          gradients are clamped to +-limit
  *   global_norm    all gradients are scaled by limit / (norm + other) where that is below 1
@@ -351,8 +351,8 @@ typedef struct gradcore_rule {
     const char *name;
     double limit, other, order;
     const uint8_t *mask;   /* (parameters) not 0: the rule applies; NULL: to all that are trainable */
-    const void *const *keep; /* mask: (parameters) arrays of the network's dtype, of finite numbers, each NULL or
-                              * contiguous row-major; copied */
+    const void *const *keep; /* mask: (parameters) arrays of finite numbers of the network's dtype, each NULL
+                              * or contiguous row-major; copied */
 } gradcore_rule;
 
 GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,
@@ -365,8 +365,8 @@ GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gra
 /* The rules of this trainer, in the order in which they apply; replaces those it had. */
 GRADCORE_API gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,
                                                         size_t n, gradcore_error *error);
-/* What the rules on gradients have done since they were set: ledger (parameters, 3): units seen, units scaled,
- * sum of the factors. Under example_norm and global_norm the unit is a row or a step, and all parameters count. */
+/* What the rules on gradients have done since they were set: ledger (parameters, 3): units seen, units
+ * scaled, sum of the factors. Under example_norm and global_norm, rows and steps count, for all parameters. */
 GRADCORE_API gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger,
                                                      gradcore_error *error);
 /* Loss and gradients of one batch in training mode, as the next step would see them; no update. */
