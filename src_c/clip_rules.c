@@ -18,6 +18,9 @@ static const struct {
 
 static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
 {
+    if (n->meets)
+        return grc_fail(error, GRADCORE_INVALID,
+                        "example_norm: expected a network whose rows do not depend on each other");
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (p->trainable && n->ops[p->op].class != &grc_op_dense)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference_clipping as rc
 from clip_problem import batch, network
-from gradcore import Dense, LayerNorm, Network, Trainer, _core, clipping, optimizers, schedules
+from gradcore import BatchNorm, Dense, LayerNorm, Network, Trainer, _core, clipping, optimizers, schedules
 from support import assert_same
 
 VECTORS = np.load(make_clip_vectors.PATH)
@@ -440,6 +440,9 @@ def test_bad_rules_are_refused(name, call):
 def test_per_example_clipping_needs_a_network_of_dense_layers():
     net = Network([Dense(4), LayerNorm(), Dense(2)], inputs=9)
     with pytest.raises(gradcore.ArgumentError, match="dense layers alone"):
+        trainer_with(clipping.PerExample(1.0), net=net).step(*batch())
+    net = Network([Dense(4), BatchNorm(scale=False, shift=False), Dense(2)], inputs=9)
+    with pytest.raises(gradcore.ArgumentError, match="do not depend on each other"):
         trainer_with(clipping.PerExample(1.0), net=net).step(*batch())
 
 
