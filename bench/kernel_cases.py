@@ -238,6 +238,7 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
 def layer_call(case: Case, core: Any) -> Callable[[], object]:
     """Forward and backward of a network that has only this layer."""
     dense = {"kind": "dense", "units": case.columns, "activation": "relu"}
+    linear = {"kind": "dense", "units": case.columns, "bias": False, "rescaled": True}
     # Layers that need more than their name.
     specs: dict[str, list[dict[str, Any]]] = {
         "dense": [dense],
@@ -248,6 +249,8 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "layer_scale": [{"kind": "layer_scale", "initial": 0.1}],
         "alpha_dropout": [{"kind": "alpha_dropout", "rate": 0.5}],
         "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
+        "weight_norm": [linear, {"kind": "weight_norm", "continues": True}],
+        "spectral_norm": [linear, {"kind": "spectral_norm", "continues": True}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
         "glu": [{"kind": "dense", "units": 2 * case.columns}, {"kind": "glu", "activation": "sigmoid"}],

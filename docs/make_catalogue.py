@@ -12,6 +12,8 @@ LAYERS = {
     "dropout": "`Dropout(rate)`: in training y = x / (1 - rate) or 0, otherwise y = x",
     "alpha_dropout": "`AlphaDropout(rate)`: dropout that keeps mean and variance behind selu",
     "gaussian_noise": "`GaussianNoise(std)`: in training y = x + std n, n standard normal; otherwise y = x",
+    "weight_norm": "`Dense(..., weight_norm=True)`: W = weight magnitude / |weight|, by columns",
+    "spectral_norm": "`Dense(..., spectral_norm=True)`: W = weight / its largest singular value",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers, projection, gain)`: y = gain layers(x) + x, or + x projection",
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",

@@ -38,6 +38,8 @@ class LayerSpec(TypedDict, total=False):
     std: float
     projection: bool
     gain: bool
+    rescaled: bool
+    continues: bool
 
 class ParameterInfo(TypedDict):
     name: str  # "0.weight"

@@ -83,6 +83,8 @@ LAYER_FLAGS = {
     "cumulative": (GRADCORE_LAYER_CUMULATIVE, True),
     "projection": (GRADCORE_LAYER_PROJECTION, True),
     "gain": (GRADCORE_LAYER_GAIN, True),
+    "rescaled": (GRADCORE_LAYER_RESCALED, True),
+    "continues": (GRADCORE_LAYER_CONTINUES, True),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _fold(layers: Sequence[Layer], prefix: str, parameters: Parameters) -> list[
         node = _node(layer, f"{prefix}{index}.", parameters)
         if nodes and isinstance(layer, BatchNorm) and _is_linear(nodes[-1][0]):
             nodes[-1] = _into_dense_before(nodes[-1], *_line(node))
-        elif nodes and isinstance(nodes[-1][0], BatchNorm) and isinstance(layer, Dense):
+        elif nodes and isinstance(nodes[-1][0], BatchNorm) and _is_plain(layer):
             nodes[-1] = _into_dense_after(node, *_line(nodes[-1]))
         else:
             nodes.append(node)
@@ -47,8 +48,12 @@ def _node(layer: Layer, prefix: str, parameters: Parameters) -> Node:
     return block, names
 
 
+def _is_plain(layer: Layer) -> TypeGuard[Dense]:
+    return isinstance(layer, Dense) and not layer.weight_norm and not layer.spectral_norm
+
+
 def _is_linear(layer: Layer) -> bool:
-    if not isinstance(layer, Dense):
+    if not _is_plain(layer):
         return False
     name = layer.activation.name if isinstance(layer.activation, Activation) else layer.activation
     return name in (None, "identity")

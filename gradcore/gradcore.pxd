@@ -57,6 +57,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_CUMULATIVE
         GRADCORE_LAYER_PROJECTION
         GRADCORE_LAYER_GAIN
+        GRADCORE_LAYER_RESCALED
+        GRADCORE_LAYER_CONTINUES
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
         uint32_t size

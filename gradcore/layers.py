@@ -113,6 +113,19 @@ class Dense(Layer):
     bias_init : float or Initializer, default 0.0
     penalty : Penalty, optional
         ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
+    weight_norm : bool, default False
+        Learn direction and length of the weights of each output apart: W is ``weight * magnitude / |weight|``,
+        the norm being that of each column. ``magnitude`` (units,) begins as those norms, so that W begins as
+        without it. A column of zeros gives 0.
+    spectral_norm : bool, default False
+        Divide W by its largest singular value ``left @ weight @ right``, so that the layer cannot lengthen a
+        difference of inputs. The vectors are found by power iteration, 15 times in the beginning and once after
+        every applied update, and are parameters that no optimizer touches; gradients take them as constants.
+
+    References
+    ----------
+    Salimans and Kingma, "Weight Normalization", NeurIPS 2016. Miyato et al., "Spectral Normalization for
+    Generative Adversarial Networks", ICLR 2018. Formulas are those of PyTorch's parametrizations.
 
     Examples
     --------
@@ -127,13 +140,18 @@ class Dense(Layer):
     weight_init: Initializer | str | None = field(default=None, kw_only=True)
     bias_init: float | Initializer = field(default=0.0, kw_only=True)
     penalty: Penalty | None = field(default=None, kw_only=True)
+    weight_norm: bool = field(default=False, kw_only=True)
+    spectral_norm: bool = field(default=False, kw_only=True)
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", integer(self.units, "Dense: units", 1))
         if self.activation is not None and not isinstance(self.activation, Activation):
             choice(self.activation, "Dense: activation", _core.names("activation"))
-        object.__setattr__(self, "bias", flag(self.bias, "Dense: bias"))
+        for name in ("bias", "weight_norm", "spectral_norm"):
+            object.__setattr__(self, name, flag(getattr(self, name), f"Dense: {name}"))
+        if self.weight_norm and self.spectral_norm:
+            raise ArgumentError("Dense: spectral_norm: expected False beside weight_norm=True, got True")
         if self.weight_init is not None:
             object.__setattr__(self, "weight_init", initializers.get(self.weight_init, "Dense: weight_init"))
         if not isinstance(self.bias_init, Initializer):
@@ -146,14 +164,22 @@ class Dense(Layer):
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
         spec: LayerSpec = {"kind": "dense", "units": self.units, "bias": self.bias}
+        activation: LayerSpec = {}
         if isinstance(self.activation, Activation):
             (own,) = self.activation.specs()
-            spec["activation"] = own["activation"]
+            activation["activation"] = own["activation"]
             if "alpha" in own:
-                spec["alpha"] = own["alpha"]
+                activation["alpha"] = own["alpha"]
         elif self.activation is not None:
-            spec["activation"] = self.activation
-        yield spec
+            activation["activation"] = self.activation
+        if not self.weight_norm and not self.spectral_norm:
+            yield spec | activation
+            return
+        yield spec | {"bias": False, "rescaled": True}
+        kind = "weight_norm" if self.weight_norm else "spectral_norm"
+        yield {"kind": kind, "bias": self.bias, "continues": True}
+        if activation:
+            yield {"kind": "activation", "continues": True} | activation
 
     def width_after(self, width: int, position: str) -> int:
         """Columns of the output for `width` columns of input."""
@@ -163,8 +189,10 @@ class Dense(Layer):
         """Name and shape of its weight."""
         yield f"{position}.weight", (width, self.units)
 
-    def initializer(self, role: str) -> Initializer:
+    def initializer(self, role: str) -> Initializer | None:
         """The rule for the initial values of the parameter with this role, "weight" or "bias"."""
+        if role not in ("weight", "bias"):
+            return None
         if role == "bias":
             value = self.bias_init
             return value if isinstance(value, Initializer) else initializers.Constant(value)

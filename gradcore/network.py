@@ -127,6 +127,10 @@ class Network(CurvatureProducts):
             value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
             check_finite(value, f"{info['name']}: initial values")
             values[index] = value
+        for info in self._info:
+            if info["role"] == "magnitude":
+                weight = values[self._index[info["name"].replace("magnitude", "weight")]]
+                values[self._index[info["name"]]] = np.linalg.norm(weight, axis=0)
         return values
 
     # ---- What it is ----

@@ -81,6 +81,8 @@ typedef struct grc_op {
     int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;
+    int rescaled;           /* dense: the next op, of rescale.c, scales its output */
+    size_t magnitude, left, right, scale, inverse_square; /* of rescale.c */
     int has_bias, has_scale; /* normalisation: beta, gamma; join: gain */
     int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
@@ -119,6 +121,7 @@ struct gradcore_network {
     grc_position *positions;
     int op_count, value_count, parameter_count, position_count;
     int meets;                /* an op has meet_forward */
+    int derives;              /* an op has derive */
     size_t vector;            /* elements of the parameter vector */
     size_t transposed;        /* elements of all transposed weights */
     size_t trainable;         /* numbers that train */
@@ -132,6 +135,10 @@ struct gradcore_network {
     struct grc_exec *_Atomic spare; /* one idle prediction workspace */
 };
 
+/* Parameters were updated by a step, some were set from outside, or all weights were made anew. */
+enum grc_news { GRC_NEW_UPDATE, GRC_NEW_VALUES, GRC_NEW_WEIGHTS };
+/* Brings all derived numbers up to date: each thread of a team calls it. */
+void grc_derive(gradcore_network *n, enum grc_news news, int t, int count);
 /* Sets a vector to its initial value; matrices are left alone. */
 void grc_fill_vector(gradcore_network *n, const grc_parameter *p);
 int grc_lock_read(gradcore_network *n); /* 1 when taken */
@@ -143,6 +150,7 @@ grc_status grc_busy(gradcore_error *error, const char *what);
 /* ---- ops/: one file an op ---- */
 
 struct grc_exec;
+#define GRC_MOST_PANEL (GRC_PANEL_BYTES / 4) /* elements */
 #define GRC_DEPTH 16          /* of nested blocks */
 #define GRC_MOST_OPS 2        /* of a layer */
 #define GRC_MOST_PARAMETERS 5 /* of an op */
@@ -164,6 +172,8 @@ grc_op *grc_add_op(grc_builder *b, const struct grc_op_class *class, size_t widt
 /* Each returns the offset of a new parameter in the vector, or SIZE_MAX with the error set. */
 size_t grc_add_matrix(grc_builder *b, grc_op *op, const char *role, int turned, size_t rows, size_t cols);
 size_t grc_add_vector(grc_builder *b, grc_op *op, const char *role, int trainable, double initial, size_t cols);
+/* The same for numbers behind the parameters that an op derives from them: no parameter, and no gradient. */
+size_t grc_add_derived(grc_builder *b, size_t cols);
 /* A parameter in C order, contiguous, from and to a vector of the parameter vector's shape. */
 void grc_read_parameter(const gradcore_network *n, const grc_parameter *p, const void *vector, void *dst);
 void grc_write_parameter(const gradcore_network *n, const grc_parameter *p, const void *src, void *vector);
@@ -191,6 +201,12 @@ typedef struct grc_op_class {
      * with barriers around it. Called where all rows pass at once: in training, and in backward by hand. */
     void (*meet_forward)(const grc_op *op, struct grc_exec *x, int t, int count);
     void (*meet_backward)(const grc_op *op, struct grc_exec *x, int t, int count);
+    /* Completes region r of a gradient whose sum over all rows of the batch is there. */
+    void (*finish)(const grc_op *op, struct grc_exec *x, const grc_parameter *p, grc_region r, void *out);
+    /* finish for the weight of the dense layer before it. */
+    void (*correct)(const grc_op *op, struct grc_exec *x, grc_region r, void *out);
+    /* Brings its derived numbers up to date after news of the parameters: thread t its share. */
+    void (*derive)(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count);
     /* Brings what is no gradient's business, such as running averages, up to date: see grc_settle. */
     void (*settle)(const grc_op *op, struct grc_exec *x, size_t rows);
     /* Forward of all its rows for panels [panel, panel + panels) of the output alone; needs fan_in, fan_out. */

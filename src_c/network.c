@@ -77,21 +77,38 @@ grc_op *grc_add_op(grc_builder *b, const grc_op_class *class, size_t width)
                    .first_parameter = GRC_NONE,
                    .alpha = b->layer->alpha};
     n->meets |= class->meet_forward != NULL;
+    n->derives |= class->derive != NULL;
     op->out = b->value = add_value(n, width, class->shares_value ? op->in : GRC_NONE);
     return op;
+}
+
+/* Room for (rows, cols) in the vector: its offset, or SIZE_MAX with the error set. */
+static size_t reserve(grc_builder *b, size_t rows, size_t cols)
+{
+    gradcore_network *n = b->net;
+    size_t elements, end;
+    const size_t offset = n->vector;
+    if (__builtin_mul_overflow(grc_panels(n, cols) * n->kernels->panel, rows, &elements)
+        || __builtin_add_overflow(offset, elements, &end) || end > SIZE_MAX / 64) {
+        grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)",
+                 b->name, rows, cols);
+        return SIZE_MAX;
+    }
+    n->vector = end;
+    return offset;
+}
+
+size_t grc_add_derived(grc_builder *b, size_t cols)
+{
+    return reserve(b, 1, cols);
 }
 
 static size_t add_parameter(grc_builder *b, grc_op *op, grc_parameter about)
 {
     gradcore_network *n = b->net;
-    size_t elements, end;
-    const size_t offset = n->vector;
-    if (__builtin_mul_overflow(grc_panels(n, grc_stored_cols(&about)) * n->kernels->panel, grc_stored_rows(&about), &elements)
-        || __builtin_add_overflow(offset, elements, &end) || end > SIZE_MAX / 64) {
-        grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)",
-                 b->name, about.rows, about.cols);
-        return SIZE_MAX;
-    }
+    const size_t offset = reserve(b, grc_stored_rows(&about), grc_stored_cols(&about));
+    if (offset == SIZE_MAX)
+        return offset;
     grc_parameter *p = &n->parameters[n->parameter_count];
     *p = about;
     p->op = op->index;
@@ -100,7 +117,6 @@ static size_t add_parameter(grc_builder *b, grc_op *op, grc_parameter about)
     if (op->first_parameter == GRC_NONE)
         op->first_parameter = n->parameter_count;
     n->parameter_count++;
-    n->vector = end;
     if (p->trainable) {
         n->trainable += p->rows * p->cols;
         b->trains = 1;
@@ -164,7 +180,7 @@ static grc_status name_position(grc_builder *b)
 static grc_status describe_layer(grc_builder *b)
 {
     gradcore_network *n = b->net;
-    char known[120];
+    char known[300];
     const char *kind = b->layer->kind;
     const grc_op_class *class = NULL;
     const int opens = kind && strcmp(kind, "residual") == 0, closes = kind && strcmp(kind, "end") == 0;
@@ -179,6 +195,16 @@ static grc_status describe_layer(grc_builder *b)
     if (opens && b->depth == GRC_DEPTH)
         return grc_fail(b->error, GRADCORE_INVALID, "layers: expected at most %d nested blocks", GRC_DEPTH);
 
+    const int continues = (b->layer->flags & GRADCORE_LAYER_CONTINUES) != 0;
+    if (continues && (opens || closes || b->counter[b->depth] == 0))
+        return grc_fail(b->error, GRADCORE_INVALID, "layers: expected a layer that '%s' could continue", kind);
+    const int rescales = n->op_count && n->ops[n->op_count - 1].rescaled;
+    if (rescales && !class->correct)
+        return grc_fail(b->error, GRADCORE_INVALID,
+                        "layers: expected 'weight_norm' or 'spectral_norm' behind a dense layer with the flag "
+                        "RESCALED, got '%s'", kind);
+    if (continues)
+        b->counter[b->depth]--;
     if (closes) { /* it names the block that it closes */
         b->counter[b->depth--] = 0;
         b->counter[b->depth]--;
@@ -193,6 +219,7 @@ static grc_status describe_layer(grc_builder *b)
         b->open_fork[b->depth++] = n->op_count - 1;
         b->counter[b->depth] = 0;
     } else {
+        n->position_count -= continues;
         grc_position *p = &n->positions[n->position_count++];
         memcpy(p->name, b->name, sizeof p->name);
         p->value = b->value;
@@ -278,6 +305,9 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
         else
             status = describe_layer(&b);
     }
+    if (status == GRADCORE_OK && n->ops[n->op_count - 1].rescaled)
+        status = grc_fail(error, GRADCORE_INVALID,
+                          "layers: expected 'weight_norm' or 'spectral_norm' behind the last dense layer");
     if (status == GRADCORE_OK && b.depth > 0)
         status =
             grc_fail(error, GRADCORE_INVALID, "layers: expected every residual block to be closed by 'end'");

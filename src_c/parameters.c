@@ -77,6 +77,22 @@ grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, 
     return GRADCORE_OK;
 }
 
+typedef struct derive_call {
+    gradcore_network *n;
+    enum grc_news news;
+} derive_call;
+static void derive(void *context, grc_team *team, int t, int count)
+{
+    const derive_call *c = context;
+    (void)team;
+    grc_derive(c->n, c->news, t, count);
+}
+static void derive_all(gradcore_network *n, enum grc_news news)
+{
+    derive_call c = {n, news};
+    grc_team_run(1, n->flush_denormals, &derive, &c);
+}
+
 grc_status gradcore_network_write(gradcore_network *n, const void *const *src, gradcore_error *error)
 {
     if (!n || !src)
@@ -94,6 +110,8 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
         if (src[i])
             grc_write_parameter(n, p, src[i], n->w);
     }
+    if (n->derives)
+        derive_all(n, GRC_NEW_VALUES);
     atomic_fetch_add(&n->version, 1);
     grc_unlock_write(n);
     return GRADCORE_OK;
@@ -173,6 +191,8 @@ grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradc
     }
     initialize_call c = {n, seed, scratch, largest};
     grc_team_run(1, 0, &initialize_all, &c);
+    if (n->derives)
+        derive_all(n, GRC_NEW_WEIGHTS);
     atomic_fetch_add(&n->version, 1);
     grc_unlock_write(n);
     grc_release(&n->allocator, scratch, size);

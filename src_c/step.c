@@ -128,6 +128,13 @@ static void finish_chunks(grc_exec *x, int index, grc_region r)
         }
 }
 
+static void finish(grc_exec *x, const grc_parameter *p, grc_region r)
+{
+    const grc_op *op = &x->net->ops[p->op];
+    if (op->class->finish)
+        op->class->finish(op, x, p, r, grc_at(x->net, x->grad, p->offset));
+}
+
 /* Blocks of KC rows, folded in order, as the products are. */
 static void vector_gradient(grc_exec *x, int index, grc_region r, int t)
 {
@@ -160,6 +167,7 @@ void grc_gradients(grc_exec *x, int t, int count)
             part.row = mine.row + done;
             part.rows = grc_min(GRC_BLOCK_ROWS, mine.rows - done);
             n->ops[p->op].class->gradient(&n->ops[p->op], x, p, part, 0, x->rows, grc_at(n, x->grad, p->offset));
+            finish(x, p, part);
             finish_chunks(x, i, part);
         }
     }
@@ -197,6 +205,7 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count)
             continue;
         for (size_t panel = mine.panel; panel < mine.panel + mine.panels; panel++)
             fold(x, blocks, p->offset + (panel * grc_stored_rows(p) + mine.row) * pw, mine.rows * pw);
+        finish(x, p, mine);
         finish_chunks(x, i, mine);
     }
 }
@@ -210,6 +219,13 @@ void grc_refresh(grc_exec *x, int t, int count)
         if (op->class->refresh)
             op->class->refresh(op, x, t, count);
     }
+}
+
+void grc_derive(gradcore_network *n, enum grc_news news, int t, int count)
+{
+    for (int i = 0; i < n->op_count; i++)
+        if (n->ops[i].class->derive)
+            n->ops[i].class->derive(&n->ops[i], n, news, t, count);
 }
 
 void grc_settle(grc_exec *x, size_t rows, int t, int count)

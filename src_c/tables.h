@@ -118,7 +118,9 @@
     X(gaussian_noise, "gaussian_noise")                                                               \
     X(glu, "glu")                                                                                     \
     X(maxout, "maxout")                                                                               \
-    X(prelu, "prelu")
+    X(prelu, "prelu")                                                                                 \
+    X(weight_norm, "weight_norm")                                                                     \
+    X(spectral_norm, "spectral_norm")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -118,6 +118,10 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         visit_own(x, t, count, &apply, &u);
     }
     grc_constrain(tr, team, h, t, count);
+    if (x->net->derives) {
+        grc_barrier(team);
+        grc_derive(x->net, GRC_NEW_UPDATE, t, count);
+    }
     grc_refresh(x, t, count);
     grc_settle(x, a->rows, t, count);
     return GRC_APPLIED;

@@ -224,7 +224,7 @@ def network(gradcore, layers, inputs, **options):
 
 def _public(gradcore, layer):
     kind = layer["kind"]
-    more = {key: layer[key] for key in ("alpha", "bias") if key in layer}
+    more = {key: layer[key] for key in ("alpha", "bias", "weight_norm", "spectral_norm") if key in layer}
     if kind == "dense":
         alpha = more.pop("alpha", None)
         activation = layer["activation"] if alpha is None else gradcore.Activation(layer["activation"], alpha)

@@ -9,7 +9,13 @@ from statistics import NormalDist
 import numpy as np
 import reference_losses
 from exact import two_product
-from reference_layers import LAYERS, residual, residual_backward
+from reference_layers import (
+    LAYERS,
+    effective_weight,
+    effective_weight_backward,
+    residual,
+    residual_backward,
+)
 
 # ---- Activations: value(x, alpha), derivative(x, alpha); full relative accuracy in both tails ----
 
@@ -241,7 +247,7 @@ class Net:
             return LAYERS[kind][0](self, layer, name, x)
         z = x
         if kind == "dense":
-            z = x @ self.parameters[f"{name}.weight"]
+            z = x @ effective_weight(self, layer, name)
             if layer.get("bias", True):
                 z = z + self.parameters[f"{name}.bias"]
         self.kept[name] = (x, z)
@@ -271,10 +277,10 @@ class Net:
         d = d * d_activation(layer.get("activation", "identity"), z, alpha_of(layer))
         if kind == "activation":
             return d
-        self.gradients[f"{name}.weight"] = x.T @ d
+        effective_weight_backward(self, layer, name, x.T @ d)
         if layer.get("bias", True):
             self.gradients[f"{name}.bias"] = d.sum(axis=0)
-        return d @ self.parameters[f"{name}.weight"].T
+        return d @ effective_weight(self, layer, name).T
 
 
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "sin": 30.0, "squareplus": 4.0}

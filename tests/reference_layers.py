@@ -179,7 +179,43 @@ def prelu_backward(net, layer, name, d):
     return np.where(x > 0, d, net.parameters[f"{name}.alpha"] * d)
 
 
+def effective_weight(net, layer, name):
+    """What a dense layer multiplies with."""
+    w = net.parameters[f"{name}.weight"]
+    if layer.get("weight_norm"):
+        return w * net.parameters[f"{name}.magnitude"] / np.sqrt((w**2).sum(axis=0))
+    if layer.get("spectral_norm"):
+        return w / (net.parameters[f"{name}.left"] @ w @ net.parameters[f"{name}.right"])
+    return w
+
+
+def effective_weight_backward(net, layer, name, d):
+    """The gradients of weight and magnitude from that of what effective_weight returns."""
+    w = net.parameters[f"{name}.weight"]
+    if layer.get("weight_norm"):
+        norm = np.sqrt((w**2).sum(axis=0))
+        unit = w / norm
+        along = (d * unit).sum(axis=0)
+        net.gradients[f"{name}.magnitude"] = along
+        d = (d - along * unit) * net.parameters[f"{name}.magnitude"] / norm
+    if layer.get("spectral_norm"):
+        left, right = net.parameters[f"{name}.left"], net.parameters[f"{name}.right"]
+        sigma = left @ w @ right
+        d = d / sigma - (d * w).sum() / sigma**2 * np.outer(left, right)
+    net.gradients[f"{name}.weight"] = d
+
+
+def power_iteration(w, left):
+    """One iteration: the new left and right vectors."""
+    right = left @ w
+    right = right / np.linalg.norm(right)
+    left = w @ right
+    return left / np.linalg.norm(left), right
+
+
 LAYERS = {
+    "weight_norm": effective_weight,
+    "spectral_norm": effective_weight,
     "alpha_dropout": (alpha_dropout, alpha_dropout_backward),
     "gaussian_noise": (gaussian_noise, gaussian_noise_backward),
     "layer_scale": (layer_scale, layer_scale_backward),

@@ -50,6 +50,15 @@ LAYER_NETS = {
         cases.alpha_dropout(0.3), cases.dense(8, "tanh"), cases.alpha_dropout(0.5), cases.dense(3),
     ],
     "noise": [cases.gaussian_noise(0.3), cases.dense(8, "tanh"), cases.gaussian_noise(1.5), cases.dense(3)],
+    "weight norm": [
+        cases.dense(7, "gelu", weight_norm=True), cases.dense(2, "tanh", weight_norm=True, bias=False),
+        cases.residual(cases.dense(17, "softplus", weight_norm=True), projection=True),
+        cases.dense(3, weight_norm=True),
+    ],
+    "spectral norm": [
+        cases.dense(7, "gelu", spectral_norm=True), cases.dense(20, "tanh", spectral_norm=True, bias=False),
+        cases.dense(3, spectral_norm=True),
+    ],
     "batch norm": [cases.dense(7, "tanh"), cases.batch_norm(), cases.dense(3)],
     "batch norm first": [cases.batch_norm(eps=1e-3), cases.dense(6, "silu"), cases.batch_norm(scale=False)]
     + [cases.residual(cases.dense(6, "tanh"), cases.batch_norm(shift=False), cases.activation("tanh"))]

@@ -10,7 +10,7 @@ static grc_status describe(grc_builder *b)
     if (l->units < 1 || l->units > INT32_MAX)
         return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld",
                         b->name, (long long)l->units);
-    if (l->flags & ~(uint32_t)GRADCORE_LAYER_NO_BIAS)
+    if (l->flags & ~(uint32_t)(GRADCORE_LAYER_NO_BIAS | GRADCORE_LAYER_RESCALED))
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
                         l->flags);
     grc_op *op = grc_add_op(b, &grc_op_dense, (size_t)l->units);
@@ -20,7 +20,11 @@ static grc_status describe(grc_builder *b)
     op->fan_in = fan_in;
     op->fan_out = (size_t)l->units;
     op->has_bias = !(l->flags & GRADCORE_LAYER_NO_BIAS);
-    op->narrow = op->fan_out * GRC_NARROW <= b->net->kernels->panel;
+    op->rescaled = (l->flags & GRADCORE_LAYER_RESCALED) != 0;
+    op->narrow = !op->rescaled && op->fan_out * GRC_NARROW <= b->net->kernels->panel;
+    if (op->rescaled && (op->has_bias || op->activation != GRC_ACT_identity))
+        return grc_fail(b->error, GRADCORE_INVALID,
+                        "layers[%s]: expected no bias and no activation where the output is rescaled", b->name);
     op->weight = grc_add_matrix(b, op, "weight", op->narrow, fan_in, op->fan_out);
     if (op->weight == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
@@ -130,6 +134,13 @@ static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_
         clear_padding(n, op, r, c);
 }
 
+static void finish(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, void *out)
+{
+    const grc_op *next = &x->net->ops[op->index + 1];
+    if (op->rescaled && p->ndim == 2)
+        next->class->correct(next, x, r, out);
+}
+
 /* The transposed copy of what thread t owns of the weights. */
 static void refresh(const grc_op *op, grc_exec *x, int t, int count)
 {
@@ -143,5 +154,5 @@ static void refresh(const grc_op *op, grc_exec *x, int t, int count)
 }
 
 const grc_op_class grc_op_dense = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                   .forward_columns = &forward_columns, .gradient = &gradient,
+                                   .forward_columns = &forward_columns, .gradient = &gradient, .finish = &finish,
                                    .refresh = &refresh, .saves = &saves, .delta = GRC_DELTA_OWN, .any_ld = 1};

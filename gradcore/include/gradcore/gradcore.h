@@ -91,7 +91,9 @@ enum {
     GRADCORE_LAYER_NO_SHIFT = 4, /* layer_norm, batch_norm: no beta */
     GRADCORE_LAYER_CUMULATIVE = 8, /* batch_norm: running averages weigh all batches alike */
     GRADCORE_LAYER_PROJECTION = 16, /* end: input times a learned matrix is added, widths may differ */
-    GRADCORE_LAYER_GAIN = 32     /* end: the block's output is multiplied by a learned number */
+    GRADCORE_LAYER_GAIN = 32,    /* end: the block's output is multiplied by a learned number */
+    GRADCORE_LAYER_RESCALED = 64, /* dense, without bias and activation: weight_norm or spectral_norm follows */
+    GRADCORE_LAYER_CONTINUES = 128 /* weight_norm, spectral_norm, activation: one layer with that before it */
 };
 /* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). The
  * options of the block are those of its "end". */

@@ -1,0 +1,222 @@
+/* Weight and spectral normalisation of the dense layer before: y = z s + b, where z = x W. Weight normalisation,
+ * W g / |W| by columns: s_j = magnitude_j / |W_j|. Spectral normalisation, W / sigma: s = 1 / sigma, where sigma
+ * is the largest singular value as power iteration sees it, left^T W right; each applied update is followed
+ * by one iteration. The products are those of W itself, so that scaling costs a pass over z and not over W.
+ *
+ * Both keep, behind the vector's parameters, s and what `correct` needs: derived numbers, always up to date. */
+#include <math.h>
+
+#include "../internal.h"
+#include "../rng.h"
+
+#define FIRST_ITERATIONS 15 /* where there is no state yet; PyTorch's number */
+
+static grc_status describe(grc_builder *b, const grc_op_class *class)
+{
+    gradcore_network *n = b->net;
+    const gradcore_layer *l = b->layer;
+    const uint32_t known = GRADCORE_LAYER_NO_BIAS | GRADCORE_LAYER_CONTINUES;
+    const grc_op *dense = n->op_count ? &n->ops[n->op_count - 1] : NULL;
+    if (l->flags & ~known)
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
+                        l->flags);
+    if (!dense || !dense->rescaled || !(l->flags & GRADCORE_LAYER_CONTINUES))
+        return grc_fail(b->error, GRADCORE_INVALID,
+                        "layers[%s]: expected %s to continue a dense layer with the flag RESCALED", b->name,
+                        l->kind);
+    const size_t fan_in = dense->fan_in, width = dense->fan_out, weight = dense->weight;
+    const int spectral = class == &grc_op_spectral_norm;
+    grc_op *op = grc_add_op(b, class, width);
+    op->fan_in = fan_in;
+    op->fan_out = width;
+    op->weight = weight;
+    op->has_bias = !(l->flags & GRADCORE_LAYER_NO_BIAS);
+    if (!spectral && (op->magnitude = grc_add_vector(b, op, "magnitude", 1, 1, width)) == SIZE_MAX)
+        return GRADCORE_NO_MEMORY;
+    if (op->has_bias && (op->bias = grc_add_vector(b, op, "bias", 1, 0, width)) == SIZE_MAX)
+        return GRADCORE_NO_MEMORY;
+    if (spectral && ((op->left = grc_add_vector(b, op, "left", 0, 0, fan_in)) == SIZE_MAX
+                     || (op->right = grc_add_vector(b, op, "right", 0, 0, width)) == SIZE_MAX))
+        return GRADCORE_NO_MEMORY;
+    if ((op->scale = grc_add_derived(b, width)) == SIZE_MAX
+        || (op->inverse_square = grc_add_derived(b, width)) == SIZE_MAX)
+        return GRADCORE_NO_MEMORY;
+    return GRADCORE_OK;
+}
+
+static grc_status describe_weight(grc_builder *b)
+{
+    return describe(b, &grc_op_weight_norm);
+}
+
+static grc_status describe_spectral(grc_builder *b)
+{
+    return describe(b, &grc_op_spectral_norm);
+}
+
+/* ---- the pass ---- */
+
+static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const grc_value *v = &n->values[op->out];
+    void *y = grc_row(x, x->value, op->out, row);
+    n->kernels->standardize(rows, v->width, grc_row(x, x->value, op->in, row), v->ld, x->zeros,
+                            grc_at(n, n->w, op->scale), y, v->ld);
+    if (op->has_bias)
+        n->kernels->add(rows, v->width, grc_at(n, n->w, op->bias), 0, y, v->ld);
+}
+
+static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const grc_value *v = &n->values[op->out];
+    grc_clear_padding(x, x->delta, op->in, row, rows);
+    n->kernels->standardize(rows, v->width, grc_row(x, x->delta, op->out, row), v->ld, x->zeros,
+                            grc_at(n, n->w, op->scale), grc_row(x, x->delta, op->in, row), v->ld);
+}
+
+/* d magnitude_j = sum of delta z / |W_j|. */
+static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+                     size_t rows, void *out)
+{
+    const gradcore_network *n = x->net;
+    const grc_norm g = {.rows = rows, .cols = p->cols, .ld = n->values[op->out].ld};
+    const void *d = grc_row(x, x->delta, op->out, row);
+    (void)r;
+    if (op->has_bias && p->offset == op->bias) {
+        n->kernels->column_sums(rows, p->cols, d, g.ld, out);
+    } else {
+        n->kernels->norm_columns(&g, d, grc_row(x, x->value, op->in, row), NULL, out);
+        for (size_t j = 0; j < p->cols; j++)
+            grc_set(n, out, j, grc_get(n, out, j) * sqrt(grc_get(n, n->w, op->inverse_square + j)));
+    }
+    grc_zero_tail(n, p, out);
+}
+
+/* By way of |W_j|: dW_j -= W_j e_j / |W_j|^2, with e_j = sum of the delta of z times z. */
+static void correct_weight(const grc_op *op, grc_exec *x, grc_region r, void *out)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel;
+    double zeros[GRC_MOST_PANEL] = {0}, ones[GRC_MOST_PANEL], plain[GRC_MOST_PANEL], along[GRC_MOST_PANEL];
+    _Alignas(GRC_PANEL_BYTES) char factor[GRC_MOST_PANEL * sizeof(double)];
+    _Alignas(GRC_PANEL_BYTES) char part[GRC_CHUNK_ROWS * GRC_PANEL_BYTES];
+    for (size_t j = 0; j < pw; j++)
+        ones[j] = 1;
+    for (size_t panel = r.panel; panel < r.panel + r.panels; panel++) {
+        const size_t first = panel * pw, cols = grc_min(pw, op->fan_out - first);
+        const grc_batch g = {.rows = x->rows, .cols = cols, .ld = n->values[op->in].ld, .mean = zeros, .variance = ones};
+        n->kernels->batch_sums(&g, grc_at(n, grc_row(x, x->delta, op->in, 0), first),
+                               grc_at(n, grc_row(x, x->value, op->in, 0), first), plain, along);
+        for (size_t j = 0; j < pw; j++)
+            grc_set(n, factor, j, j < cols ? along[j] * grc_get(n, n->w, op->inverse_square + first + j) : 0);
+        for (size_t i = r.row; i < r.row + r.rows; i += GRC_CHUNK_ROWS) {
+            const size_t count = grc_min(GRC_CHUNK_ROWS, r.row + r.rows - i), at = (panel * op->fan_in + i) * pw;
+            n->kernels->standardize(count, pw, grc_at(n, n->w, op->weight + at), pw, x->zeros, factor, part, pw);
+            n->kernels->scale_add(1, count * pw, -1, part, count * pw, grc_at(n, out, at), count * pw);
+        }
+    }
+}
+
+/* By way of sigma = left^T W right, the vectors being constants: dW -= left right^T e / sigma, e over all z. */
+static void correct_spectral(const grc_op *op, grc_exec *x, grc_region r, void *out)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel;
+    double sum = 0;
+    for (size_t i = 0; i < x->rows; i++)
+        sum += n->kernels->dot(op->fan_out, grc_row(x, x->delta, op->in, i), grc_row(x, x->value, op->in, i));
+    sum *= grc_get(n, n->w, op->scale);
+    for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
+        for (size_t i = r.row; i < r.row + r.rows; i++)
+            n->kernels->scale_add(1, pw, -sum * grc_get(n, n->w, op->left + i),
+                                  grc_at(n, n->w, op->right + panel * pw), pw,
+                                  grc_at(n, out, (panel * op->fan_in + i) * pw), pw);
+}
+
+/* ---- derived numbers ---- */
+
+static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count)
+{
+    const size_t pw = n->kernels->panel;
+    size_t first, last;
+    double zeros[GRC_MOST_PANEL] = {0}, ones[GRC_MOST_PANEL], plain[GRC_MOST_PANEL], square[GRC_MOST_PANEL];
+    for (size_t j = 0; j < pw; j++)
+        ones[j] = 1;
+    grc_rows_of(op->fan_out, pw, t, count, &first, &last);
+    for (; first < last; first += pw) {
+        const void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
+        const grc_batch g = {.rows = op->fan_in, .cols = pw, .ld = pw, .mean = zeros, .variance = ones};
+        n->kernels->batch_sums(&g, w, w, plain, square);
+        for (size_t j = 0; first + j < last; j++) {
+            const double inverse = square[j] > 0 ? 1 / square[j] : 0;
+            if (news == GRC_NEW_WEIGHTS)
+                grc_set(n, n->w, op->magnitude + first + j, sqrt(square[j]));
+            grc_set(n, n->w, op->inverse_square + first + j, inverse);
+            grc_set(n, n->w, op->scale + first + j,
+                    grc_get(n, n->w, op->magnitude + first + j) * sqrt(inverse));
+        }
+    }
+}
+
+/* v /= max(|v|, 1e-12) */
+static void normalise(const gradcore_network *n, size_t size, size_t v)
+{
+    const double norm = sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, v)));
+    for (size_t i = 0; i < size; i++)
+        grc_set(n, n->w, v + i, grc_get(n, n->w, v + i) / (norm > 1e-12 ? norm : 1e-12));
+}
+
+/* `to` (fan_out, whole panels) = left^T W */
+static void apply_left(const grc_op *op, const gradcore_network *n, size_t to)
+{
+    const size_t pw = n->kernels->panel;
+    const grc_gemm g = {.m = 1, .n = grc_panels(n, op->fan_out) * pw, .k = op->fan_in,
+                        .a = grc_at(n, n->w, op->left), .a_row = 0, .a_col = 1,
+                        .b = grc_at(n, n->w, op->weight), .b_row = (ptrdiff_t)pw,
+                        .b_panel = (ptrdiff_t)(pw * op->fan_in),
+                        .c = grc_at(n, n->w, to), .c_row = 0, .c_panel = (ptrdiff_t)pw, .init = NULL};
+    n->kernels->gemm(&g);
+}
+
+/* right = W^T left, left = W right, each to length 1. */
+static void iterate(const grc_op *op, gradcore_network *n)
+{
+    const size_t pw = n->kernels->panel, panels = grc_panels(n, op->fan_out);
+    apply_left(op, n, op->right);
+    normalise(n, op->fan_out, op->right);
+    for (size_t i = 0; i < op->fan_in; i++) {
+        double sum = 0;
+        for (size_t p = 0; p < panels; p++)
+            sum += n->kernels->dot(pw, grc_at(n, n->w, op->weight + (p * op->fan_in + i) * pw),
+                                   grc_at(n, n->w, op->right + p * pw));
+        grc_set(n, n->w, op->left + i, sum);
+    }
+    normalise(n, op->fan_in, op->left);
+}
+
+static void derive_spectral(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count)
+{
+    if (op->index % count != t)
+        return;
+    const int begins = news == GRC_NEW_WEIGHTS || n->kernels->max_abs(op->fan_in, grc_at(n, n->w, op->left)) == 0;
+    for (size_t i = 0; begins && i < op->fan_in; i++)
+        grc_set(n, n->w, op->left + i, grc_uniform(0, (uint32_t)op->index, 0, i) - 0.5);
+    const int iterations = begins ? FIRST_ITERATIONS : news == GRC_NEW_UPDATE;
+    for (int i = 0; i < iterations; i++)
+        iterate(op, n);
+    apply_left(op, n, op->scale);
+    const double sigma = n->kernels->dot(op->fan_out, grc_at(n, n->w, op->scale), grc_at(n, n->w, op->right));
+    for (size_t j = 0; j < op->fan_out; j++)
+        grc_set(n, n->w, op->scale + j, sigma != 0 ? 1 / sigma : 0);
+}
+
+const grc_op_class grc_op_weight_norm = {.describe = &describe_weight, .forward = &forward,
+                                         .backward = &backward, .gradient = &gradient,
+                                         .correct = &correct_weight, .derive = &derive_weight,
+                                         .delta = GRC_DELTA_OWN};
+const grc_op_class grc_op_spectral_norm = {.describe = &describe_spectral, .forward = &forward,
+                                           .backward = &backward, .gradient = &gradient,
+                                           .correct = &correct_spectral, .derive = &derive_spectral,
+                                           .delta = GRC_DELTA_OWN};
