@@ -251,6 +251,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
         "weight_norm": [linear, {"kind": "weight_norm", "continues": True}],
         "spectral_norm": [linear, {"kind": "spectral_norm", "continues": True}],
+        "embedding": [{"kind": "embedding", "column": 0, "units": 1, "width": 1}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
         "glu": [{"kind": "dense", "units": 2 * case.columns}, {"kind": "glu", "activation": "sigmoid"}],

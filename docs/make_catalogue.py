@@ -14,6 +14,7 @@ LAYERS = {
     "gaussian_noise": "`GaussianNoise(std)`: in training y = x + std n, n standard normal; otherwise y = x",
     "weight_norm": "`Dense(..., weight_norm=True)`: W = weight magnitude / |weight|, by columns",
     "spectral_norm": "`Dense(..., spectral_norm=True)`: W = weight / its largest singular value",
+    "embedding": "`Embedding(columns)`: columns of integer codes replaced by rows of learned tables",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers, projection, gain)`: y = gain layers(x) + x, or + x projection",
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",

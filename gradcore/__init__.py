@@ -7,6 +7,7 @@ from typing import Any
 
 from . import callbacks, clipping, initializers, losses, optimizers, schedules
 from ._core import build_info, names
+from .embedding import Embedding
 from .errors import (
     ArgumentError,
     BusyError,
@@ -51,6 +52,7 @@ __all__ = [
     "Dense",
     "DependencyError",
     "Dropout",
+    "Embedding",
     "FileError",
     "FormatError",
     "GaussianNoise",

@@ -34,6 +34,8 @@ class LayerSpec(TypedDict, total=False):
     shift: bool
     momentum: float
     cumulative: bool
+    column: int
+    width: int
     initial: float
     std: float
     projection: bool

@@ -109,6 +109,10 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.eps = real(value, f"{name}['eps']")
         elif key == "std":
             layer.std = real(value, f"{name}['std']")
+        elif key == "column":
+            layer.column = integer(value, f"{name}['column']", -INT64_MAX, INT64_MAX)
+        elif key == "width":
+            layer.width = integer(value, f"{name}['width']", -INT64_MAX, INT64_MAX)
         elif key == "initial":
             layer.initial = real(value, f"{name}['initial']")
         elif key == "momentum":
@@ -120,7 +124,7 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
         elif key != "kind":
             raise errors.ArgumentError(
                 f"{name}: expected keys kind, activation, units, pieces, alpha, rate, eps, momentum, "
-                f"initial, std, {', '.join(LAYER_FLAGS)}, "
+                f"initial, std, column, width, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 

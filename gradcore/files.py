@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, clipping, gates, initializers, layers, losses, norms, optimizers, schedules
+from . import _core, clipping, embedding, gates, initializers, layers, losses, norms, optimizers, schedules
 from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
@@ -36,6 +36,7 @@ _REGISTRY: dict[str, type] = {
         (layers, layers.Layer),
         (norms, layers.Layer),
         (gates, layers.Layer),
+        (embedding, layers.Layer),
         (initializers, initializers.Initializer),
         (optimizers, optimizers.Optimizer),
         (clipping, clipping.Clip),

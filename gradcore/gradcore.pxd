@@ -70,6 +70,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double alpha
         double rate
         double momentum
+        int64_t column
+        int64_t width
         double initial
         double std
         double eps

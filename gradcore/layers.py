@@ -114,13 +114,13 @@ class Dense(Layer):
     penalty : Penalty, optional
         ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
     weight_norm : bool, default False
-        Learn direction and length of the weights of each output apart: W is ``weight * magnitude / |weight|``,
-        the norm being that of each column. ``magnitude`` (units,) begins as those norms, so that W begins as
+        Learn direction and length of each output's weights apart: W is ``weight * magnitude / |weight|``, the
+        norm being that of each column. ``magnitude`` (units,) begins as those norms, so that W begins as
         without it. A column of zeros gives 0.
     spectral_norm : bool, default False
         Divide W by its largest singular value ``left @ weight @ right``, so that the layer cannot lengthen a
-        difference of inputs. The vectors are found by power iteration, 15 times in the beginning and once after
-        every applied update, and are parameters that no optimizer touches; gradients take them as constants.
+        difference of inputs. The vectors are found by power iteration, 15 times in the beginning and once
+        after every applied update; they are parameters that no optimizer touches, and constants to gradients.
 
     References
     ----------

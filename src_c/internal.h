@@ -81,6 +81,7 @@ typedef struct grc_op {
     int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;
+    size_t column;          /* embedding */
     int rescaled;           /* dense: the next op, of rescale.c, scales its output */
     size_t magnitude, left, right, scale, inverse_square; /* of rescale.c */
     int has_bias, has_scale; /* normalisation: beta, gamma; join: gain */
@@ -150,6 +151,7 @@ grc_status grc_busy(gradcore_error *error, const char *what);
 /* ---- ops/: one file an op ---- */
 
 struct grc_exec;
+#define GRC_MOST_CODES 16777216 /* whole numbers that float can tell apart */
 #define GRC_MOST_PANEL (GRC_PANEL_BYTES / 4) /* elements */
 #define GRC_DEPTH 16          /* of nested blocks */
 #define GRC_MOST_OPS 2        /* of a layer */

@@ -120,7 +120,8 @@
     X(maxout, "maxout")                                                                               \
     X(prelu, "prelu")                                                                                 \
     X(weight_norm, "weight_norm")                                                                     \
-    X(spectral_norm, "spectral_norm")
+    X(spectral_norm, "spectral_norm")                                                                 \
+    X(embedding, "embedding")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

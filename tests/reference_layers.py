@@ -213,7 +213,36 @@ def power_iteration(w, left):
     return left / np.linalg.norm(left), right
 
 
+def embedding(net, layer, name, x):
+    """`columns` maps a column to (cardinality, width); tables are named by the column."""
+    parts = []
+    for column in range(x.shape[1]):
+        if column in layer["columns"]:
+            parts.append(net.parameters[f"{name}.{column}.table"][x[:, column].astype(int)])
+        else:
+            parts.append(x[:, column : column + 1])
+    net.kept[name] = x
+    return np.concatenate(parts, axis=1)
+
+
+def embedding_backward(net, layer, name, d):
+    x, at = net.kept[name], 0
+    d_x = np.zeros_like(x)
+    for column in range(x.shape[1]):
+        if column not in layer["columns"]:
+            d_x[:, column] = d[:, at]
+            at += 1
+            continue
+        cardinality, width = layer["columns"][column]
+        table = np.zeros((cardinality, width))
+        np.add.at(table, x[:, column].astype(int), d[:, at : at + width])
+        net.gradients[f"{name}.{column}.table"] = table
+        at += width
+    return d_x
+
+
 LAYERS = {
+    "embedding": (embedding, embedding_backward),
     "weight_norm": effective_weight,
     "spectral_norm": effective_weight,
     "alpha_dropout": (alpha_dropout, alpha_dropout_backward),

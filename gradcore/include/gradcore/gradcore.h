@@ -93,7 +93,7 @@ enum {
     GRADCORE_LAYER_PROJECTION = 16, /* end: input times a learned matrix is added, widths may differ */
     GRADCORE_LAYER_GAIN = 32,    /* end: the block's output is multiplied by a learned number */
     GRADCORE_LAYER_RESCALED = 64, /* dense, without bias and activation: weight_norm or spectral_norm follows */
-    GRADCORE_LAYER_CONTINUES = 128 /* weight_norm, spectral_norm, activation: one layer with that before it */
+    GRADCORE_LAYER_CONTINUES = 128 /* weight_norm, spectral_norm, activation, embedding: one layer with that before it */
 };
 /* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). The
  * options of the block are those of its "end". */
@@ -102,13 +102,15 @@ typedef struct gradcore_layer {
     uint32_t flags;
     const char *kind;       /* one of gradcore_list("layer", i) */
     const char *activation; /* dense, activation; NULL: identity */
-    int64_t units;          /* dense, maxout: fan_out; prelu: 1 for one slope, 0 for one a column */
+    int64_t units;          /* dense, maxout: fan_out; prelu: 1 for one slope, 0 for one a column; embedding: codes */
     int64_t pieces;         /* maxout: linear functions a unit */
     double alpha;           /* activation's parameter; NaN: its default */
     double rate;            /* dropout, alpha_dropout: probability of zero, in [0, 1) */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
     double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
     double std;             /* gaussian_noise */
+    int64_t column;         /* embedding: the input column that holds codes from 0 to units - 1 */
+    int64_t width;          /* embedding: columns that replace it */
     double initial;         /* layer_scale, end with a gain: what the factor begins with */
 } gradcore_layer;
 

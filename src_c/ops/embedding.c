@@ -1,0 +1,105 @@
+/* Embedding: column `column` of the input, which holds integer codes as floating-point numbers, is replaced by the
+ * row of a learned table that the code names; the other columns stay, in order. A code that names no row, NaN
+ * included, gives NaN. */
+#include <math.h>
+#include <stdio.h>
+
+#include "../internal.h"
+
+static grc_status describe(grc_builder *b)
+{
+    const gradcore_layer *l = b->layer;
+    const size_t width = grc_value_width(b);
+    if (l->column < 0 || (size_t)l->column >= width)
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].column: expected 0 to %zu, got %lld", b->name,
+                        width - 1, (long long)l->column);
+    if (l->units < 1 || l->units > GRC_MOST_CODES)
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to %d codes, got %lld", b->name,
+                        GRC_MOST_CODES, (long long)l->units);
+    if (l->width < 1 || l->width > INT32_MAX)
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].width: expected 1 to 2147483647, got %lld", b->name,
+                        (long long)l->width);
+    grc_op *op = grc_add_op(b, &grc_op_embedding, width - 1 + (size_t)l->width);
+    op->column = (size_t)l->column;
+    op->fan_in = (size_t)l->units;
+    op->fan_out = (size_t)l->width;
+    char position[sizeof b->name];
+    memcpy(position, b->name, sizeof position);
+    const int used = snprintf(b->name, sizeof b->name, "%.20s.%zu", position, op->column);
+    op->weight = grc_add_matrix(b, op, "table", 0, op->fan_in, op->fan_out);
+    memcpy(b->name, position, sizeof position);
+    return op->weight == SIZE_MAX || used < 0 ? GRADCORE_NO_MEMORY : GRADCORE_OK;
+}
+
+/* The table's row for input row `row`, or SIZE_MAX. */
+static size_t code_of(const grc_op *op, const grc_exec *x, size_t row)
+{
+    const double code = grc_get(x->net, grc_row(x, x->value, op->in, row), op->column);
+    return code >= 0 && code < (double)op->fan_in && code == floor(code) ? (size_t)code : SIZE_MAX;
+}
+
+static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel, c = op->column, width = op->fan_out;
+    const size_t behind = n->values[op->in].width - c - 1;
+    for (size_t r = row; r < row + rows; r++) {
+        const void *in = grc_row(x, x->value, op->in, r);
+        void *out = grc_row(x, x->value, op->out, r);
+        const size_t code = code_of(op, x, r);
+        memcpy(out, in, c * n->item);
+        memcpy(grc_at(n, out, c + width), grc_at(n, in, c + 1), behind * n->item);
+        if (code == SIZE_MAX)
+            for (size_t j = 0; j < width; j++)
+                grc_set(n, out, c + j, (double)NAN);
+        else
+            for (size_t j = 0; j < width; j += pw)
+                memcpy(grc_at(n, out, c + j), grc_at(n, n->w, op->weight + (j / pw * op->fan_in + code) * pw),
+                       grc_min(pw, width - j) * n->item);
+    }
+}
+
+/* The other columns pass; the derivative by a code is 0. */
+static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+{
+    const gradcore_network *n = x->net;
+    const size_t c = op->column, behind = n->values[op->in].width - c - 1;
+    if (!x->delta[op->in])
+        return;
+    grc_clear_padding(x, x->delta, op->in, row, rows);
+    for (size_t r = row; r < row + rows; r++) {
+        const void *d = grc_row(x, x->delta, op->out, r);
+        void *to = grc_row(x, x->delta, op->in, r);
+        memcpy(to, d, c * n->item);
+        grc_set(n, to, c, 0);
+        memcpy(grc_at(n, to, c + 1), grc_at(n, d, c + op->fan_out), behind * n->item);
+    }
+}
+
+/* Nothing by blocks of rows: finish goes through the whole batch in order. */
+static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+                     size_t rows, void *out)
+{
+    const gradcore_network *n = x->net;
+    (void)op, (void)row, (void)rows;
+    for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
+        memset(grc_at(n, out, (panel * p->rows + r.row) * n->kernels->panel), 0, r.rows * GRC_PANEL_BYTES);
+}
+
+static void finish(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, void *out)
+{
+    const gradcore_network *n = x->net;
+    const size_t pw = n->kernels->panel;
+    for (size_t row = 0; row < x->rows; row++) {
+        const size_t code = code_of(op, x, row);
+        if (code < r.row || code >= r.row + r.rows)
+            continue;
+        const void *d = grc_at(n, grc_row(x, x->delta, op->out, row), op->column);
+        for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
+            n->kernels->accumulate(grc_min(pw, op->fan_out - panel * pw), grc_at(n, d, panel * pw),
+                                   grc_at(n, out, (panel * p->rows + code) * pw));
+    }
+}
+
+const grc_op_class grc_op_embedding = {.describe = &describe, .forward = &forward, .backward = &backward,
+                                       .gradient = &gradient, .finish = &finish, .delta = GRC_DELTA_OWN};
