@@ -61,7 +61,7 @@ class Embedding(Layer):
         object.__setattr__(self, "weight_init", initializers.get(self.weight_init, "Embedding: weight_init"))
 
     def _sizes(self) -> list[tuple[int, int, int]]:
-        """(column, cardinality, width), from the last column to the first: what is replaced moves no other."""
+        """(column, cardinality, width), from the last column on: what is replaced moves no other."""
         assert isinstance(self.columns, tuple)
         return sorted(self.columns, reverse=True)
 

@@ -1,7 +1,6 @@
 """Depth: what trains through two hundred blocks, what through fifty plain layers, and what does not."""
 
 import gradcore
-import numpy as np
 import pytest
 from gradcore import (
     Dense,
@@ -12,6 +11,7 @@ from gradcore import (
     Standardize,
     Trainer,
     datasets,
+    health,
     initializers,
     optimizers,
     schedules,
@@ -32,8 +32,7 @@ def trained(layers, optimizer, epochs):
 
 def weight_gradients(trainer):
     """The gradient's norm at every weight matrix, before any update."""
-    _, gradients = trainer.gradients(X[:256], Y[:256])
-    return [np.linalg.norm(value.astype(np.float64)) for name, value in gradients.items() if "weight" in name]
+    return [row.gradient_norm for row in health.gradient_flow(trainer, X[:256], Y[:256])]
 
 
 def warm(peak, epochs):

@@ -99,9 +99,9 @@ def test_files_keep_it(tmp_path):
 
 BAD_CALLS = [
     (lambda: Embedding({}), ArgumentError, "Embedding: columns: expected at least one column, got none"),
-    (lambda: Embedding([1, 2]), DTypeError, "Embedding: columns: expected a dict of int to (cardinality, width)"),
+    (lambda: Embedding([1, 2]), DTypeError, "Embedding: columns: expected a dict of int to"),
     (lambda: Embedding({0: 5}), DTypeError, "Embedding: columns[0]: expected (cardinality, width), got 5"),
-    (lambda: Embedding({0: (0, 5)}), ArgumentError, "columns[0]: cardinality: expected an integer in [1, 16777216]"),
+    (lambda: Embedding({0: (0, 5)}), ArgumentError, "columns[0]: cardinality: expected an integer in ["),
     (lambda: Embedding({0: (5, 0)}), ArgumentError, "columns[0]: width: expected an integer in [1,"),
     (lambda: Embedding({-1: (5, 2)}), ArgumentError, "Embedding: column: expected an integer in [0,"),
     (lambda: Embedding({"a": (5, 2)}), DTypeError, "Embedding: column: expected an integer, got 'a'"),

@@ -149,7 +149,7 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
         const void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
         const grc_batch g = {.rows = op->fan_in, .cols = pw, .ld = pw, .mean = zeros, .variance = ones};
         n->kernels->batch_sums(&g, w, w, plain, square);
-        for (size_t j = 0; first + j < last; j++) {
+        for (size_t j = 0; j < pw && first + j < last; j++) {
             const double inverse = square[j] > 0 ? 1 / square[j] : 0;
             if (news == GRC_NEW_WEIGHTS)
                 grc_set(n, n->w, op->magnitude + first + j, sqrt(square[j]));
