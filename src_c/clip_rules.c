@@ -29,6 +29,9 @@ static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
                             "%s",
                             p->name);
     }
+    if (n->meets || n->derives) /* a row's gradient is not that of its own input and delta */
+        return grc_fail(error, GRADCORE_INVALID,
+                        "example_norm: expected a network without batch or spectral normalisation, got one with it");
     return GRADCORE_OK;
 }
 

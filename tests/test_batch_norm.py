@@ -187,6 +187,17 @@ def test_variances_beyond_the_type_stay_finite():
     assert np.isfinite(running(net)["0.running_var"]).all()
 
 
+@pytest.mark.parametrize(
+    "layers", [[Dense(3), BatchNorm(scale=False, shift=False)], [Dense(3, bias=False, spectral_norm=True)]]
+)
+def test_gradients_of_single_rows_are_refused_where_rows_meet(layers):
+    trainer = Trainer(
+        Network(layers, inputs=2), "mse", optimizers.SGD(0.1), clip=gradcore.clipping.PerExample(1.0)
+    )
+    with pytest.raises(ArgumentError, match="without batch or spectral normalisation"):
+        trainer.step(np.ones((4, 2)), np.ones((4, 3)))
+
+
 def test_they_are_checked_when_set():
     trainer, _, _ = small()
     with pytest.raises(ArgumentError, match=r"1.running_var: expected numbers of at least 0, got -1.0"):

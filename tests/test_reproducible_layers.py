@@ -26,6 +26,9 @@ NETS = {
         cases.dense(10)]},
     "tall batch": {"rows": 1500, "batch": 1100, "layers": [
         cases.batch_norm(shift=False), cases.dense(31, "silu"), cases.batch_norm(), cases.dense(10)]},
+    "weights": {"rows": 400, "batch": 90, "layers": [
+        cases.dense(60, "tanh", weight_norm=True), cases.dense(33, "gelu", spectral_norm=True),
+        cases.dense(10, weight_norm=True)]},
     "wide": {"rows": 200, "batch": 40, "layers": [
         cases.dense(256, "selu"), cases.alpha_dropout(0.1), cases.residual(
             cases.gaussian_noise(0.1), cases.dense(256, "selu"), gain=0.0),
@@ -41,6 +44,8 @@ GOLDEN = {
     ("tall batch", "float64"): "c6760d014800eca5",
     ("wide", "float32"): "5875b43127c97d67",
     ("wide", "float64"): "f26c863fd28fa7b8",
+    ("weights", "float32"): "f0eae2e170208679",
+    ("weights", "float64"): "02378a699520d915",
 }
 
 
