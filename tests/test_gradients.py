@@ -43,7 +43,7 @@ LAYER_NETS = {
     ],
     "gain alone": [cases.residual(cases.activation("tanh"), gain=2.0), cases.dense(3)],
     "layer scale": [
-        cases.layer_scale(0.7), cases.residual(cases.dense(5, "gelu"), cases.layer_scale()),
+        cases.layer_scale(0.7), cases.residual(cases.dense(5, "gelu"), cases.layer_scale(0.3)),
         cases.dense(3), cases.layer_scale(-2.0),
     ],
     "alpha dropout": [
