@@ -163,12 +163,12 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
 
 def optimizer_call(case: Case, core: Any) -> Callable[[], object]:
     values = {"momentum": 0.9 if case.name == "sgd" else 0.0, "alpha": 0.99, "eps": 1e-8}
-    values |= {"beta1": 0.9, "beta2": 0.999}
-    own = [values[key] for key in (core.describe("optimizer", case.name, "hyperparameters") or "").split()]
+    values |= {"beta1": 0.9, "beta2": 0.999, "largest": 50.0, "smallest": 1e-6, "grow": 1.2, "warmup": 0.0}
+    own = [values.get(key, 0.5) for key in (core.describe("optimizer", case.name, "hyperparameters") or "").split()]
     decay = 0.01 if case.name == "adamw" else 0.0
-    hypers = np.array([1e-3, decay, 0.0, *own, *[0.0] * 5][: core.HYPERS])
+    hypers = np.array([1e-3, decay, 0.0, *own, *[0.0] * core.HYPERS][: core.HYPERS])
     w, g, s, v, extra = case.arrays(5)
-    slots = [s, np.abs(v), extra]
+    slots = [s, np.abs(v), extra, extra.copy()]
     flags = core.MOMENTUM if case.name == "sgd" else 0
     return lambda: core.optimizer_update(case.name, flags, 100, hypers, w, g, slots)
 

@@ -71,6 +71,7 @@ class Kernels:
         s0: Pointer = None,
         s1: Pointer = None,
         s2: Pointer = None,
+        s3: Pointer = None,
         *,
         lr: float,
         weight_decay: float = 0.0,

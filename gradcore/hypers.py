@@ -29,6 +29,8 @@ class Range:
 POSITIVE = Range("> 0", lambda x: 0.0 < x < math.inf)
 NOT_NEGATIVE = Range(">= 0", lambda x: 0.0 <= x < math.inf)
 SHARE = Range("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+UNIT = Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+OPEN = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 
 
 @dataclass(frozen=True)

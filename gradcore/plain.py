@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,16 @@ from .hypers import Hypers
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
 
-_SLOTS = {"sgd": 1, "rmsprop": 3, "adam": 2, "adamw": 2}
+Settings = Callable[[Sequence[str]], list[tuple[float, float, bool]]]
 
 
 class PlainState:
-    """Moments by position or key, and the number of updates done."""
+    """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(self, name: str, flags: int, hypers: Hypers) -> None:
-        self._name, self._flags, self._hypers = name, flags, hypers
+    def __init__(self, name: str, flags: int, hypers: Hypers, settings: Settings) -> None:
+        self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
         self._step = 0
+        self._running = np.zeros(_core.RUNNING)
         self._slots: dict[Hashable, list[Array | None]] = {}
 
     def update(self, params: Parameters, grads: Gradients) -> None:
@@ -38,17 +39,26 @@ class PlainState:
                     f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
                 )
         row = self._hypers.row(self._step)
-        work = []
-        for key, (parameter, gradient) in pairs.items():
+        settings = self._settings([str(key) for key in pairs])
+        work, arrays = [], []
+        for (key, (parameter, gradient)), (lr_factor, decay, frozen) in zip(
+            pairs.items(), settings, strict=True
+        ):
             slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
-            work.append((key, parameter, _contiguous(parameter), _contiguous(gradient), slots))
-        for key, parameter, w, g, slots in work:
-            if w.size:
-                _core.optimizer_update(self._name, self._flags, self._step + 1, row, w, g, slots)
+            w = _contiguous(parameter)
+            work.append((key, parameter, w, slots))
+            if w.size and not frozen:
+                arrays.append((w, _contiguous(gradient), slots, lr_factor, decay))
+        _core.optimizer_step(self._name, self._flags, self._step + 1, row, self._running, arrays)
+        for key, parameter, w, slots in work:
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
         self._step += 1
+
+    def slots(self, key: Hashable) -> Sequence[Array | None]:
+        """The state of one array, None before its first update."""
+        return self._slots.get(key) or [None] * _core.SLOTS
 
 
 def _contiguous(array: Array) -> Array:
@@ -56,10 +66,8 @@ def _contiguous(array: Array) -> Array:
 
 
 def _new_slots(name: str, flags: int, like: Array) -> list[Array | None]:
-    used = _SLOTS[name]
-    if name == "sgd" and not flags & _core.MOMENTUM:
-        used = 0
-    return [np.zeros(like.shape, like.dtype) if i < used else None for i in range(3)]
+    used = _core.optimizer_slots(name, flags)
+    return [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
 
 
 def _pairs(params: Parameters, grads: Gradients) -> dict[Hashable, tuple[Array, Array]]:

@@ -90,6 +90,9 @@ class Trainer:
         self._seed = net.seed if seed is None else integer(seed, "seed", 0, 2**64 - 1)
         self.history = History()
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
+        trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
+        settings = optimizer.settings([name for _, name in trained])
+        self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
@@ -429,9 +432,12 @@ class Trainer:
         )
         new.set_rules(self._plan.rules)
         new.set_scale(self._plan.statistic)
+        for index, group in self._groups:
+            new.set_group(index, *group)
         if old is not None:
             self._ledger = self._ledger + old.ledger()
             new.set_progress(old.step, old.updates)
+            new.running_write(old.running_read())
             for slot in range(old.slots):
                 for index, info in enumerate(self.net._info):
                     if info["trainable"]:

@@ -23,6 +23,8 @@ typedef struct slice {
     double own_loss;   /* of the step's batch, by the trainer's function */
     grc_status failed; /* what that function returned */
     gradcore_error *error;
+    int live;      /* the weights that are trained are not those that are evaluated */
+    int adopt;     /* others have set the weights since */
 } slice;
 
 /* ---- checks, before anything changes ---- */
@@ -349,6 +351,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
     uint64_t step = tr->step, updates = tr->updates; /* each thread counts for itself */
     int64_t i = 0;
 
+    double running[GRADCORE_RUNNING];
+    memcpy(running, tr->running, sizeof running);
+    if (s->live && updates > 0)
+        grc_enter_training(tr, s->adopt, t, count);
     if (s->refresh)
         grc_refresh(x, t, count);
     if (t == 0)
@@ -377,7 +383,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         const int finite = isfinite(norm) && isfinite(loss);
         const double scale = scale_of(s, team, h, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
-                                      .finite = finite, .rows = rows};
+                                      .finite = finite, .rows = rows, .running = running};
         const int refused = isnan(scale);
         const grc_verdict v = s->update && !refused ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
         const int stop =
@@ -398,7 +404,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
+    if (s->live && updates > 0)
+        grc_leave_training(tr, running, t, count);
     if (t == 0) {
+        memcpy(tr->running, running, sizeof running);
         tr->step = step;
         tr->updates = updates;
         s->done = i;
@@ -412,12 +421,15 @@ static void run_slice(slice *s)
     gradcore_network *n = t->net;
     const uint64_t version = atomic_load(&n->version);
     s->refresh = t->x->version != version;
+    s->live = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
+    s->adopt = t->evaluated != version;
     t->x->training = 1;
     grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
     grc_place_input(t->x, NULL, 0);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
+    t->evaluated = t->x->version;
 }
 
 grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
@@ -484,12 +496,17 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
                    .hypers = no_hypers,
                    .reports = report,
                    .error = error};
+        /* Only where weights are exchanged for the call, nobody may read them meanwhile. */
+        const int exchange = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
         status = check_rows(&s, error);
-        if (status == GRADCORE_OK && !grc_lock_read(t->net))
+        if (status == GRADCORE_OK && !(exchange ? grc_lock_write(t->net) : grc_lock_read(t->net)))
             status = grc_busy(error, "network");
         else if (status == GRADCORE_OK) {
             run_slice(&s);
-            grc_unlock_read(t->net);
+            if (exchange)
+                grc_unlock_write(t->net);
+            else
+                grc_unlock_read(t->net);
             status = s.failed;
         }
     }

@@ -9,6 +9,10 @@ enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
 struct grc_clipping;
+typedef struct grc_group { /* what a parameter has of its own */
+    double lr, decay; /* factor of lr; weight decay, NaN: the optimizer's */
+    int frozen;
+} grc_group;
 
 struct gradcore_trainer {
     gradcore_network *net;
@@ -23,6 +27,9 @@ struct gradcore_trainer {
     uint64_t seed;
     atomic_uint_fast64_t step;    /* tried so far: keys dropout and the schedules */
     atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
+    grc_group *groups;            /* [parameter] */
+    double running[GRADCORE_RUNNING]; /* the optimizer's numbers, advanced by every applied update */
+    uint64_t evaluated;           /* LIVE slots: version of the weights that are their evaluation point */
     int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
@@ -41,11 +48,16 @@ typedef struct grc_update_args {
     double norm, scale;   /* of all gradients; what clipping multiplies them by */
     int finite;           /* loss and norm are */
     size_t rows;          /* of the batch: x->rows may be the next one's by now */
+    double *running;      /* in and, when applied, out: every thread has its copy */
 } grc_update_args;
 typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
 /* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with
  * the same arguments and return the same verdict; a skipped update leaves all state as it was. */
 grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_update_args *args, int t, int count);
+/* Where the optimizer has a LIVE slot: the weights of what thread t owns become those that are trained, and back
+ * those to evaluate. After weights that others have set (adopt), both begin there. */
+void grc_enter_training(gradcore_trainer *trainer, int adopt, int t, int count);
+void grc_leave_training(gradcore_trainer *trainer, const double *running, int t, int count);
 
 /* ---- clip.c: rules on gradients before the update, on weights after it ---- */
 
