@@ -100,7 +100,7 @@
     X(lars, TENSOR, MOMENTUM, ABSENT, ABSENT, ABSENT, "momentum trust eps", "spn",                    \
       "u = trust |w| / (|g| + decay |w| + eps) (g + decay w); v = momentum v + u; w -= lr v")         \
     X(prodigy, TOTAL, ALWAYS, ALWAYS, ALWAYS, WEIGHTS,                                                \
-      "beta1 beta2 beta3 eps initial coefficient growth", "sssepnp",                                  \
+      "beta1 beta2 beta3 eps initial coefficient", "sssepn",                                           \
       "Adam on d g with rate d lr; d = max(d, coefficient r / |s|), r and s sums of <g, w0 - w> and g")
 
 /* Op class (its file in ops/ defines grc_op_<name>), the layer kind that makes it. */

@@ -85,17 +85,13 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
-<<<<<<< HEAD
-                             t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
-=======
                              grc_optimizer_kind(t->optimizer) != GRC_OPT_ELEMENTWISE,
-                             t->labels ? sizeof(int32_t) : outputs * n->item, &t->x, error);
+                             t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
     if (status == GRADCORE_OK
         && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups))) {
         grc_exec_destroy(t->x);
         status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its groups, got none");
     }
->>>>>>> 3b22c9b (Optimizers: four state slots with starting values, numbers kept between updates, norms first; twenty rules)
     if (status != GRADCORE_OK) {
         grc_loss_close(&t->loss);
         grc_release(&n->allocator, t, sizeof *t);
@@ -115,11 +111,8 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     gradcore_network *n = t->net;
     grc_clipping_destroy(t);
     grc_exec_destroy(t->x);
-<<<<<<< HEAD
     grc_loss_close(&t->loss);
-=======
     grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
->>>>>>> 3b22c9b (Optimizers: four state slots with starting values, numbers kept between updates, norms first; twenty rules)
     grc_release(&n->allocator, t, sizeof *t);
 }
 

@@ -430,7 +430,7 @@ BINDING = {
     "progress": (lambda w: w.t._core.set_progress(3, 4), A, "step"),
     "trainer flags": (lambda w: core_trainer(w, flags=1 << 20), A, "flags"),
     "trainer clip": (lambda w: core_trainer(w, clip="norm"), A, "clip"),
-    "trainer optimizer": (lambda w: core_trainer(w, optimizer="lion"), A, "adamw"),
+    "trainer optimizer": (lambda w: core_trainer(w, optimizer="tiger"), A, "adamw"),
     "trainer loss": (lambda w: core_trainer(w, loss="no_such"), A, "mse"),
     "trainer capacity": (lambda w: core_trainer(w, capacity=0), A, "capacity"),
     "trainer capacity huge": (lambda w: core_trainer(w, capacity=2**60), errors.GradcoreError, None),
