@@ -56,9 +56,15 @@ class PlainState:
             self._slots[key] = slots
         self._step += 1
 
-    def slots(self, key: Hashable) -> Sequence[Array | None]:
-        """The state of one array, None before its first update."""
-        return self._slots.get(key) or [None] * _core.SLOTS
+    def averaged(self, params: Parameters) -> dict[Hashable, Array]:
+        """By position or key, where a schedule-free optimizer wants its model evaluated."""
+        pairs = _pairs(params, params)
+        rate = self._running[-1]  # 1 - 1 / beta1 of the last update
+        found = {}
+        for key, (y, _) in pairs.items():
+            z = self._slots[key][0] if key in self._slots else None
+            found[key] = y.copy() if z is None else (y + y.dtype.type(rate) * (z - y)).astype(y.dtype)
+        return found
 
 
 def _contiguous(array: Array) -> Array:

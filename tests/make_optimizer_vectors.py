@@ -39,7 +39,8 @@ CONFIGURATIONS = {
     "adagrad_keras": ("keras", "adagrad", {"decay": 0.02}, (1e-3, 3e-3),
                       "Adagrad", {"weight_decay": 0.02, "style": "keras"}),
     "adadelta": ("torch", "Adadelta", {"weight_decay": 0.01}, (1.0, 0.3), "Adadelta", {"weight_decay": 0.01}),
-    "adadelta_optax": ("optax", "adadelta", {"rho": 0.9, "eps": 1e-6}, (1.0, 0.3), "Adadelta", {"style": "optax"}),
+    "adadelta_optax": ("optax", "adadelta", {"rho": 0.9, "eps": 1e-6}, (1.0, 0.3),
+        "Adadelta", {"style": "optax"}),
     "adadelta_keras": ("keras", "adadelta", {}, (1e-3, 3e-3), "Adadelta", {"style": "keras"}),
     "rmsprop_optax": ("optax", "rmsprop", {"decay": 0.9, "momentum": 0.8}, (1e-2, 3e-3),
                       "RMSprop", {"momentum": 0.8, "style": "optax"}),
@@ -49,7 +50,8 @@ CONFIGURATIONS = {
                      "RMSprop", {"momentum": 0.9, "style": "timm"}),
     "adam_amsgrad": ("torch", "Adam", {"amsgrad": True, "weight_decay": 0.1}, (1e-3, 1e-2),
                      "Adam", {"amsgrad": True, "weight_decay": 0.1}),
-    "adam_optax": ("optax", "adam", {"eps_root": 1e-6}, (1e-3, 1e-2), "Adam", {"eps_root": 1e-6, "style": "optax"}),
+    "adam_optax": ("optax", "adam", {"eps_root": 1e-6}, (1e-3, 1e-2),
+        "Adam", {"eps_root": 1e-6, "style": "optax"}),
     "adam_keras": ("keras", "adam", {"decay": 0.0}, (1e-3, 1e-2), "Adam", {"style": "keras"}),
     "adam_sklearn": ("sklearn", "AdamOptimizer", {}, (1e-3, 1e-2), "Adam", {"style": "sklearn"}),
     "adamw_optax": ("optax", "adamw", {"weight_decay": 1e-4}, (1e-3, 1e-2), "AdamW", {"style": "optax"}),
@@ -72,19 +74,25 @@ CONFIGURATIONS = {
     "adopt": ("optax", "contrib.adopt", {}, (1e-3, 1e-2), "ADOPT", {}),
     "adopt_nesterov": ("optax", "contrib.adopt", {"nesterov": True, "use_clipping": False}, (1e-3, 1e-2),
                        "ADOPT", {"nesterov": True, "clipped": False}),
-    "ademamix": ("optax", "contrib.ademamix", {"weight_decay": 0.1}, (1e-3, 1e-2), "AdEMAMix", {"weight_decay": 0.1}),
+    "ademamix": ("optax", "contrib.ademamix", {"weight_decay": 0.1}, (1e-3, 1e-2),
+        "AdEMAMix", {"weight_decay": 0.1}),
     "rprop": ("torch", "Rprop", {}, (1e-2, 1e-2), "Rprop", {}),
-    "schedule_free_sgd": ("schedulefree", "SGDScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01}, (0.1, 0.3),
+    "schedule_free_sgd": ("schedulefree",
+        "SGDScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01}, (0.1, 0.3),
                           "ScheduleFreeSGD", {"warmup": 5, "weight_decay": 0.01}),
-    "schedule_free_adamw": ("schedulefree", "AdamWScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01, "r": 0.5},
+    "schedule_free_adamw": ("schedulefree",
+    "AdamWScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01, "r": 0.5},
                             (2.5e-3, 1e-2), "ScheduleFreeAdamW", {"warmup": 5, "weight_decay": 0.01, "power": 0.5}),
     "lamb": ("optax", "lamb", {"weight_decay": 0.05}, (1e-2, 3e-2), "LAMB", {"weight_decay": 0.05}),
-    "lamb_timm": ("timm", "Lamb", {"max_grad_norm": None, "weight_decay": 0.05, "trust_clip": True}, (1e-2, 3e-2),
+    "lamb_timm": ("timm",
+        "Lamb", {"max_grad_norm": None, "weight_decay": 0.05, "trust_clip": True}, (1e-2, 3e-2),
                   "LAMB", {"weight_decay": 0.05, "trust_clip": True, "style": "timm"}),
     "lars": ("timm", "Lars", {"momentum": 0.9, "weight_decay": 0.05, "always_adapt": True}, (1.0, 0.3),
              "LARS", {"weight_decay": 0.05}),
-    "lars_optax": ("optax", "lars", {"weight_decay": 0.05}, (1.0, 0.3), "LARS", {"weight_decay": 0.05, "style": "optax"}),
-    "prodigy": ("optax", "contrib.prodigy", {"weight_decay": 0.01}, (1.0, 0.3), "Prodigy", {"weight_decay": 0.01}),
+    "lars_optax": ("optax", "lars", {"weight_decay": 0.05}, (1.0, 0.3),
+        "LARS", {"weight_decay": 0.05, "style": "optax"}),
+    "prodigy": ("optax", "contrib.prodigy", {"weight_decay": 0.01}, (1.0, 0.3),
+        "Prodigy", {"weight_decay": 0.01}),
     "prodigy_safeguard": ("optax", "contrib.prodigy", {"safeguard_warmup": True}, (0.3, 1.0),
                           "Prodigy", {"safeguard": True}),
 }  # fmt: skip
@@ -125,7 +133,8 @@ def by_optax(kind, options, rates):
     jax.config.update("jax_enable_x64", True)
     make = optax.contrib if kind.startswith("contrib.") else optax
     rule = getattr(make, kind.removeprefix("contrib."))(
-        learning_rate=lambda count: jax.numpy.where(count >= make_vectors.CHANGE, rates[1], rates[0]), **options
+        learning_rate=lambda count: jax.numpy.where(count >= make_vectors.CHANGE, rates[1], rates[0]),
+        **options,
     )
     params = [jax.numpy.asarray(value) for value in make_vectors.start()]
     state = rule.init(params)

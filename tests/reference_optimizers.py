@@ -43,7 +43,9 @@ def nadam(w, g, state, lr, step, betas=(0.9, 0.999), eps=1e-8, psi=4e-3, weight_
     product = math.prod(momentum(t) for t in range(1, step + 1))
     m, v = _mean(state, "m", betas[0], g), _mean(state, "v", betas[1], g**2)
     ahead = momentum(step + 1) * m / (1 - product * momentum(step + 1))
-    return w - lr * (ahead + (1 - momentum(step)) * g / (1 - product)) / (np.sqrt(v / (1 - betas[1] ** step)) + eps)
+    return w - lr * (ahead + (1 - momentum(step)) * g / (1 - product)) / (
+        np.sqrt(v / (1 - betas[1] ** step)) + eps
+    )
 
 
 def radam(w, g, state, lr, step, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
@@ -111,7 +113,9 @@ def _schedule_free(w, u, state, lr, step, beta, warmup, power, lr_power):
     return (1 - beta) * state["z"] + beta * x
 
 
-def schedule_free_sgd(w, g, state, lr, step, momentum=0.9, warmup=0.0, power=0.0, lr_power=2.0, weight_decay=0.0):
+def schedule_free_sgd(
+    w, g, state, lr, step, momentum=0.9, warmup=0.0, power=0.0, lr_power=2.0, weight_decay=0.0
+):
     return _schedule_free(w, g + weight_decay * w, state, lr, step, momentum, warmup, power, lr_power)
 
 

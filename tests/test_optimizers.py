@@ -56,8 +56,6 @@ def used_slots(name, flags):
     return [slot for slot in range(_core.SLOTS) if mask >> slot & 1]
 
 
-
-
 @pytest.mark.parametrize("name", make_vectors.CONFIGURATIONS)
 def test_updates_follow_pytorch(dtype, name):
     """25 steps with an exact zero, 1e-20, 1e6, a sign flip, an all-zero step and a change of lr.

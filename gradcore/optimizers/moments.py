@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .. import _core
+from ..arrays import Array
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, Range, scalar
+from ..plain import Parameters
 from ..schedules import Scalar
 from .base import BY_STYLE, Optimizer
 
@@ -394,3 +396,10 @@ class ScheduleFreeAdamW(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         scalar(self.betas[0], "ScheduleFreeAdamW: betas[0]", OPEN)
+
+    def averaged(self, params: Parameters) -> dict[Any, Array]:
+        """Where to evaluate a model of plain arrays that `update` trains: copies, by position or key.
+
+        A Trainer does this by itself.
+        """
+        return self._state().averaged(params)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ..arrays import Array
 from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
+from ..plain import Parameters
 from ..schedules import Scalar
 from .base import BY_STYLE, Optimizer
 
@@ -181,3 +183,10 @@ class ScheduleFreeSGD(Optimizer):
         "lr_power": NOT_NEGATIVE,
     }
     styles: ClassVar[dict[str, dict[str, Any]]] = {"facebook": {}}
+
+    def averaged(self, params: Parameters) -> dict[Any, Array]:
+        """Where to evaluate a model of plain arrays that `update` trains: copies, by position or key.
+
+        A Trainer does this by itself.
+        """
+        return self._state().averaged(params)
