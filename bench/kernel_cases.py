@@ -162,9 +162,10 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
 
 
 def optimizer_call(case: Case, core: Any) -> Callable[[], object]:
-    values = {"momentum": 0.9 if case.name == "sgd" else 0.0, "alpha": 0.99, "eps": 1e-8}
-    values |= {"beta1": 0.9, "beta2": 0.999, "largest": 50.0, "smallest": 1e-6, "grow": 1.2, "warmup": 0.0}
-    own = [values.get(key, 0.5) for key in (core.describe("optimizer", case.name, "hyperparameters") or "").split()]
+    values = {"momentum": 0.0 if case.name == "rmsprop" else 0.9, "alpha": 0.99, "eps": 1e-8}
+    values |= {"beta1": 0.9, "beta2": 0.999, "largest": 50.0, "smallest": 1e-6, "grow": 1.2}
+    names = (core.describe("optimizer", case.name, "hyperparameters") or "").split()
+    own = [values.get(key, 0.5) for key in names]
     decay = 0.01 if case.name == "adamw" else 0.0
     hypers = np.array([1e-3, decay, 0.0, *own, *[0.0] * core.HYPERS][: core.HYPERS])
     w, g, s, v, extra = case.arrays(5)

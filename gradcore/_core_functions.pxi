@@ -47,6 +47,24 @@ def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
     check(status, &error)
 
 
+def average(kind, every, start, step, rate, w, mean):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_kind = text(kind, "kind", keep)
+    cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
+    cdef uint64_t c_step = unsigned64(step, "step")
+    cdef double c_rate = real(rate, "rate")
+    cdef int typenum = float_type(w, "w"), dtype = c_dtype(typenum)
+    cdef void *c_w = same(w, "w", w, typenum, True)
+    cdef void *c_mean = same(mean, "mean", w, typenum, True)
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>w)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_average(c_kind, c_every, c_start, c_step, c_rate, dtype, n, c_w, c_mean, &error)
+    check(status, &error)
+
+
 def optimizer_slots(optimizer, flags):
     cdef list keep = []
     return gradcore_optimizer_slots(text(optimizer, "optimizer", keep), integer(flags, "flags", 0, UINT32_MAX))

@@ -434,6 +434,15 @@ cdef class Trainer:
         error.message[0] = 0
         check(gradcore_trainer_running_write(self.handle, data, &error), &error)
 
+    def add_average(self, kind, every, start):
+        cdef gradcore_error error
+        cdef list keep = []
+        self.require()
+        cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
+        error.message[0] = 0
+        check(gradcore_trainer_add_average(self.handle, text(kind, "kind", keep), c_every, c_start, &error), &error)
+        self.slots = gradcore_trainer_state_slots(self.handle)
+
     def set_group(self, index, lr_factor, weight_decay, frozen):
         cdef gradcore_error error
         cdef gradcore_parameter_info info

@@ -68,7 +68,7 @@ cdef extern from *:
     int GRC_SLOTS, GRC_OPT_OWN, GRC_OPT_RUNNING
     ctypedef struct grc_opt_args:
         double lr, weight_decay, base_lr, grad_scale, grad_limit
-        double p[13]
+        double p[10]
         uint64_t step
         uint32_t flags
         double running[4]

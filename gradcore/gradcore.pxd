@@ -281,6 +281,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                   gradcore_error *error)
     gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
                                                    gradcore_error *error)
+    gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind, int64_t every,
+                                                 int64_t start, gradcore_error *error)
     gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,
                                                double weight_decay, int32_t frozen, gradcore_error *error)
     void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates)
@@ -297,6 +299,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         void *slots[4]
         double lr_factor
         double weight_decay
+    gradcore_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step, double rate,
+                                     int32_t dtype, int64_t n, void *w, void *average, gradcore_error *error)
     uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags)
     gradcore_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step,
                                             const double *hypers, double *running, int64_t count,

@@ -16,6 +16,7 @@ from .schedules import Scalar
 from .schedules.plateau import PlateauState, ReduceOnPlateau
 
 LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
+AVERAGE = 13  # the first of those of averages around it
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from . import _core
 from .arrays import Array
 from .errors import ArgumentError, DTypeError, ShapeError
-from .hypers import Hypers
+from .hypers import AVERAGE, Hypers
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
@@ -18,11 +19,24 @@ Gradients = Sequence[Array] | Mapping[Any, Array]
 Settings = Callable[[Sequence[str]], list[tuple[float, float, bool]]]
 
 
+@dataclass(frozen=True)
+class Average:
+    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead."""
+
+    kind: str
+    every: int
+    start: int
+
+
 class PlainState:
     """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(self, name: str, flags: int, hypers: Hypers, settings: Settings) -> None:
+    def __init__(
+        self, name: str, flags: int, hypers: Hypers, settings: Settings, averages: Sequence[Average]
+    ) -> None:
         self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
+        self._averages = averages
+        self._means: dict[Hashable, list[Array]] = {}
         self._step = 0
         self._running = np.zeros(_core.RUNNING)
         self._slots: dict[Hashable, list[Array | None]] = {}
@@ -49,12 +63,25 @@ class PlainState:
             work.append((key, parameter, w, slots))
             if w.size and not frozen:
                 arrays.append((w, _contiguous(gradient), slots, lr_factor, decay))
+        for key, _, w, _ in work:
+            self._means.setdefault(key, [w.copy() for _ in self._averages])
         _core.optimizer_step(self._name, self._flags, self._step + 1, row, self._running, arrays)
         for key, parameter, w, slots in work:
+            for i, (average, mean) in enumerate(zip(self._averages, self._means[key], strict=True)):
+                rate = row[AVERAGE + i]
+                _core.average(average.kind, average.every, average.start, self._step + 1, rate, w, mean)
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
         self._step += 1
+
+    def average_of(self, params: Parameters, index: int) -> dict[Hashable, Array]:
+        """One of the averages, by position or key."""
+        pairs = _pairs(params, params)
+        return {
+            key: self._means[key][index].copy() if key in self._means else np.array(w)
+            for key, (w, _) in pairs.items()
+        }
 
     def averaged(self, params: Parameters) -> dict[Hashable, Array]:
         """By position or key, where a schedule-free optimizer wants its model evaluated."""

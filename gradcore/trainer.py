@@ -18,7 +18,7 @@ from .checks import choice, integer
 from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .custom_loss import LossFunction
-from .errors import ArgumentError, BusyError, DTypeError, ShapeError
+from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
@@ -91,7 +91,7 @@ class Trainer:
         self.history = History()
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
         trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
-        settings = optimizer.settings([name for _, name in trained])
+        settings = optimizer.rule.settings([name for _, name in trained])
         self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
         self._outputs = net.outputs
         self._dtype = net.dtype
@@ -281,6 +281,34 @@ class Trainer:
             if seen
         }
 
+    def averaged(self) -> Network:
+        """A copy of the network with the averaged weights of an `EMA`, `SWA` or `Lookahead` optimizer.
+
+        The outermost wrapper's; before the first update, the network's own weights.
+
+        Raises
+        ------
+        StateError
+            If the optimizer keeps no average.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> net = Network([Dense(1)], inputs=2)
+        >>> trainer = Trainer(net, "mse", optimizers.EMA(optimizers.SGD(0.1), decay=0.9))
+        >>> loss = trainer.step(np.eye(2), [1, 2])
+        >>> trainer.averaged().predict(np.eye(2)).shape
+        (2, 1)
+        """
+        if not self.optimizer.averages():
+            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
+        net, core = self.net.clone(), self._core
+        if core is not None and core.updates:
+            last = core.slots - 1
+            net.set_parameters(self.net._trainable(lambda index: core.state_read(last, index)))
+        return net
+
     # ---- Whole trainings ----
 
     def fit(
@@ -423,8 +451,8 @@ class Trainer:
             self.net._core,
             loss=own or self.loss.name,
             loss_options=None if own else self.loss.options(self._outputs, target),
-            optimizer=self.optimizer.name,
-            flags=self.optimizer.flags(),
+            optimizer=self.optimizer.rule.name,
+            flags=self.optimizer.rule.flags(),
             clip=self._plan.option,
             nonfinite=self.nonfinite,
             capacity=operator.index(rows if old is None else max(rows, old.capacity)),
@@ -432,6 +460,8 @@ class Trainer:
         )
         new.set_rules(self._plan.rules)
         new.set_scale(self._plan.statistic)
+        for average in self.optimizer.averages():
+            new.add_average(average.kind, average.every, average.start)
         for index, group in self._groups:
             new.set_group(index, *group)
         if old is not None:

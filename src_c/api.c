@@ -63,6 +63,8 @@ static const gradcore_api api = {
     .trainer_set_group = &gradcore_trainer_set_group,
     .optimizer_step = &gradcore_optimizer_step,
     .optimizer_slots = &gradcore_optimizer_slots,
+    .trainer_add_average = &gradcore_trainer_add_average,
+    .average = &gradcore_average,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -98,6 +98,9 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
         status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
                                   r->hypers + i * GRADCORE_HYPERS, error);
+    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
+        for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
+            status = grc_check_rate(&t->averages[j], r->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + j], error);
     return status;
 }
 

@@ -112,6 +112,8 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     grc_clipping_destroy(t);
     grc_exec_destroy(t->x);
     grc_loss_close(&t->loss);
+    for (int i = 0; i < t->average_count; i++)
+        grc_release(&n->allocator, t->averages[i].vector, n->vector * n->item);
     grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
     grc_release(&n->allocator, t, sizeof *t);
 }
@@ -206,16 +208,16 @@ grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_e
 
 int32_t gradcore_trainer_state_slots(const gradcore_trainer *t)
 {
-    return t ? __builtin_popcount(t->x->slot_mask) : 0;
+    return t ? __builtin_popcount(t->x->slot_mask) + t->average_count : 0;
 }
 
-/* The slot-th of those in use, or NULL. */
+/* The slot-th of those in use, averages last, or NULL. */
 static void *slot_vector(const gradcore_trainer *t, int32_t slot)
 {
     for (int i = 0; i < GRC_SLOTS; i++)
         if (t->x->slots[i] && slot-- == 0)
             return t->x->slots[i];
-    return NULL;
+    return slot >= 0 && slot < t->average_count ? t->averages[slot].vector : NULL;
 }
 
 static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_error *error)

@@ -14,6 +14,12 @@ typedef struct grc_group { /* what a parameter has of its own */
     int frozen;
 } grc_group;
 
+typedef struct grc_average { /* averages.c */
+    int kind;
+    uint64_t every, start;
+    void *vector;
+} grc_average;
+
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
@@ -27,6 +33,8 @@ struct gradcore_trainer {
     uint64_t seed;
     atomic_uint_fast64_t step;    /* tried so far: keys dropout and the schedules */
     atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
+    grc_average averages[GRADCORE_AVERAGES];
+    int average_count;
     grc_group *groups;            /* [parameter] */
     double running[GRADCORE_RUNNING]; /* the optimizer's numbers, advanced by every applied update */
     uint64_t evaluated;           /* LIVE slots: version of the weights that are their evaluation point */
@@ -39,6 +47,16 @@ struct gradcore_trainer {
 
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
+
+/* ---- averages.c ---- */
+
+grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, grc_average *out,
+                                gradcore_error *error);
+grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *error);
+int grc_average_leads(const grc_average *a); /* lookahead: it starts as the weights before the first update */
+/* n weights after update `step` into the average, and back where it leads. */
+void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step, double rate, size_t n,
+                       size_t item, void *w, void *average);
 
 /* ---- update.c ---- */
 

@@ -145,6 +145,34 @@ static void advance(update *u, double *running)
     memcpy(running, u->args.next, sizeof u->args.next);
 }
 
+/* ---- averages ---- */
+
+typedef struct averaging {
+    const gradcore_trainer *t;
+    const double *hypers;
+    uint64_t step;
+} averaging;
+
+/* Before the first update. */
+static void start_averages(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const averaging *c = context;
+    (void)parameter;
+    for (int i = 0; i < c->t->average_count; i++)
+        if (grc_average_leads(&c->t->averages[i]))
+            memcpy(grc_at(n, c->t->averages[i].vector, offset), grc_at(n, n->w, offset), size * n->item);
+}
+static void average(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const averaging *c = context;
+    (void)parameter;
+    for (int i = 0; i < c->t->average_count; i++)
+        grc_average_piece(&c->t->averages[i], n->kernels, c->step, c->hypers[GRADCORE_AVERAGE + i], size, n->item,
+                          grc_at(n, n->w, offset), grc_at(n, c->t->averages[i].vector, offset));
+}
+
 /* ---- a way back ---- */
 
 /* w and the slots in use, one after the other, to the backup (or back). */
@@ -212,6 +240,9 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     memcpy(u.args.p, h + GRADCORE_OWN, sizeof u.args.p);
     memcpy(u.args.running, a->running, sizeof u.args.running);
     const int careful = !propagate && is_risky(tr, h, a->norm);
+    averaging averages = {tr, h, a->step};
+    if (a->step == 1 && tr->average_count)
+        visit_own(x, t, count, &start_averages, &averages);
     if (careful) {
         visit_own(x, t, count, &keep, NULL);
         run_optimizer(&u, team, t, count);
@@ -229,6 +260,8 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         run_optimizer(&u, team, t, count);
     }
     grc_constrain(tr, team, h, t, count);
+    if (tr->average_count)
+        visit_own(x, t, count, &average, &averages);
     advance(&u, a->running);
     grc_refresh(x, t, count);
     grc_settle(x, a->rows, t, count);

@@ -418,7 +418,9 @@ BINDING = {
     "run: a row too large": (run(order=order(p3=12)), A, "order"),
     "run: a row negative": (run(order=order(p5=-1)), A, "order"),
     "run: order dtype": (run(order=np.arange(12, dtype=np.int32)), D, "order"),
-    "run: more hypers than steps": (run(hypers=np.full((3, _core.HYPERS), 0.1)), errors.GradcoreError, "hypers|reports"),
+    "run: more hypers than steps": (
+        run(hypers=np.full((3, _core.HYPERS), 0.1)), errors.GradcoreError, "hypers|reports"
+    ),
     "run: hypers width": (run(hypers=np.full((2, _core.HYPERS - 1), 0.1)), S, "hypers"),
     "run: reports dtype": (run(reports=np.zeros(2)), D, "reports"),
     "run: label": (run(target=np.full(12, 3, np.int32)), A, "target"),

@@ -1,4 +1,4 @@
-"""Writes vectors/catalogue.npz: the optimizers of other libraries in float64, on the gradients of make_vectors.py.
+"""Writes vectors/catalogue.npz: optimizers of other libraries in float64, on make_vectors.py's gradients.
 
 Run once: python tests/make_optimizer_vectors.py, with PyTorch 2.13, optax, timm, scikit-learn, schedulefree.
 Keras is not at hand: its rules are written out below in NumPy, from the formulas of its release 3.15.
@@ -17,7 +17,7 @@ import numpy as np
 PATH = Path(__file__).parent / "vectors" / "catalogue.npz"
 KEPT = (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 24)  # steps whose parameters are stored
 
-# name: (peer, its class or function, its options, learning rates before and after CHANGE, our class, our options)
+# name: (peer, its class or function, its options, rates before and after CHANGE, our class, our options)
 CONFIGURATIONS = {
     "sgd_dampening": ("torch", "SGD", {"momentum": 0.9, "dampening": 0.4}, (0.1, 0.03),
                       "SGD", {"momentum": 0.9, "dampening": 0.4}),
@@ -77,15 +77,15 @@ CONFIGURATIONS = {
     "ademamix": ("optax", "contrib.ademamix", {"weight_decay": 0.1}, (1e-3, 1e-2),
         "AdEMAMix", {"weight_decay": 0.1}),
     "rprop": ("torch", "Rprop", {}, (1e-2, 1e-2), "Rprop", {}),
-    "schedule_free_sgd": ("schedulefree",
-        "SGDScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01}, (0.1, 0.3),
+    "schedule_free_sgd": ("schedulefree", "SGDScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01},
+                          (0.1, 0.3),
                           "ScheduleFreeSGD", {"warmup": 5, "weight_decay": 0.01}),
-    "schedule_free_adamw": ("schedulefree",
-    "AdamWScheduleFree", {"warmup_steps": 5, "weight_decay": 0.01, "r": 0.5},
-                            (2.5e-3, 1e-2), "ScheduleFreeAdamW", {"warmup": 5, "weight_decay": 0.01, "power": 0.5}),
+    "schedule_free_adamw": ("schedulefree", "AdamWScheduleFree",
+                            {"warmup_steps": 5, "weight_decay": 0.01, "r": 0.5}, (2.5e-3, 1e-2),
+                            "ScheduleFreeAdamW", {"warmup": 5, "weight_decay": 0.01, "power": 0.5}),
     "lamb": ("optax", "lamb", {"weight_decay": 0.05}, (1e-2, 3e-2), "LAMB", {"weight_decay": 0.05}),
-    "lamb_timm": ("timm",
-        "Lamb", {"max_grad_norm": None, "weight_decay": 0.05, "trust_clip": True}, (1e-2, 3e-2),
+    "lamb_timm": ("timm", "Lamb", {"max_grad_norm": None, "weight_decay": 0.05, "trust_clip": True},
+                  (1e-2, 3e-2),
                   "LAMB", {"weight_decay": 0.05, "trust_clip": True, "style": "timm"}),
     "lars": ("timm", "Lars", {"momentum": 0.9, "weight_decay": 0.05, "always_adapt": True}, (1.0, 0.3),
              "LARS", {"weight_decay": 0.05}),

@@ -1,5 +1,7 @@
-"""The catalogue of optimizers in plain float64 NumPy, from the papers' formulas: update(w, g, state, lr, step, **own)
-for one array that is the whole model; state starts empty. Options are those of gradcore.optimizers.
+"""The catalogue of optimizers in plain float64 NumPy, from the papers' formulas.
+
+update(w, g, state, lr, step, **own) is of one array that is the whole model; state starts empty. Options are
+those of gradcore.optimizers.
 """
 
 import math

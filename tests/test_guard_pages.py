@@ -122,7 +122,7 @@ def _vectors(kernels, fence, n, core):
     slots = [fence.full(n, 1.0) for _ in range(4)]
     for name in core.names("optimizer"):
         for flags in range(8):
-            kernels.opt(name, n, y, x, *slots, lr=0.1, p=[0.5] * 13, flags=flags, weight_decay=0.1)
+            kernels.opt(name, n, y, x, *slots, lr=0.1, p=[0.5] * 10, flags=flags, weight_decay=0.1)
 
 
 def _panels(kernels, fence, rows, cols):

@@ -60,7 +60,9 @@ RATES = {
 
 
 def classes():
-    return [name for name in optimizers.__all__ if name not in ("Group", "Optimizer", "layerwise")]
+    """Of rules, not of wrappers around them."""
+    found = [(name, getattr(optimizers, name)) for name in optimizers.__all__]
+    return [name for name, kind in found if hasattr(kind, "defaults") and kind is not optimizers.Rule]
 
 
 def descend(name, lr, options, gradient, start, steps):

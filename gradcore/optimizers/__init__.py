@@ -7,16 +7,19 @@ has one, is the default.
 
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
-from .base import Group, Optimizer, layerwise
+from .averages import EMA, SWA, Lookahead
+from .base import Group, Optimizer, Rule, layerwise
 from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
 from .norms import LAMB, LARS, Prodigy
 from .sgd import SGD, Rprop, ScheduleFreeSGD
 
 __all__ = [
     "ADOPT",
+    "EMA",
     "LAMB",
     "LARS",
     "SGD",
+    "SWA",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
@@ -26,12 +29,14 @@ __all__ = [
     "Adamax",
     "Group",
     "Lion",
+    "Lookahead",
     "NAdam",
     "Optimizer",
     "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "Rule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
     "layerwise",

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from ..hypers import NOT_NEGATIVE, POSITIVE, Range
 from ..schedules import Scalar
-from .base import BY_STYLE, Optimizer
+from .base import BY_STYLE, Rule
 
 
 @dataclass(frozen=True, repr=False)
-class Adam(Optimizer):
+class Adam(Rule):
     """``w -= lr * m_hat / (sqrt(v_hat) + eps)``.
 
     Parameters
@@ -33,7 +33,7 @@ class Adam(Optimizer):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Optimizer`.
+        See `Rule`.
 
     References
     ----------
@@ -68,7 +68,7 @@ class Adam(Optimizer):
 
 
 @dataclass(frozen=True, repr=False)
-class AdamW(Optimizer):
+class AdamW(Rule):
     """Adam with decoupled weight decay: ``w *= 1 - lr * weight_decay`` before Adam's update.
 
     Parameters
@@ -88,7 +88,7 @@ class AdamW(Optimizer):
     eps_hat : bool, default False
         eps beside the uncorrected root, so larger at first. Keras, sklearn: True.
     decay_bias, maximize, groups, style
-        See `Optimizer`.
+        See `Rule`.
 
     References
     ----------

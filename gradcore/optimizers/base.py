@@ -12,7 +12,7 @@ from .. import _core
 from ..checks import choice, flag, number
 from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
-from ..plain import Gradients, Parameters, PlainState
+from ..plain import Average, Gradients, Parameters, PlainState
 from ..schedules import Scalar
 
 BY_STYLE: Any = None  # the default of an option that depends on the style
@@ -110,115 +110,23 @@ def _groups(value: object, name: str) -> tuple[Group, ...]:
     return tuple(made)
 
 
-@dataclass(frozen=True, repr=False)
 class Optimizer:
-    """Base of the optimizers, frozen dataclasses with their own options and these.
+    """What a Trainer takes: a `Rule`, or a rule with averages of the weights around it."""
 
-    Parameters
-    ----------
-    decay_bias : bool, default False
-        Whether weight decay applies to vectors (biases, gains of norms) too.
-    maximize : bool, default False
-        Go uphill.
-    groups : list of (pattern, dict) or Group, default ()
-        Settings of parameters whose name matches; the first match counts. See `Group`.
-    style : str, optional
-        Whose conventions to follow where libraries differ: a preset of flags and defaults. Options that are
-        given win over it. Which styles there are, and what they set, is in `styles` and docs/catalogue.md.
-    """
-
-    decay_bias: bool = field(default=False, kw_only=True)
-    maximize: bool = field(default=False, kw_only=True)
-    groups: tuple[Group, ...] = field(default=(), kw_only=True)
-    style: str = field(default=BY_STYLE, kw_only=True)
-
-    name: ClassVar[str]
-    ranges: ClassVar[dict[str, Range]] = {}  # of the scalar options other than lr and weight_decay
-    defaults: ClassVar[dict[str, Any]] = {}  # of the options that depend on the style
-    styles: ClassVar[dict[str, dict[str, Any]]] = {
-        "torch": {}
-    }  # what differs from the defaults; first: default
-
-    lr: ClassVar[Any]
-    weight_decay: ClassVar[Any]
     _plain: ClassVar[PlainState | None] = None  # of `update`, made by its first call
 
-    def __post_init__(self) -> None:
-        name = type(self).__name__
-        style = (
-            next(iter(self.styles))
-            if self.style is None
-            else choice(self.style, f"{name}: style", self.styles)
-        )
-        self._set("style", style)
-        for key, value in self._by_style().items():
-            if getattr(self, key) is None:
-                self._set(key, value)
-        self._set("lr", scalar(self.lr, f"{name}: lr", POSITIVE))
-        self._set("weight_decay", scalar(self.weight_decay, f"{name}: weight_decay", NOT_NEGATIVE))
-        if hasattr(self, "betas"):
-            self._set("betas", self._checked_betas(name))
-        for key, range_ in self.ranges.items():
-            self._set(key, scalar(getattr(self, key), f"{name}: {key}", range_))
-        for key in _BITS:
-            if hasattr(self, key):
-                self._set(key, flag(getattr(self, key), f"{name}: {key}"))
-        self._set("groups", _groups(self.groups, f"{name}: groups"))
-        self.reset()
+    @property
+    def rule(self) -> Rule:
+        """The rule that changes the weights."""
+        raise NotImplementedError
 
-    def _set(self, key: str, value: object) -> None:
-        object.__setattr__(self, key, value)
-
-    def _by_style(self) -> dict[str, Any]:
-        return {**self.defaults, **self.styles[self.style]}
-
-    def _checked_betas(self, name: str) -> tuple[Scalar, ...]:
-        betas: Any = self.betas  # type: ignore[attr-defined]
-        count = len(next(f.default for f in fields(self) if f.name == "betas") or self.defaults["betas"])
-        words = {2: "two", 3: "three"}[count]
-        try:
-            if isinstance(betas, str) or len(betas) != count:
-                raise TypeError
-            return tuple(scalar(beta, f"{name}: betas[{i}]", SHARE) for i, beta in enumerate(betas))
-        except TypeError:
-            raise DTypeError(f"{name}: betas: expected {words} numbers, got {betas!r}") from None
-
-    def own(self) -> dict[str, Scalar]:
-        """The hyperparameters besides lr and weight_decay, under the core's names."""
-        betas = getattr(self, "betas", ())
-        return {
-            **{f"beta{i + 1}": beta for i, beta in enumerate(betas)},
-            **{key: getattr(self, key) for key in self.ranges},
-        }
-
-    def flags(self) -> int:
-        """The core's option bits."""
-        bits = sum(bit for key, bit in _BITS.items() if getattr(self, key, False))
-        return bits | (_core.MOMENTUM if getattr(self, "momentum", 0) else 0)
+    def averages(self) -> tuple[Average, ...]:
+        """What is kept besides, the innermost first."""
+        return ()
 
     def columns(self) -> list[Column]:
         """Every hyperparameter with its place in the core's rows."""
-        own = self.own()
-        order = (_core.describe("optimizer", self.name, "hyperparameters") or "").split()
-        return [
-            Column(LR, "optimizer.lr", self.lr, NOT_NEGATIVE),
-            Column(WEIGHT_DECAY, "optimizer.weight_decay", self.weight_decay, NOT_NEGATIVE),
-            *(
-                Column(OWN + i, f"optimizer.{key}", own[key], self.ranges.get(key, SHARE))
-                for i, key in enumerate(order)
-                if key in own
-            ),
-        ]
-
-    def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
-        """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
-        for i, group in enumerate(self.groups):
-            if not any(fnmatchcase(name, group.pattern) for name in names):
-                raise ArgumentError(
-                    f"groups[{i}]: expected a pattern of {', '.join(names)}, got {group.pattern!r}"
-                )
-        found = (next((g for g in self.groups if fnmatchcase(name, g.pattern)), None) for name in names)
-        return [(1.0, math.nan, False) if group is None else group.settings() for group in found]
+        raise NotImplementedError
 
     def update(self, params: Parameters, grads: Gradients) -> None:
         """One update of plain arrays, in place, with the kernels of the training step.
@@ -248,20 +156,132 @@ class Optimizer:
 
     def _state(self) -> PlainState:
         if self._plain is None:
-            flags = self.flags() | _core.DECAY_ALL
-            self._set("_plain", PlainState(self.name, flags, Hypers(self.columns()), self.settings))
+            rule = self.rule
+            flags, hypers = rule.flags() | _core.DECAY_ALL, Hypers(self.columns())
+            state = PlainState(rule.name, flags, hypers, rule.settings, self.averages())
+            object.__setattr__(self, "_plain", state)
         assert self._plain is not None
         return self._plain
 
     def reset(self) -> None:
         """Forget the state of `update`."""
-        self._set("_plain", None)
+        object.__setattr__(self, "_plain", None)
+
+
+@dataclass(frozen=True, repr=False)
+class Rule(Optimizer):
+    """Base of the optimizers, frozen dataclasses with their own options and these.
+
+    Parameters
+    ----------
+    decay_bias : bool, default False
+        Whether weight decay applies to vectors (biases, gains of norms) too.
+    maximize : bool, default False
+        Go uphill.
+    groups : list of (pattern, dict) or Group, default ()
+        Settings of parameters whose name matches; the first match counts. See `Group`.
+    style : str, optional
+        Whose conventions to follow where libraries differ: a preset of flags and defaults. Options that are
+        given win over it. Which styles there are, and what they set, is in `styles` and docs/catalogue.md.
+    """
+
+    decay_bias: bool = field(default=False, kw_only=True)
+    maximize: bool = field(default=False, kw_only=True)
+    groups: tuple[Group, ...] = field(default=(), kw_only=True)
+    style: str = field(default=BY_STYLE, kw_only=True)
+
+    name: ClassVar[str]
+    ranges: ClassVar[dict[str, Range]] = {}  # of the scalar options other than lr and weight_decay
+    defaults: ClassVar[dict[str, Any]] = {}  # of the options that depend on the style
+    styles: ClassVar[dict[str, dict[str, Any]]] = {
+        "torch": {}
+    }  # what differs from the defaults; first: default
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        style = (
+            next(iter(self.styles))
+            if self.style is None
+            else choice(self.style, f"{name}: style", self.styles)
+        )
+        self._set("style", style)
+        for key, value in self._by_style().items():
+            if getattr(self, key) is None:
+                self._set(key, value)
+        for key, range_ in {"lr": POSITIVE, "weight_decay": NOT_NEGATIVE, **self.ranges}.items():
+            self._set(key, scalar(getattr(self, key), f"{name}: {key}", range_))
+        if hasattr(self, "betas"):
+            self._set("betas", self._checked_betas(name))
+        for key in _BITS:
+            if hasattr(self, key):
+                self._set(key, flag(getattr(self, key), f"{name}: {key}"))
+        self._set("groups", _groups(self.groups, f"{name}: groups"))
+        self.reset()
+
+    def _set(self, key: str, value: object) -> None:
+        object.__setattr__(self, key, value)
+
+    def _by_style(self) -> dict[str, Any]:
+        return {**self.defaults, **self.styles[self.style]}
+
+    def _checked_betas(self, name: str) -> tuple[Scalar, ...]:
+        betas: Any = self.betas  # type: ignore[attr-defined]
+        usual: Any = type(self).betas  # type: ignore[attr-defined]
+        count, words = (3, "three") if len(usual) == 3 else (2, "two")
+        try:
+            if isinstance(betas, str) or len(betas) != count:
+                raise TypeError
+            return tuple(scalar(beta, f"{name}: betas[{i}]", SHARE) for i, beta in enumerate(betas))
+        except TypeError:
+            raise DTypeError(f"{name}: betas: expected {words} numbers, got {betas!r}") from None
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that changes the weights: itself."""
+        return self
+
+    def own(self) -> dict[str, Scalar]:
+        """The hyperparameters besides lr and weight_decay, under the core's names."""
+        betas = getattr(self, "betas", ())
+        return {
+            **{f"beta{i + 1}": beta for i, beta in enumerate(betas)},
+            **{key: getattr(self, key) for key in self.ranges},
+        }
+
+    def flags(self) -> int:
+        """The core's option bits."""
+        bits = sum(bit for key, bit in _BITS.items() if getattr(self, key, False))
+        return bits | (_core.MOMENTUM if getattr(self, "momentum", 0) else 0)
+
+    def columns(self) -> list[Column]:
+        """Every hyperparameter with its place in the core's rows."""
+        own = self.own()
+        order = (_core.describe("optimizer", self.name, "hyperparameters") or "").split()
+        return [
+            Column(LR, "optimizer.lr", getattr(self, "lr"), NOT_NEGATIVE),  # noqa: B009
+            Column(WEIGHT_DECAY, "optimizer.weight_decay", getattr(self, "weight_decay"), NOT_NEGATIVE),  # noqa: B009
+            *(
+                Column(OWN + i, f"optimizer.{key}", own[key], self.ranges.get(key, SHARE))
+                for i, key in enumerate(order)
+                if key in own
+            ),
+        ]
+
+    def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
+        """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
+        for i, group in enumerate(self.groups):
+            if not any(fnmatchcase(name, group.pattern) for name in names):
+                raise ArgumentError(
+                    f"groups[{i}]: expected a pattern of {', '.join(names)}, got {group.pattern!r}"
+                )
+        found = (next((g for g in self.groups if fnmatchcase(name, g.pattern)), None) for name in names)
+        return [(1.0, math.nan, False) if group is None else group.settings() for group in found]
 
     def __repr__(self) -> str:
         """One that can be pasted back: options only where they differ from their default."""
         by_style, first = self._by_style(), next(iter(self.styles))
         parts = []
-        for item in sorted((f for f in fields(self) if f.init), key=lambda f: f.kw_only):
+        for item in sorted((f for f in fields(self) if f.init), key=lambda f: bool(f.kw_only)):
             value = getattr(self, item.name)
             default = first if item.name == "style" else by_style.get(item.name, item.default)
             if item.default is MISSING:

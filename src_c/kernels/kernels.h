@@ -81,7 +81,7 @@ enum {
     GRC_OPT_SAFEGUARD = 8192,
     GRC_OPT_CLIPPED = 16384
 };
-enum { GRC_OPT_OWN = 13, GRC_OPT_DERIVED = 6, GRC_OPT_RUNNING = 4 };
+enum { GRC_OPT_OWN = 10, GRC_OPT_DERIVED = 6, GRC_OPT_RUNNING = 4 };
 enum { GRC_OPT_BLEND = 3 }; /* with a LIVE slot, the running number 1 - 1 / beta1 */
 typedef struct grc_opt_args {
     double lr, weight_decay; /* of this array */

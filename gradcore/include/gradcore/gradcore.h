@@ -309,10 +309,12 @@ enum {
     GRADCORE_LR = 0,
     GRADCORE_WEIGHT_DECAY = 1,
     GRADCORE_CLIP = 2,     /* limit of clip "value", max_norm of "global_norm" */
-    GRADCORE_OWN = 3,      /* 3..15: the optimizer's own, in the order of gradcore_describe */
+    GRADCORE_OWN = 3,      /* 3..12: the optimizer's own, in the order of gradcore_describe */
+    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha */
     GRADCORE_HYPERS = 16
 };
 enum { GRADCORE_SLOTS = 4, GRADCORE_RUNNING = 4 }; /* the most state arrays and running numbers */
+enum { GRADCORE_AVERAGES = 3 };                    /* the most averages of a trainer */
 
 /* What one step saw. */
 typedef struct gradcore_report {
@@ -400,6 +402,11 @@ GRADCORE_API gradcore_status gradcore_trainer_running_read(gradcore_trainer *tra
                                                            gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
                                                             gradcore_error *error);
+/* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
+ * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
+ * (lookahead: after `every` updates). It is one more state slot, the last so far. */
+GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
+                                                          int64_t every, int64_t start, gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
  * which leaves vectors alone without GRADCORE_DECAY_ALL), or no updates at all. */
 GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
@@ -424,6 +431,10 @@ typedef struct gradcore_array {
     void *slots[GRADCORE_SLOTS];
     double lr_factor, weight_decay;
 } gradcore_array;
+/* What update `step` does to one array of such an average (and, for lookahead, to w); rate: decay or alpha. */
+GRADCORE_API gradcore_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step,
+                                              double rate, int32_t dtype, int64_t n, void *w, void *average,
+                                              gradcore_error *error);
 /* Bit i: gradcore_optimizer_step needs slot i. 0 for an unknown optimizer. */
 GRADCORE_API uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags);
 /* One optimizer update of all arrays of a model. hypers: GRADCORE_HYPERS values, clip unused. step is 1 for the
@@ -570,6 +581,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_trainer_set_group) *trainer_set_group;
     __typeof__(gradcore_optimizer_step) *optimizer_step;
     __typeof__(gradcore_optimizer_slots) *optimizer_slots;
+    __typeof__(gradcore_trainer_add_average) *trainer_add_average;
+    __typeof__(gradcore_average) *average;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);
