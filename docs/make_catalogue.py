@@ -84,7 +84,7 @@ def optimizers() -> list[str]:
                 lines.append(f"- {style}: as above")
         lines += [""] if len(kind.styles) > 1 or any(kind.styles.values()) else []
     lines += ["### Around any of them", ""]
-    for kind in (catalogue.EMA, catalogue.SWA, catalogue.Lookahead):
+    for kind in (catalogue.EMA, catalogue.SWA, catalogue.Lookahead, catalogue.Accumulate):
         lines.append(
             f"- `{kind.__name__}(optimizer, ...)`: {(kind.__doc__ or '').splitlines()[0].replace('``', '`')}"
         )

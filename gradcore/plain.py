@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,12 @@ class Average:
     start: int
 
 
+def mean_of_weights(averages: Sequence[Average]) -> int | None:
+    """Which of them is the outermost average of weights."""
+    found = [i for i, average in enumerate(averages) if average.kind != "accumulate"]
+    return found[-1] if found else None
+
+
 class PlainState:
     """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
@@ -37,7 +44,7 @@ class PlainState:
         self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
         self._averages = averages
         self._means: dict[Hashable, list[Array]] = {}
-        self._step = 0
+        self._calls = 0
         self._running = np.zeros(_core.RUNNING)
         self._slots: dict[Hashable, list[Array | None]] = {}
 
@@ -45,35 +52,42 @@ class PlainState:
         """One update of all arrays; nothing is changed if one of them is refused."""
         pairs = _pairs(params, grads)
         for key, (parameter, _) in pairs.items():
-            slots = self._slots.get(key)
-            first = next((slot for slot in slots if slot is not None), None) if slots else None
+            known = [*self._slots.get(key, ()), *self._means.get(key, ())]
+            first = next((array for array in known if array is not None), None)
             if first is not None and (first.shape != parameter.shape or first.dtype != parameter.dtype):
                 raise ShapeError(
                     f"params[{key!r}]: expected {first.dtype} of shape {first.shape} as in the last update, "
                     f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
                 )
-        row = self._hypers.row(self._step)
+        row = self._hypers.row(self._calls)
         settings = self._settings([str(key) for key in pairs])
+        parts = math.prod(average.every for average in self._averages if average.kind == "accumulate")
+        step, place = self._calls // parts + 1, self._calls % parts
         work, arrays = [], []
         for (key, (parameter, gradient)), (lr_factor, decay, frozen) in zip(
             pairs.items(), settings, strict=True
         ):
             slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
-            w = _contiguous(parameter)
+            w, g = _contiguous(parameter), _contiguous(gradient)
+            means = self._means.setdefault(key, [w.copy() for _ in self._averages])
+            for average, mean in zip(self._averages, means, strict=True):
+                if average.kind == "accumulate":  # the plain mean so far
+                    _core.average("swa", 1, 0, place + 1, 0.0, np.array(g), mean)
+                    g = mean
             work.append((key, parameter, w, slots))
             if w.size and not frozen:
-                arrays.append((w, _contiguous(gradient), slots, lr_factor, decay))
-        for key, _, w, _ in work:
-            self._means.setdefault(key, [w.copy() for _ in self._averages])
-        _core.optimizer_step(self._name, self._flags, self._step + 1, row, self._running, arrays)
+                arrays.append((w, g, slots, lr_factor, decay))
+        self._calls += 1
+        if place + 1 < parts:
+            return
+        _core.optimizer_step(self._name, self._flags, step, row, self._running, arrays)
         for key, parameter, w, slots in work:
             for i, (average, mean) in enumerate(zip(self._averages, self._means[key], strict=True)):
                 rate = row[AVERAGE + i]
-                _core.average(average.kind, average.every, average.start, self._step + 1, rate, w, mean)
+                _core.average(average.kind, average.every, average.start, step, rate, w, mean)
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
-        self._step += 1
 
     def average_of(self, params: Parameters, index: int) -> dict[Hashable, Array]:
         """One of the averages, by position or key."""

@@ -24,6 +24,7 @@ from .hypers import LR, Hypers
 from .losses import Loss
 from .network import Network
 from .optimizers import Optimizer
+from .plain import mean_of_weights
 
 __all__ = ["Trainer"]
 
@@ -301,12 +302,15 @@ class Trainer:
         >>> trainer.averaged().predict(np.eye(2)).shape
         (2, 1)
         """
-        if not self.optimizer.averages():
+        averages = self.optimizer.averages()
+        index = mean_of_weights(averages)
+        if index is None:
             raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
         net, core = self.net.clone(), self._core
-        if core is not None and core.updates:
-            last = core.slots - 1
-            net.set_parameters(self.net._trainable(lambda index: core.state_read(last, index)))
+        waits = math.prod(average.every for average in averages if average.kind == "accumulate")
+        if core is not None and core.updates >= waits:
+            slot = core.slots - len(averages) + index
+            net.set_parameters(self.net._trainable(lambda at: core.state_read(slot, at)))
         return net
 
     # ---- Whole trainings ----

@@ -1,11 +1,11 @@
-/* Averages of the weights, made beside the optimizer: EMA, SWA, Lookahead. */
+/* Averages beside the optimizer: of the weights (EMA, SWA, Lookahead), and of gradients before it sees them. */
 #include <math.h>
 #include <string.h>
 
 #include "trainer.h"
 
-static const char *const kinds[] = {"ema", "swa", "lookahead"};
-enum { EMA, SWA, LOOKAHEAD, KINDS };
+static const char *const kinds[] = {"ema", "swa", "lookahead", "accumulate"};
+enum { EMA, SWA, LOOKAHEAD, ACCUMULATE, KINDS };
 
 grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, grc_average *out,
                                 gradcore_error *error)
@@ -18,7 +18,7 @@ grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, 
             *out = (grc_average){.kind = i, .every = (uint64_t)every, .start = (uint64_t)start};
             return GRADCORE_OK;
         }
-    return grc_fail(error, GRADCORE_INVALID, "kind: expected 'ema', 'swa' or 'lookahead', got '%.40s'",
+    return grc_fail(error, GRADCORE_INVALID, "kind: expected 'ema', 'swa', 'lookahead' or 'accumulate', got '%.40s'",
                     kind ? kind : "(null)");
 }
 
@@ -29,6 +29,56 @@ grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *err
     if (a->kind == LOOKAHEAD && !(rate >= 0 && rate <= 1))
         return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number in [0, 1], got %g", rate);
     return GRADCORE_OK;
+}
+
+static const grc_average *accumulation(const gradcore_trainer *t)
+{
+    for (int i = 0; i < t->average_count; i++)
+        if (t->averages[i].kind == ACCUMULATE)
+            return &t->averages[i];
+    return NULL;
+}
+
+uint64_t grc_accumulated(const gradcore_trainer *t)
+{
+    const grc_average *a = accumulation(t);
+    return a ? a->every : 1;
+}
+
+int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count)
+{
+    grc_exec *x = t->x;
+    const gradcore_network *n = x->net;
+    const grc_average *a = accumulation(t);
+    const size_t pw = n->kernels->panel;
+    const uint64_t place = done % a->every;
+    const int last = place + 1 == a->every;
+    if (last)
+        grc_barrier(team); /* all have read the norms of this batch */
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_region r = grc_own(n, i, thread, count);
+        if (!p->trainable)
+            continue;
+        for (size_t panel = r.panel; r.rows && panel < r.panel + r.panels; panel++) {
+            const size_t offset = p->offset + (panel * grc_stored_rows(p) + r.row) * pw, size = r.rows * pw;
+            void *gradient = grc_at(n, x->grad, offset), *sum = grc_at(n, a->vector, offset);
+            /* The mean of the gradients so far: it cannot overflow where they do not. */
+            if (place == 0)
+                memcpy(sum, gradient, size * n->item);
+            else
+                n->kernels->blend(size, 1.0 / (double)(place + 1), gradient, sum);
+            if (last)
+                memcpy(gradient, sum, size * n->item);
+        }
+        if (last && r.rows)
+            grc_chunk_norms(x, i, r);
+    }
+    if (last)
+        grc_barrier(team);
+    else
+        grc_settle(x, rows, thread, count);
+    return !last;
 }
 
 int grc_average_leads(const grc_average *a)
@@ -66,7 +116,9 @@ grc_status gradcore_trainer_add_average(gradcore_trainer *t, const char *kind, i
     if (status != GRADCORE_OK)
         return status;
     status = grc_describe_average(kind, every, start, &average, error);
-    if (status == GRADCORE_OK && t->average_count == GRADCORE_AVERAGES)
+    if (status == GRADCORE_OK && average.kind == ACCUMULATE && accumulation(t))
+        status = grc_fail(error, GRADCORE_STATE, "average: expected one accumulation, got one more");
+    else if (status == GRADCORE_OK && t->average_count == GRADCORE_AVERAGES)
         status = grc_fail(error, GRADCORE_STATE, "average: expected at most %d, got one more", GRADCORE_AVERAGES);
     else if (status == GRADCORE_OK && atomic_load(&t->step) > 0)
         status = grc_fail(error, GRADCORE_STATE, "average: expected it before the first step, got it after %llu",

@@ -291,6 +291,8 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 void grc_refresh(grc_exec *x, int t, int count);
 /* What ops learn of the batch of `rows` besides gradients, once its update is applied: thread t its share. */
 void grc_settle(grc_exec *x, size_t rows, int t, int count);
+/* Sums of squares of the chunks of x->grad in region r of a parameter. */
+void grc_chunk_norms(grc_exec *x, int index, grc_region r);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])

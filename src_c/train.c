@@ -354,9 +354,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
     uint64_t step = tr->step, updates = tr->updates; /* each thread counts for itself */
     int64_t i = 0;
 
+    const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
     double running[GRADCORE_RUNNING];
     memcpy(running, tr->running, sizeof running);
-    if (s->live && updates > 0)
+    if (s->live && updates / parts > 0)
         grc_enter_training(tr, s->adopt, t, count);
     if (s->refresh)
         grc_refresh(x, t, count);
@@ -377,25 +378,32 @@ static void run_team(void *context, grc_team *team, int t, int count)
             grc_gradients(x, t, count);
         grc_barrier(team);
 
-        const double norm = gradient_norm(x);
+        double norm = gradient_norm(x);
         double loss = s->own_loss; /* 0 where it is not the caller's function that tells */
         if (!tr->loss_function && sums.divisor > 0)
             loss = grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor;
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
-        const int finite = isfinite(norm) && isfinite(loss);
-        const double scale = scale_of(s, team, h, norm, finite, t);
-        const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
+        int finite = isfinite(norm) && isfinite(loss), waits = 0;
+        if (s->update && parts > 1 && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE)) {
+            waits = grc_accumulate(tr, team, updates, rows, t, count);
+            norm = waits ? norm : gradient_norm(x);
+            finite = waits || (isfinite(norm) && isfinite(loss));
+        }
+        const double scale = waits ? 1 : scale_of(s, team, h, norm, finite, t);
+        const grc_update_args args = {.hypers = h, .step = updates / parts + 1, .norm = norm, .scale = scale,
                                       .finite = finite, .rows = rows, .running = running};
         const int refused = isnan(scale);
-        const grc_verdict v = s->update && !refused ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
+        const grc_verdict v = waits                   ? GRC_APPLIED
+                              : s->update && !refused ? grc_update(tr, team, &args, t, count)
+                                                      : GRC_SKIPPED;
         const int stop =
             refused || (s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE);
         step += s->update && !stop;
         updates += v == GRC_APPLIED;
         if (t == 0) {
             const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
-            const int ruled = s->update && !refused && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
+            const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = sums.weight,
                                               .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
@@ -407,7 +415,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
-    if (s->live && updates > 0)
+    if (s->live && updates / parts > 0)
         grc_leave_training(tr, running, t, count);
     if (t == 0) {
         memcpy(tr->running, running, sizeof running);

@@ -58,6 +58,11 @@ int grc_average_leads(const grc_average *a); /* lookahead: it starts as the weig
 void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step, double rate, size_t n,
                        size_t item, void *w, void *average);
 
+uint64_t grc_accumulated(const gradcore_trainer *t); /* gradients of an update, 1 without accumulation */
+/* Adds the gradients of what thread t owns to those that wait, `done` of them taken since the trainer was made.
+ * Returns 1 if the update has to wait for more; else x->grad and its norms are those of the mean. */
+int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count);
+
 /* ---- update.c ---- */
 
 typedef struct grc_update_args {

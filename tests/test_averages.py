@@ -132,6 +132,89 @@ def test_plain_arrays_are_averaged_alike(name):
         assert_same(plain.averaged(w), trainer.averaged().parameters())
 
 
+# ---- Accumulated gradients ----
+
+
+def parts(step, count=4):
+    x, y = batch(step)
+    return [(x[i::count], y[i::count]) for i in range(count)]
+
+
+ACCUMULATED = {
+    "sgd": lambda: optimizers.SGD(0.1, momentum=0.9),
+    "adamw": lambda: optimizers.AdamW(0.01),
+    "prodigy": lambda: optimizers.Prodigy(),
+    "schedule_free": lambda: optimizers.ScheduleFreeAdamW(0.01),
+    "ema": lambda: optimizers.EMA(optimizers.Adam(0.01), decay=0.8),
+}
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_small_batches_add_up_to_a_large_one(name):
+    large, small = make(ACCUMULATED[name]()), make(optimizers.Accumulate(ACCUMULATED[name](), 4))
+    for step in range(6):
+        large.step(*batch(step))
+        for i, part in enumerate(parts(step)):
+            before = small.net.parameters()
+            small.step(*part)
+            assert (i < 3) == all(exact.same_bits(v, before[k]) for k, v in small.net.parameters().items())
+        for key, value in large.net.parameters().items():
+            assert np.allclose(small.net.parameters()[key], value, rtol=1e-9, atol=1e-11)
+    assert (small.steps, small.skipped) == (24, 0)
+    if name == "ema":
+        for key, value in large.averaged().parameters().items():
+            assert np.allclose(small.averaged().parameters()[key], value, rtol=1e-9, atol=1e-11)
+
+
+def test_clipping_sees_the_mean_gradient():
+    clip = gradcore.clipping.GlobalNorm(0.05)
+    net = [Network([Dense(3)], inputs=5, seed=2, dtype="float64") for _ in range(2)]
+    large = Trainer(net[0], "mse", optimizers.SGD(1.0), clip=clip)
+    small = Trainer(net[1], "mse", optimizers.Accumulate(optimizers.SGD(1.0), 4), clip=clip)
+    large.step(*batch())
+    for part in parts(0):
+        small.step(*part)
+    for key, value in net[0].parameters().items():
+        assert np.allclose(net[1].parameters()[key], value, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_a_checkpoint_between_small_batches_goes_on_bit_for_bit(name, dtype, tmp_path):
+    trainer = make(optimizers.Accumulate(ACCUMULATED[name](), 3), dtype, threads=3)
+    for step in range(7):
+        trainer.step(*batch(step))
+    trainer.save(tmp_path / "t")
+    other = Trainer.load(tmp_path / "t", threads=1, isa="scalar")
+    for each in (trainer, other):
+        for step in range(7, STEPS):
+            each.step(*batch(step))
+    assert_same(trainer.net.parameters(), other.net.parameters())
+
+
+def test_a_batch_that_is_not_finite_does_not_spoil_the_others():
+    trainer, other = (make(optimizers.Accumulate(optimizers.Adam(0.01), 3)) for _ in range(2))
+    for step in range(6):
+        x, y = batch(step)
+        if step in (0, 4):
+            trainer.step(np.full_like(x, np.nan), y)
+        for each in (trainer, other):
+            each.step(x, y)
+    assert trainer.skipped == 2
+    assert_same(trainer.net.parameters(), other.net.parameters())
+
+
+def test_plain_arrays_accumulate_alike():
+    trainer, plain = (
+        make(optimizers.Accumulate(optimizers.Adam(0.01), 3)),
+        optimizers.Accumulate(optimizers.Adam(0.01), 3),
+    )
+    w = trainer.net.parameters()
+    for step in range(7):
+        plain.update(w, trainer.gradients(*batch(step))[1])
+        trainer.step(*batch(step))
+        assert_same(w, trainer.net.parameters())
+
+
 def test_a_skipped_step_is_not_averaged():
     trainer, other = make(WRAPPED["all"]()), make(WRAPPED["all"]())
     for step in range(8):
@@ -159,6 +242,9 @@ def test_without_an_average_there_is_none():
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: optimizers.Accumulate(optimizers.Adam(), 0), errors.ArgumentError, "every"),
+    (lambda: optimizers.Accumulate(optimizers.Accumulate(optimizers.Adam(), 2), 2),
+     errors.ArgumentError, "accumulate"),
     (lambda: optimizers.EMA("adam"), errors.DTypeError, "optimizer"),
     (lambda: optimizers.EMA(optimizers.Adam(), decay=1.0), errors.ArgumentError, "decay"),
     (lambda: optimizers.EMA(optimizers.ScheduleFreeSGD()), errors.ArgumentError, "schedule-free"),

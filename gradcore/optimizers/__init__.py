@@ -7,7 +7,7 @@ has one, is the default.
 
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
-from .averages import EMA, SWA, Lookahead
+from .averages import EMA, SWA, Accumulate, Lookahead
 from .base import Group, Optimizer, Rule, layerwise
 from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
 from .norms import LAMB, LARS, Prodigy
@@ -20,6 +20,7 @@ __all__ = [
     "LARS",
     "SGD",
     "SWA",
+    "Accumulate",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",

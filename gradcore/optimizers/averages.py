@@ -1,4 +1,4 @@
-"""Averages of the weights around an optimizer: EMA, SWA, Lookahead."""
+"""Averages around an optimizer: of the weights (EMA, SWA, Lookahead), of gradients (Accumulate)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from .. import _core
 from ..arrays import Array
 from ..checks import integer
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DTypeError, StateError
 from ..hypers import AVERAGE, SHARE, UNIT, Column, Range, scalar
-from ..plain import Average, Parameters
+from ..plain import Average, Parameters, mean_of_weights
 from ..schedules import Scalar
 from .base import Optimizer, Rule
 
@@ -29,7 +29,7 @@ class Averaging(Optimizer):
             raise DTypeError(
                 f"{name}: optimizer: expected one of gradcore.optimizers, got {self.optimizer!r}"
             )
-        if self.optimizer.rule.name.startswith("schedule_free"):
+        if self.optimizer.rule.name.startswith("schedule_free") and self.kind != "accumulate":
             raise ArgumentError(
                 f"{name}: optimizer: expected one without an average of its own, got a schedule-free one"
             )
@@ -66,7 +66,10 @@ class Averaging(Optimizer):
 
         `Trainer.averaged` gives those of a network.
         """
-        return self._state().average_of(params, len(self.optimizer.averages()))
+        index = mean_of_weights(self.averages())
+        if index is None:
+            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
+        return self._state().average_of(params, index)
 
     def __repr__(self) -> str:
         shown = [repr(self.optimizer)]
@@ -115,6 +118,46 @@ class EMA(Averaging):
 
     def _scalars(self) -> list[tuple[str, Scalar, Range]]:
         return [("decay", self.decay, SHARE)]
+
+
+@dataclass(frozen=True, repr=False)
+class Accumulate(Averaging):
+    """An update for the mean gradient of every `every` batches: large batches in the memory of small ones.
+
+    The steps in between change no weight; schedules count them. Clipping and the optimizer see the mean.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    every : int
+        Batches of an update.
+
+    References
+    ----------
+    Ott, Edunov, Grangier and Auli, "Scaling Neural Machine Translation", WMT 2018.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.Accumulate(optimizers.Adam(), 4)
+    Accumulate(Adam(), every=4)
+    """
+
+    optimizer: Optimizer
+    every: int
+
+    kind: ClassVar[str] = "accumulate"
+
+    def __post_init__(self) -> None:
+        _set(self, "every", integer(self.every, "Accumulate: every", 1))
+        super().__post_init__()
+        if any(average.kind == self.kind for average in self.optimizer.averages()):
+            raise ArgumentError(
+                "Accumulate: optimizer: expected one that does not accumulate, got one that does"
+            )
+
+    def _own(self) -> Average:
+        return Average(self.kind, self.every, 0)
 
 
 @dataclass(frozen=True, repr=False)

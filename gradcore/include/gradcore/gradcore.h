@@ -404,7 +404,8 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
                                                             gradcore_error *error);
 /* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
  * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
- * (lookahead: after `every` updates). It is one more state slot, the last so far. */
+ * (lookahead: after `every` updates). Or "accumulate": an update takes the mean of the gradients of `every` steps,
+ * which the progress counts as updates. It is one more state slot, the last so far. */
 GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
                                                           int64_t every, int64_t start, gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
