@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import statistics
 import subprocess
 import sys
@@ -19,13 +21,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from machine import environment
 
 HERE = Path(__file__).parent
 PAUSE = 0.05  # seconds before a turn; OpenBLAS threads spin for about 25 ms after a call
 PATIENCE = 900.0  # seconds that one request may take
+QUICK_TURN = 0.005  # a turn of a quick run; turns as short as this get no pause
 
 
 class Unsupported(Exception):
@@ -55,12 +58,25 @@ class Record:
 class Worker:
     """A contender in its own process, opened by `factory(**keywords)` in worker.py."""
 
-    def __init__(self, factory: str, keywords: dict[str, Any], python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        factory: str,
+        keywords: dict[str, Any],
+        python: str = sys.executable,
+        variables: dict[str, str] | None = None,
+    ) -> None:
+        """variables: of the environment, on top of those that are there."""
         self.connection, far_end = Pipe()
-        self.process = subprocess.Popen(
-            [python, str(HERE / "worker.py"), str(far_end.fileno())], pass_fds=[far_end.fileno()], cwd=HERE
-        )
-        far_end.close()
+        command = [python, str(HERE / "worker.py"), str(far_end.fileno())]
+        try:
+            self.process = subprocess.Popen(
+                command, pass_fds=[far_end.fileno()], cwd=HERE, env={**os.environ, **(variables or {})}
+            )
+        except OSError as error:
+            self.connection.close()
+            raise WorkerError(f"{python}: {error.strerror}") from None
+        finally:
+            far_end.close()
         try:
             self.open(factory, keywords)
         except BaseException:
@@ -111,21 +127,29 @@ def calibrate(worker: Worker, mode: str, turn: float) -> int:
         calls = min(calls * 8, max(calls + 1, round(calls * turn / max(seconds, 1e-9))))
 
 
-def interleave(
-    workers: dict[str, Worker], mode: str, rounds: int, turn: float
-) -> dict[str, tuple[int, list[float]]]:
-    """{contender: (calls per turn, seconds per call of each turn)}."""
-    calls = {name: calibrate(worker, mode, turn) for name, worker in workers.items()}
-    samples: dict[str, list[float]] = {name: [] for name in workers}
-    names = list(workers)
+Samples = dict[str, tuple[int, list[float]]]  # {contender: (calls per turn, seconds per call of each turn)}
+
+
+def take_turns(subjects: dict[str, tuple[Worker, str]], rounds: int, turn: float) -> Samples:
+    """Time {name: (worker, mode)} in turns A B C, B C A, ..."""
+    calls = {name: calibrate(worker, mode, turn) for name, (worker, mode) in subjects.items()}
+    samples: dict[str, list[float]] = {name: [] for name in subjects}
+    names = list(subjects)
+    pause = PAUSE if turn > QUICK_TURN else 0.0
     for i in range(rounds):
         first = i % len(names)
         for name in names[first:] + names[:first]:
-            time.sleep(PAUSE)
+            worker, mode = subjects[name]
+            time.sleep(pause)
             # Long calls warm themselves; short ones get a tenth of the turn unmeasured.
             warm = -(-calls[name] // 10) if calls[name] > 1 else 0
-            samples[name].append(workers[name].time(mode, warm, calls[name]) / calls[name])
+            samples[name].append(worker.time(mode, warm, calls[name]) / calls[name])
     return {name: (calls[name], samples[name]) for name in names}
+
+
+def interleave(workers: dict[str, Worker], mode: str, rounds: int, turn: float) -> Samples:
+    """Time one mode of every worker in turns."""
+    return take_turns({name: (worker, mode) for name, worker in workers.items()}, rounds, turn)
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
@@ -181,17 +205,52 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
+class Parser(argparse.ArgumentParser):
+    """Usage errors are one line, as everywhere in gradcore's command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gradcore: error: {message}; see {self.prog} --help\n")
+
+
+def positive_integer(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return value
+
+
+def positive_number(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
+def add_common_options(parser: argparse.ArgumentParser, turn: float = 0.1) -> None:
     parser.add_argument("--quick", action="store_true", help="few short turns: does it run, not how fast")
-    parser.add_argument("--rounds", type=int, help="turns of each contender")
-    parser.add_argument("--turn", type=float, default=0.1, help="seconds of a turn (default %(default)s)")
-    parser.add_argument("--jsonl", type=Path, help="write environment and records here")
+    parser.add_argument("--rounds", type=positive_integer, metavar="N", help="turns of each contender")
+    parser.add_argument(
+        "--turn", type=positive_number, metavar="S", help=f"seconds of a turn (default: {turn:g})"
+    )
+    parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write environment and records here")
+    parser.set_defaults(default_turn=turn)
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, with the length of a turn filled in; a file that cannot be written is refused now."""
+    arguments = parser.parse_args(argv)
+    default = arguments.__dict__.pop("default_turn")
+    arguments.turn = arguments.turn or (QUICK_TURN if arguments.quick else default)
+    if arguments.jsonl and (arguments.jsonl.is_dir() or not arguments.jsonl.parent.is_dir()):
+        parser.error(f"--jsonl: expected a file in an existing folder, got {arguments.jsonl}")
+    return arguments
 
 
 def finish_report(arguments: argparse.Namespace, records: Sequence[Record], text: str) -> None:
     """Print the report with its environment; write the JSON lines where asked."""
     facts = environment()
-    print(text, "\nMeasured on:\n", report_environment(facts), sep="\n")
+    quick = "\nA quick run: the times mean nothing.\n" if arguments.quick else ""
+    print(text, quick + "\nMeasured on:\n", report_environment(facts), sep="\n", flush=True)
     if arguments.jsonl:
         lines = [{"environment": facts, "arguments": {k: str(v) for k, v in vars(arguments).items()}}]
         with open(arguments.jsonl, "w") as file:
@@ -199,13 +258,23 @@ def finish_report(arguments: argparse.Namespace, records: Sequence[Record], text
                 file.write(json.dumps(line, default=str) + "\n")
 
 
+class BadFile(Exception):
+    """A file of results that cannot be used; the message says which and why."""
+
+
 def read_records(path: Path) -> dict[tuple[str, str, str], Record]:
+    """{(suite, case, contender): record} of a file that --jsonl wrote."""
     result = {}
-    for line in path.read_text().splitlines():
-        fields = json.loads(line)
-        if "environment" not in fields:
-            record = Record(**fields)
-            result[record.suite, record.case, record.contender] = record
+    try:
+        for line in path.read_text().splitlines():
+            fields = json.loads(line)
+            if "environment" not in fields:
+                record = Record(**fields)
+                result[record.suite, record.case, record.contender] = record
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
+        raise BadFile(f"{path}: expected lines that --jsonl wrote: {error}") from None
     return result
 
 
@@ -232,17 +301,34 @@ def compare(old_path: Path, new_path: Path, threshold: float, contender: str | N
     return 1 if slower else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Compare two runs of a benchmark.")
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("compare", help="exit status 1 if something became slower")
-    command.add_argument("old", type=Path)
-    command.add_argument("new", type=Path)
-    command.add_argument("--threshold", type=float, default=0.05, help="smallest change that counts")
-    command.add_argument("--contender", help="look only at this one, e.g. gradcore")
-    options = parser.parse_args(arguments)
-    return compare(options.old, options.new, options.threshold, options.contender)
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        prog="gradcore bench compare",
+        description="Compare two runs of a benchmark; exit status 1 if something became slower.",
+        epilog="example: gradcore bench compare old.jsonl new.jsonl --contender gradcore",
+    )
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument(
+        "--threshold", type=share, default=0.05, metavar="SHARE",
+        help="smallest change that counts (default: 0.05)",
+    )  # fmt: skip
+    parser.add_argument("--contender", metavar="NAME", help="look only at this one, e.g. gradcore")
+    options = parser.parse_args(argv)
+    try:
+        return compare(options.old, options.new, options.threshold, options.contender)
+    except BadFile as error:
+        parser.error(str(error))
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number >= 0, got {text!r}")
+    return value
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] != ["compare"]:
+        sys.exit("usage: python bench/harness.py compare OLD NEW [--threshold SHARE] [--contender NAME]")
+    sys.exit(main(sys.argv[2:]))

@@ -19,13 +19,21 @@ from nets import NETS, Array
 from peers import Unsupported, numpy_kernels
 
 TESTS = Path(__file__).parent.parent / "tests"
+DTYPES = ("float32", "float64")
 GEMM_FORMS = ("forward", "backward-data", "backward-weight")
 ISA_DEPTH = 256  # k of the products that compare instruction sets: one KC block
+# Arrays that a row of the family reads and writes; losses and optimizers are counted in Case.bytes.
+STATISTICS = {
+    "sum_squares": 1, "max_abs": 1, "column_sums": 1, "accumulate": 3, "add": 3, "multiply": 3,
+    "standardize": 2, "exp": 2, "log": 2, "tanh": 2, "pack": 2, "unpack": 2, "transpose": 2,
+}  # fmt: skip
+CLIPS = ("global_norm", "value")
+LARGEST_FLOAT64 = 2e10  # flops of a product; above it, float64 tells nothing new and takes seconds
 
 
 @dataclass(frozen=True)
 class Case:
-    """family: gemm, activation, loss, optimizer, layer or isa. depth: k of a product, else 0."""
+    """family: gemm, activation, loss, optimizer, clip, statistic, layer or isa. depth: k of a product."""
 
     family: str
     name: str
@@ -33,66 +41,113 @@ class Case:
     columns: int
     direction: str = ""
     depth: int = 0
+    dtype: str = "float32"
 
     @property
     def title(self) -> str:
         size = f"{self.rows}×{self.depth}×{self.columns}" if self.depth else f"{self.rows}×{self.columns}"
-        return " ".join(filter(None, [self.family, self.name, self.direction, size]))
+        return " ".join(filter(None, [self.family, self.name, self.direction, size, self.dtype]))
 
     @property
     def flops(self) -> int:
         return 2 * self.rows * self.columns * self.depth
 
+    @property
+    def bytes(self) -> int:
+        """What the kernel must at least read and write; 0 where that is not what bounds it."""
+        arrays = {"activation": 3 if self.direction == "backward" else 2, "loss": 3, "clip": 4}
+        if self.family == "statistic":
+            arrays[self.family] = STATISTICS[self.name]
+        if self.family == "optimizer":
+            arrays[self.family] = 3 + 2 * used_slots(self.name)
+        size = self.rows * self.columns * np.dtype(self.dtype).itemsize
+        return size * arrays.get(self.family, 0)
+
     def arrays(self, count: int) -> list[Array]:
-        """Standard normal float32 matrices (rows, columns)."""
+        """Standard normal matrices (rows, columns)."""
         rng = np.random.default_rng(5)
-        return [rng.standard_normal((self.rows, self.columns), dtype=np.float32) for _ in range(count)]
+        return [rng.standard_normal((self.rows, self.columns), self.dtype) for _ in range(count)]
 
     def target(self, labels: bool) -> Array:
         if labels:
             return np.random.default_rng(6).integers(self.columns, size=self.rows).astype(np.int32)
-        return (self.arrays(2)[1] > 0).astype(np.float32)
+        return (self.arrays(2)[1] > 0).astype(self.dtype)
 
     def operands(self) -> tuple[Array, Array, Array]:
         """A (rows, depth) and B (depth, columns) as the training step has them in memory, and C."""
         rng = np.random.default_rng(7)
-        a = rng.standard_normal((self.rows, self.depth), dtype=np.float32)
-        b = rng.standard_normal((self.depth, self.columns), dtype=np.float32)
+        a = rng.standard_normal((self.rows, self.depth), self.dtype)
+        b = rng.standard_normal((self.depth, self.columns), self.dtype)
         if self.name == "backward-data":  # dX = dY Wᵀ: B is the transpose of a row-major W
             b = np.ascontiguousarray(b.T).T
         if self.name == "backward-weight":  # dW = Xᵀ dY: A is the transpose of a row-major X
             a = np.ascontiguousarray(a.T).T
-        return a, b, np.empty((self.rows, self.columns), np.float32)
+        return a, b, np.empty((self.rows, self.columns), self.dtype)
 
 
-def all_cases(core: Any) -> Iterator[Case]:
+def optimizer_class(name: str) -> Any:
+    """The public class of an engine's optimizer; its constructor gets lr alone."""
+    module: Any = import_module("gradcore.optimizers")
+    return next(kind for kind in map(vars(module).get, module.__all__) if getattr(kind, "name", "") == name)
+
+
+def used_slots(name: str) -> int:
+    """State arrays that an update writes to."""
+    optimizer = make_optimizer(name)
+    w = np.ones(4)
+    for gradient in (1.0, 2.0):
+        optimizer.update([w], [np.full(4, gradient)])
+    return sum(slot is not None and bool(slot.any()) for slot in optimizer._plain._slots[0])
+
+
+def make_optimizer(name: str) -> Any:
+    """With its defaults, and with momentum where that is what the optimizer is used with."""
+    return optimizer_class(name)(lr=1e-3, **({"momentum": 0.9} if name == "sgd" else {}))
+
+
+def all_cases(core: Any, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Case]:
     """The products of every Dense layer of the nets, then the table rows at the shared sizes."""
+    sys.path.append(str(TESTS))
+    shared = import_module("cases")
+    for dtype in dtypes:
+        yield from products(dtype)
+        for family, name, rows, columns in shared.bench_cases(core):
+            if family == "activation":
+                yield Case(family, name, rows, columns, "forward", dtype=dtype)
+                yield Case(family, name, rows, columns, "backward", dtype=dtype)
+            elif name != "end":  # closes a residual block, no layer of its own
+                depth = ISA_DEPTH if family == "isa" else 0
+                yield Case(family, name, rows, columns, depth=depth, dtype=dtype)
+        for rows, columns in shared.BENCH_SIZES["activation"]:
+            for name in STATISTICS:
+                yield Case("statistic", name, rows, columns, dtype=dtype)
+        for rows, columns in shared.BENCH_SIZES["optimizer"]:
+            for name in CLIPS:
+                yield Case("clip", name, rows, columns, dtype=dtype)
+
+
+def products(dtype: str) -> Iterator[Case]:
     layers = {
         (net.batch, fan_in, fan_out)
         for net in NETS.values()
         for fan_in, fan_out in zip(net.widths[:-1], net.widths[1:], strict=True)
     }
     for rows, fan_in, fan_out in sorted(layers, key=lambda s: (s[0] * s[1] * s[2], s)):
-        yield Case("gemm", GEMM_FORMS[0], rows, fan_out, depth=fan_in)
-        yield Case("gemm", GEMM_FORMS[1], rows, fan_in, depth=fan_out)
-        yield Case("gemm", GEMM_FORMS[2], fan_in, fan_out, depth=rows)
-    sys.path.append(str(TESTS))
-    for family, name, rows, columns in import_module("cases").bench_cases(core):
-        if family == "activation":
-            yield Case(family, name, rows, columns, "forward")
-            yield Case(family, name, rows, columns, "backward")
-        elif name != "end":  # closes a residual block, no layer of its own
-            yield Case(family, name, rows, columns, depth=ISA_DEPTH if family == "isa" else 0)
+        if dtype == "float64" and 2 * rows * fan_in * fan_out > LARGEST_FLOAT64:
+            continue
+        yield Case("gemm", GEMM_FORMS[0], rows, fan_out, depth=fan_in, dtype=dtype)
+        yield Case("gemm", GEMM_FORMS[1], rows, fan_in, depth=fan_out, dtype=dtype)
+        yield Case("gemm", GEMM_FORMS[2], fan_in, fan_out, depth=rows, dtype=dtype)
 
 
 class Runner:
     """What a worker needs: run(mode, calls)."""
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
+    def __init__(self, **calls: Callable[[], object]) -> None:
+        self.calls = calls
 
     def run(self, mode: str, calls: int) -> None:
-        call = self.call
+        call = self.calls[mode]
         for _ in range(calls):
             call()
 
@@ -105,18 +160,23 @@ def ready() -> None:
 
 
 def open_case(library: str, fields: dict[str, Any]) -> Runner:
-    """library: "gradcore", "gradcore 1 thread" (products only) or "numpy"."""
+    """library: "gradcore", "gradcore 1 thread", "gradcore ISA", "numpy" or "numpy 1 thread".
+
+    "1 thread" is for products only: no other kernel has threads of its own, in either library.
+    """
     case = Case(**fields)
-    if library == "numpy":
-        return Runner(numpy_call(case))
-    threads = 1 if library == "gradcore 1 thread" else 0
-    if threads and case.family != "gemm":
+    name, _, way = library.partition(" ")
+    if way == "1 thread" and case.family != "gemm":
         raise Unsupported("only products have a thread count of their own")
-    return Runner(gradcore_call(case, threads))
+    if name == "numpy":
+        return Runner(call=numpy_call(case))
+    if way and way != "1 thread":
+        return Runner(call=import_module("kernel_isas").isa_call(case, way))
+    return Runner(call=gradcore_call(case, 1 if way else 0))
 
 
 def numpy_call(case: Case) -> Callable[[], object]:
-    if case.family == "gemm":
+    if case.family in ("gemm", "isa"):
         a, b, out = case.operands()
         return lambda: np.matmul(a, b, out=out)
     if case.family == "activation" and case.name in numpy_kernels.ACTIVATIONS:
@@ -133,10 +193,20 @@ def numpy_call(case: Case) -> Callable[[], object]:
         w, g, s, v, t = case.arrays(5)
         slots = [s, np.abs(v)]
         return lambda: update(w, g, slots, t)
+    if case.family == "clip":
+        clip = numpy_kernels.CLIPS[case.name]
+        w, g, t = case.arrays(3)
+        return lambda: clip(w, g, t)
+    if case.family == "statistic":
+        statistic = numpy_kernels.STATISTICS[case.name]
+        x, y = case.arrays(2)
+        x = np.abs(x) if case.name == "log" else x
+        return lambda: statistic(x, y)
     raise Unsupported("no NumPy program")
 
 
 def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
+    """The call that a user makes, on the instruction set that gradcore chooses."""
     core: Any = import_module("gradcore._core")
     if case.family == "gemm":
         a, b, out = case.operands()
@@ -155,33 +225,24 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
             target = np.ascontiguousarray(target[:, : case.columns // 2])
         return lambda: core.loss(case.name, z, target, True)
     if case.family == "optimizer":
-        return optimizer_call(case, core)
+        optimizer = make_optimizer(case.name)
+        w, g = case.arrays(2)
+        return lambda: optimizer.update([w], [g])
     if case.family == "layer":
         return layer_call(case, core)
-    return isa_call(case)
-
-
-def optimizer_call(case: Case, core: Any) -> Callable[[], object]:
-    values = {"momentum": 0.0 if case.name == "rmsprop" else 0.9, "alpha": 0.99, "eps": 1e-8}
-    values |= {"beta1": 0.9, "beta2": 0.999, "largest": 50.0, "smallest": 1e-6, "grow": 1.2}
-    names = (core.describe("optimizer", case.name, "hyperparameters") or "").split()
-    own = [values.get(key, 0.5) for key in names]
-    decay = 0.01 if case.name == "adamw" else 0.0
-    hypers = np.array([1e-3, decay, 0.0, *own, *[0.0] * core.HYPERS][: core.HYPERS])
-    w, g, s, v, extra = case.arrays(5)
-    slots = [s, np.abs(v), extra, extra.copy()]
-    flags = core.MOMENTUM if case.name == "sgd" else 0
-    return lambda: core.optimizer_update(case.name, flags, 100, hypers, w, g, slots)
+    isa = case.name if case.family == "isa" else core.build_info()["isa"]
+    call: Callable[[], object] = import_module("kernel_isas").isa_call(case, isa)
+    return call
 
 
 def layer_call(case: Case, core: Any) -> Callable[[], object]:
     """Forward and backward of a network that has only this layer."""
     dense = {"kind": "dense", "units": case.columns, "activation": "relu"}
+    # Layers that need more than their name.
     specs: dict[str, list[dict[str, Any]]] = {
         "dense": [dense],
         "activation": [{"kind": "activation", "activation": "relu"}],
         "dropout": [{"kind": "dropout", "rate": 0.5}],
-        "standardize": [{"kind": "standardize"}],
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
         "batch_norm": [{"kind": "batch_norm"}],
         "layer_scale": [{"kind": "layer_scale", "initial": 0.1}],
@@ -189,10 +250,11 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
+        "glu": [{"kind": "dense", "units": 2 * case.columns}, {"kind": "glu", "activation": "sigmoid"}],
+        "maxout": [{"kind": "maxout", "units": case.columns, "pieces": 2}],
+        "prelu": [{"kind": "prelu"}],
     }
-    if case.name not in specs:
-        raise Unsupported("no description of this layer in kernel_cases.py")
-    network = core.Network(specs[case.name], case.columns)
+    network = core.Network(specs.get(case.name, [{"kind": case.name}]), case.columns, dtype=case.dtype)
     steps = core.Pass(network, case.rows)
     x, d = case.arrays(2)
 
@@ -201,14 +263,3 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         steps.backward(d)
 
     return call
-
-
-def isa_call(case: Case) -> Callable[[], object]:
-    """The product kernel alone, on one core: row-major A and C, B in panels."""
-    kernels: Any = import_module("gradcore._testing").Kernels(case.name, "float32")
-    a, b, out = case.operands()
-    panel = kernels.panel
-    packed = np.zeros(-(-case.columns // panel) * case.depth * panel, np.float32)
-    kernels.pack(case.depth, case.columns, b, case.columns, packed)
-    m, n, k = case.rows, case.columns, case.depth
-    return lambda: kernels.gemm(m, n, k, a, k, 1, packed, panel, panel * k, out, n, panel)

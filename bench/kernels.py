@@ -1,10 +1,12 @@
-"""Time of each kernel next to NumPy: products, activations, losses, optimizers, layers, instruction sets.
+"""Time of each kernel next to NumPy: products, activations, losses, optimizers, statistics, layers.
 
-    python bench/kernels.py                              # everything: some minutes
-    python bench/kernels.py --only gemm                  # cases whose title contains this
+    python bench/kernels.py                              # everything: half an hour
+    python bench/kernels.py --only gemm --dtypes float32 # cases whose title contains this
+    python bench/kernels.py --only peak                  # the table "one thread, percent of the FMA peak"
     python bench/kernels.py --only "activation gelu" --quick
 
-The shares of peak are of the float32 FMA rate that peak.c reaches in the same run.
+Contenders are the call that a user makes, each instruction set's kernel alone on one thread, and NumPy.
+The shares are of the FMA rate and the copy bandwidth that peak.py measures in the same run.
 """
 
 from __future__ import annotations
@@ -14,87 +16,153 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
+from typing import Any
 
 import harness
+import kernel_peak
 from harness import Record, Unsupported, Worker, WorkerError, say
-from kernel_cases import Case, all_cases
-from peak import fma_peak
+from kernel_cases import DTYPES, Case, all_cases
+from peak import copy_bandwidth, fma_peak
 
-LIBRARIES = ("gradcore", "gradcore 1 thread", "numpy")
 ROUNDS = 9
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def measure(case: Case, workers: dict[str, Worker], arguments: argparse.Namespace) -> list[Record]:
+def measure(case: Case, workers: dict[str, Worker], rounds: int, turn: float) -> list[Record]:
     say(case.title)
     ready = {}
     for library, worker in workers.items():
+        if case.family == "isa" and library.partition(" ")[0] == "gradcore" and library != "gradcore":
+            continue  # the case names its instruction set
         try:
             worker.open("kernel_cases:open_case", {"library": library, "fields": asdict(case)})
             ready[library] = worker
         except Unsupported as reason:
             if library == "gradcore":
                 say(f"  {library}: left out, {reason}")
-    rounds = arguments.rounds or (2 if arguments.quick else ROUNDS)
-    turn = 0.002 if arguments.quick else arguments.turn
     records = []
     for library, (calls, samples) in harness.interleave(ready, "call", rounds, turn).items():
-        median = harness.quartiles(samples)[1]
-        if case.flops:
-            notes = {"rate": f"{case.flops / median / 1e9:.3g} GFLOP/s"}
-        else:
-            notes = {"rate": f"{case.rows * case.columns / median / 1e9:.3g} Gelem/s"}
-        records.append(
-            harness.make_record("kernels", case.title, library, samples, unit="call", calls=calls, **notes)
-        )
+        record = harness.make_record("kernels", case.title, library, samples, unit="call", calls=calls)
+        record.notes.update(rates(case, library, record.median))
+        records.append(record)
     return records
 
 
-def add_share_of_peak(records: Sequence[Record], cases: Sequence[Case]) -> str:
-    """Note each product's share of the FMA peak of the cores it had; say how the peak was found."""
-    peak = fma_peak()
-    flops = {case.title: case.flops for case in cases if case.flops}
-    rates = {id(r): flops[r.case] / r.median / 1e9 for r in records if r.case in flops}
-    if not rates:
-        return ""
-    one, every = peak or (max(rates.values()), max(rates.values()))
-    for r in records:
-        if id(r) in rates:
-            alone = r.contender == "gradcore 1 thread" or r.case.startswith("isa ")
-            r.notes["of peak"] = f"{100 * rates[id(r)] / (one if alone else every):.0f} %"
-    if peak is None:
-        return f"No C compiler: shares are of the fastest product here, {one:.0f} GFLOP/s."
-    return f"FMA peak, float32: {one:.0f} GFLOP/s on one core, {every:.0f} on all cores at once."
+def rates(case: Case, library: str, seconds: float) -> dict[str, str]:
+    """GFLOP/s and the share of the FMA peak, or GB/s and the share of the copy bandwidth."""
+    if case.flops:
+        rate = case.flops / seconds / 1e9
+        notes = {"rate": f"{rate:.3g} GFLOP/s"}
+        limit = fma_peak(isa_of(case, library), case.dtype)
+        alone = library not in ("gradcore", "numpy") or case.family == "isa"
+        if limit:
+            notes["of limit"] = f"{100 * rate / (limit.one if alone else limit.every):.0f} % FMA"
+        return notes
+    if not case.bytes:
+        return {"rate": f"{case.rows * case.columns / seconds / 1e9:.3g} Gelem/s"}
+    rate = case.bytes / seconds / 1e9
+    notes = {"rate": f"{rate:.3g} GB/s"}
+    limit = copy_bandwidth()
+    if limit:
+        notes["of limit"] = f"{100 * rate / limit.one:.0f} % copy"
+    return notes
+
+
+def isa_of(case: Case, library: str) -> str:
+    """The instruction set that a contender runs on; NumPy is held against gradcore's choice."""
+    core: Any = import_module("gradcore._core")
+    if case.family == "isa" and library == "gradcore":
+        return case.name
+    way = library.partition(" ")[2]
+    return way if way in core.names("isa") else str(core.build_info()["isa"])
+
+
+def limits(dtypes: Sequence[str], isas: Sequence[str]) -> str:
+    lines = []
+    for isa in isas:
+        for dtype in dtypes:
+            peak = fma_peak(isa, dtype)
+            if peak:
+                lines.append(
+                    f"- FMA peak, {isa}, {dtype}: {peak.one:.0f} GFLOP/s on one core, "
+                    f"{peak.every:.0f} on all cores at once"
+                )
+    copy = copy_bandwidth()
+    if copy:
+        lines.append(f"- Copy bandwidth: {copy.one:.1f} GB/s on one core, {copy.every:.1f} on all at once")
+    return "\n".join(lines) or "No C compiler: shares of peak and bandwidth are left out."
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = harness.Parser(
+        prog="gradcore bench kernels",
+        description="Kernel times of gradcore and NumPy.",
+        epilog='example: gradcore bench kernels --only "gemm forward" --jsonl new.jsonl',
+    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose title contains this")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=("gradcore", "numpy"), default=["gradcore", "numpy"],
+        help="default: both",
+    )  # fmt: skip
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="default: both; float32 with --quick")
+    core: Any = import_module("gradcore._core")
+    parser.add_argument(
+        "--isas", nargs="*", choices=core.names("isa"), metavar="ISA",
+        help=f"to measure alone, of {', '.join(core.names('isa'))} (default: all but scalar)",
+    )  # fmt: skip
+    harness.add_common_options(parser, turn=0.03)
+    return parser
+
+
+def choose_cases(arguments: argparse.Namespace) -> list[Case]:
+    """In a quick run the smallest case of each kernel only."""
+    cases = list(all_cases(import_module("gradcore._core"), tuple(arguments.dtypes)))
+    if arguments.quick:
+        smallest: dict[tuple[str, ...], Case] = {}
+        for case in sorted(cases, key=lambda c: c.rows * c.columns * max(c.depth, 1)):
+            smallest.setdefault((case.family, case.name, case.direction, case.dtype), case)
+        cases = list(smallest.values())
+    return [case for case in cases if arguments.only in case.title]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Kernel times of gradcore and NumPy.",
-        epilog='example: python bench/kernels.py --only "gemm forward" --jsonl new.jsonl',
-    )
-    parser.add_argument("--only", default="", help="cases whose title contains this")
-    harness.add_common_options(parser)
-    parser.set_defaults(turn=0.03)
-    arguments = parser.parse_args(argv)
-    core = import_module("gradcore._core")
-    cases = [case for case in all_cases(core) if arguments.only in case.title]
+    parser = make_parser()
+    arguments = harness.parse(parser, argv)
+    core: Any = import_module("gradcore._core")
+    vector_isas = [isa for isa in core.names("isa") if isa != "scalar"]
+    isas = arguments.isas if arguments.isas is not None else vector_isas[::-1]
+    arguments.dtypes = arguments.dtypes or (["float32"] if arguments.quick else list(DTYPES))
+    cases = choose_cases(arguments)
+    rounds = arguments.rounds or (2 if arguments.quick else ROUNDS)
+    libraries = []
+    if "gradcore" in arguments.contenders:
+        libraries += ["gradcore"]
+        libraries += [] if arguments.quick else ["gradcore 1 thread", *(f"gradcore {isa}" for isa in isas)]
+    if "numpy" in arguments.contenders:
+        libraries += ["numpy"] if arguments.quick else ["numpy", "numpy 1 thread"]
     workers: dict[str, Worker] = {}
     records: list[Record] = []
+    peaks: list[Record] = []
     try:
-        for library in LIBRARIES:
-            workers[library] = Worker("kernel_cases:ready", {})
+        if "gradcore" in arguments.contenders:
+            peaks = kernel_peak.measure_all(isas, arguments, rounds)
+        if not cases and not peaks:
+            parser.error(f"--only: expected part of a case's title, got {arguments.only!r}")
+        for library in libraries:
+            variables = ONE_THREAD if library == "numpy 1 thread" else {}
+            workers[library] = Worker("kernel_cases:ready", {}, variables=variables)
         for case in cases:
-            records += measure(case, workers, arguments)
+            records += measure(case, workers, rounds, arguments.turn)
     except WorkerError as error:
         say(f"failed: {error}")
         return 1
     finally:
         for worker in workers.values():
             worker.close()
-    peak = add_share_of_peak(records, cases)
-    text = "\n\n".join(filter(None, [peak, harness.table(records, columns=["rate", "of peak"])]))
-    if arguments.quick:
-        text += "\n\nA quick run: the times mean nothing."
-    harness.finish_report(arguments, records, text)
+    parts = [limits(arguments.dtypes, isas), kernel_peak.report(peaks, isas)]
+    if records:
+        parts.append(harness.table(records, columns=["rate", "of limit"]))
+    harness.finish_report(arguments, [*peaks, *records], "\n\n".join(filter(None, parts)))
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("gradcore", "numpy", "torch", "jax", "jaxlib", "scikit-learn")
+PACKAGES = ("gradcore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "tensorflow", "keras")
 # Instruction sets that decide the speed of float32 products.
 FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 VARIABLES = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_", "XLA_", "GRADCORE_")

@@ -17,17 +17,40 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Weights = list[tuple[Array, Array]]  # (fan_in, fan_out) weight and (fan_out,) bias of each Dense
+Norms = dict[int, tuple[Array, Array]]  # {Dense: (fan_in,) gamma and beta of the LayerNorm before it}
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 1e-3  # of Adam; RATES has the others
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+MOMENTUM = 0.9
+NORM_EPS = 1e-5  # of LayerNorm
+RATES = {"sgd": 1e-2, "momentum": 1e-2, "adam": LEARNING_RATE}
 
 # Debian's dataset-fashion-mnist puts it here.
 FASHION_DIRECTORY = Path("/usr/share/datasets/fashion-mnist")
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How a step turns gradients into an update."""
+
+    optimizer: str = "adam"  # a key of RATES
+    clip: float | None = None  # the largest global norm of the gradient
+
+    @property
+    def title(self) -> str:
+        return self.optimizer if self.clip is None else f"{self.optimizer} clip {self.clip:g}"
+
+    @property
+    def lr(self) -> float:
+        return RATES[self.optimizer]
+
+
+@dataclass(frozen=True)
 class Net:
-    """A chain of Dense layers, trained with Adam in float32; hidden layers share one activation."""
+    """A chain of Dense layers in float32; hidden layers share one activation.
+
+    With `residual` every hidden layer after the first is h + activation(LayerNorm(h) W + b).
+    """
 
     name: str
     widths: tuple[int, ...]
@@ -39,10 +62,16 @@ class Net:
     rounds: int  # turns of each contender
     shuffle: bool = False  # epochs draw a new order each time
     dataset: str = "random"  # or "fashion"
+    residual: bool = False
 
     @property
     def title(self) -> str:
-        return f"{'-'.join(map(str, self.widths))} {self.activation}, batch {self.batch}"
+        blocks = ", LayerNorm and residuals" if self.residual else ""
+        return f"{'-'.join(map(str, self.widths))} {self.activation}{blocks}, batch {self.batch}"
+
+    def is_block(self, layer: int) -> bool:
+        """Whether Dense `layer` sits in a residual block behind a LayerNorm."""
+        return self.residual and 0 < layer < len(self.widths) - 2
 
     @property
     def flops(self) -> int:
@@ -61,6 +90,9 @@ NETS = {
         Net("d", (1024,) * 5, 512, "relu", "mse", 4, 0, 15),
         Net("e", (4096,) * 4, 1024, "relu", "mse", 2, 0, 7),
         Net("tanh", (4, 32, 16, 4), 10_000, "tanh", "mse", 1, 0, 31),
+        Net("policy", (8, 64, 64, 4), 64, "tanh", "mse", 20, 64 * 512, 31),
+        Net("8x64", (64, *[64] * 8, 10), 64, "relu", "cross_entropy", 20, 64 * 128, 31, residual=True),
+        Net("3x512", (784, *[512] * 3, 10), 128, "relu", "cross_entropy", 20, 128 * 64, 31, residual=True),
         Net("fashion", (784, 256, 128, 10), 128, "relu", "cross_entropy", 20, 60_000, 9, True, "fashion"),
     )
 }
@@ -88,6 +120,17 @@ def make_weights(net: Net) -> Weights:
         weight = rng.standard_normal((fan_in, fan_out), dtype=np.float32)
         weight *= np.float32(math.sqrt(2 / fan_in))
         result.append((weight, 0.01 * rng.standard_normal(fan_out, dtype=np.float32)))
+    return result
+
+
+def make_norms(net: Net) -> Norms:
+    """Factors near one and small shifts of each LayerNorm, by the Dense behind it."""
+    rng = np.random.default_rng(8)
+    result: Norms = {}
+    for layer, width in enumerate(net.widths[:-1]):
+        if net.is_block(layer):
+            gamma, beta = (0.1 * rng.standard_normal(width, dtype=np.float32) for _ in range(2))
+            result[layer] = (1 + gamma, beta)
     return result
 
 

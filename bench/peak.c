@@ -1,19 +1,25 @@
-/* Prints the float32 FMA peak of one core in GFLOP/s: independent chains of fused multiply-adds in
- * registers, no memory. Compiled and run by peak.py with -march=native, on every core at once. */
+/* Prints the FMA peak of one core in GFLOP/s: independent chains of fused multiply-adds in registers, no
+ * memory. Compiled and run by peak.py, once for each instruction set and element type (REAL), on one core
+ * and on every core at once. */
 #include <stdio.h>
 #include <time.h>
 
+#ifndef REAL
+#define REAL float
+#endif
 #if defined(__AVX512F__)
 #define BYTES 64
+#define CHAINS 12 /* latency 4 to 5 cycles times 2 units, rounded up */
 #elif defined(__AVX__)
 #define BYTES 32
+#define CHAINS 12 /* two more vectors hold the constants: 14 of 16 registers */
 #else
 #define BYTES 16
+#define CHAINS 12
 #endif
-#define LANES (BYTES / sizeof(float))
-#define CHAINS 12 /* latency 4 to 5 cycles times 2 units, rounded up */
+#define LANES (BYTES / sizeof(REAL))
 
-typedef float vector __attribute__((vector_size(BYTES)));
+typedef REAL vector __attribute__((vector_size(BYTES)));
 
 static double now(void) {
     struct timespec t;
@@ -27,11 +33,11 @@ int main(int argc, char **argv) {
     vector chain[CHAINS];
     vector factor = {0}, term = {0};
     for (size_t i = 0; i < LANES; i++) {
-        factor[i] = 0.5f / (float)argc;
-        term[i] = (float)argc;
+        factor[i] = (REAL)0.5 / (REAL)argc;
+        term[i] = (REAL)argc;
     }
     for (int c = 0; c < CHAINS; c++)
-        chain[c] = term * (float)c;
+        chain[c] = term * (REAL)c;
     double best = 0, total = 0;
     for (int round = 0; round < 20; round++) {
         double start = now();
@@ -44,7 +50,7 @@ int main(int argc, char **argv) {
             best = rate;
     }
     for (int c = 0; c < CHAINS; c++)
-        total += chain[c][0];
+        total += (double)chain[c][0];
     printf("%.1f %g\n", best, total);
     return 0;
 }

@@ -1,33 +1,66 @@
-"""The float32 FMA peak of this machine, measured with peak.c where a C compiler is installed."""
+"""What this machine can do at most: the FMA peak of an instruction set, and the bandwidth of a copy.
+
+Both are measured where a C compiler is installed, by peak.c and copy.c; without one they are unknown.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from machine import cores
 
+HERE = Path(__file__).parent
+FLAGS = {"avx512": ["-mavx512f", "-mfma"], "avx2": ["-mavx2", "-mfma"], "neon": []}
+REALS = {"float32": "float", "float64": "double"}
 
-def fma_peak() -> tuple[float, float] | None:
-    """(one core, all cores at once) in GFLOP/s, or None without a compiler that accepts -march=native."""
-    compiler = os.environ.get("CC") or shutil.which("cc")
-    if compiler is None:
+
+@dataclass(frozen=True)
+class Limit:
+    """GFLOP/s or GB/s."""
+
+    one: float  # one core, the others idle
+    every: float  # all cores at once, added up
+
+
+@cache
+def fma_peak(isa: str, dtype: str = "float32") -> Limit | None:
+    """The FMA peak of an instruction set that this machine has; None for scalar or without a compiler."""
+    if isa not in FLAGS:
+        return None
+    return measure("peak.c", ["-ffp-contract=fast", f"-DREAL={REALS[dtype]}", *FLAGS[isa]])
+
+
+@cache
+def copy_bandwidth() -> Limit | None:
+    """Bytes read and written by a copy that no cache holds."""
+    return measure("copy.c", [])
+
+
+def measure(source: str, flags: list[str]) -> Limit | None:
+    compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or ""]
+    if not shutil.which(compiler[0]):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peak"
-        source = Path(__file__).parent / "peak.c"
-        flags = ["-O2", "-march=native", "-ffp-contract=fast"]
-        built = subprocess.run([*compiler.split(), *flags, str(source), "-o", str(program)], check=False)
-        if built.returncode:
+        program = Path(folder) / "program"
+        command = [*compiler, "-O2", *flags, str(HERE / source), "-o", str(program)]
+        if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
             return None
         alone = run_copies(program, 1)
-        return alone, run_copies(program, cores())
+        every = alone if alone is None or cores() == 1 else run_copies(program, cores())
+        return None if alone is None or every is None else Limit(alone, every)
 
 
-def run_copies(program: Path, count: int) -> float:
-    """The sum over `count` processes that run at the same time."""
+def run_copies(program: Path, count: int) -> float | None:
+    """The sum over `count` processes that run at the same time; None if one of them fails."""
     running = [subprocess.Popen([program], stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    return sum(float(process.communicate()[0].split()[0]) for process in running)
+    printed = [process.communicate()[0] for process in running]
+    if any(process.returncode for process in running):
+        return None
+    return sum(float(text.split()[0]) for text in printed)

@@ -1,8 +1,9 @@
-"""Cost of `import`: time, memory and size on disk of gradcore, NumPy and the peers.
+"""Cost of starting: import time, memory, size on disk, and the time to the end of a first training step.
 
-    python bench/startup.py --modules gradcore numpy torch
+    python bench/startup.py --contenders gradcore numpy torch
 
-Each import runs in a fresh interpreter, and the modules take turns.
+Each import and each first step runs in a fresh interpreter, and the contenders take turns. The first step is
+of net b (784-128-10, batch 64, Adam): import, build, compile where the library compiles, one update.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import harness
-from harness import Record, say
+from harness import HERE, Record, say
 from machine import ROOT
 
-MODULES = ("numpy", "gradcore", "torch", "jax", "sklearn.neural_network")
+# contender: (what is imported, the contender of training.py that makes the first step)
+LIBRARIES = {
+    "numpy": ("numpy", "numpy"),
+    "gradcore": ("gradcore", "gradcore"),
+    "torch": ("torch", "torch-fused"),
+    "jax": ("jax", "jax"),
+    "sklearn": ("sklearn.neural_network", "sklearn"),
+    "keras": ("tensorflow", "keras"),
+}
 ROUNDS = 11
+NET = "b"
 
 # Seconds of the import alone and resident MB after it, from inside a fresh interpreter.
-PROGRAM = """
+IMPORT = """
 import sys, time
 start = time.perf_counter()
 {statement}
@@ -31,14 +41,35 @@ seconds = time.perf_counter() - start
 pages = int(open("/proc/self/statm").read().split()[1]) if sys.platform == "linux" else 0
 print(seconds, pages * 4096 / 2**20)
 """
+FIRST_STEP = """
+import sys, time
+start = time.perf_counter()
+sys.path.insert(0, {here!r})
+from dataclasses import asdict
+from nets import NETS
+from peers import open_contender
+net = NETS[{net!r}]
+open_contender({name!r}, asdict(net), net.batch).run("step", 1)
+print(time.perf_counter() - start)
+"""
+
+
+def run(program: str) -> list[float]:
+    """The numbers that a program prints last, in a new process."""
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [float(word) for word in done.stdout.splitlines()[-1].split()]
 
 
 def import_once(module: str) -> tuple[float, float]:
-    """(seconds, MB) in a new process; module "" measures the bare interpreter."""
-    program = PROGRAM.format(statement=f"import {module}" if module else "")
-    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
-    seconds, megabytes = map(float, done.stdout.split())
+    """(seconds, MB); module "" measures the bare interpreter."""
+    seconds, megabytes = run(IMPORT.format(statement=f"import {module}" if module else ""))
     return seconds, megabytes
+
+
+def first_step(name: str) -> float:
+    """Seconds from the start of the program to the end of the first update."""
+    return run(FIRST_STEP.format(here=str(HERE), name=name, net=NET))[0]
 
 
 def installed_megabytes(module: str) -> float:
@@ -70,39 +101,53 @@ def wheel_megabytes() -> list[str]:
     return [f"- {wheel.name}: {wheel.stat().st_size / 2**20:.2f} MB" for wheel in wheels]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Import time and memory.",
-        epilog="example: python bench/startup.py --modules gradcore numpy",
+def make_parser() -> argparse.ArgumentParser:
+    parser = harness.Parser(
+        prog="gradcore bench startup",
+        description="Import time, memory, size on disk, time to the first step.",
+        epilog="example: gradcore bench startup --contenders gradcore numpy",
     )
-    parser.add_argument("--modules", nargs="+", default=list(MODULES), help="default: %(default)s")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=LIBRARIES, default=list(LIBRARIES), metavar="NAME",
+        help=f"of {', '.join(LIBRARIES)} (default: all)",
+    )  # fmt: skip
     harness.add_common_options(parser)
-    arguments = parser.parse_args(argv)
-    rounds = arguments.rounds or (2 if arguments.quick else ROUNDS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = harness.parse(make_parser(), argv)
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     present = []
-    for module in arguments.modules:
+    for name in arguments.contenders:
+        module, contender = LIBRARIES[name]
         try:
             import_once(module)  # fills the file cache and the .pyc files as well
-            present.append(module)
+            first_step(contender)
+            present.append(name)
         except subprocess.CalledProcessError as error:
-            say(f"{module}: left out, {error.stderr.strip().splitlines()[-1]}")
+            say(f"{name}: left out, {error.stderr.strip().splitlines()[-1]}")
     bare = import_once("")[1]
-    times: dict[str, list[float]] = {module: [] for module in present}
+    imports: dict[str, list[float]] = {name: [] for name in present}
+    steps: dict[str, list[float]] = {name: [] for name in present}
     memory = dict.fromkeys(present, 0.0)
     for _ in range(rounds):
-        for module in present:
-            seconds, megabytes = import_once(module)
-            times[module].append(seconds)
-            memory[module] = max(memory[module], megabytes - bare)
+        for name in present:
+            seconds, megabytes = import_once(LIBRARIES[name][0])
+            imports[name].append(seconds)
+            memory[name] = max(memory[name], megabytes - bare)
+            steps[name].append(first_step(LIBRARIES[name][1]))
     records: list[Record] = []
-    for module in present:
-        size = installed_megabytes(module)
-        notes = {"MB in memory": f"{memory[module]:.1f}", "MB on disk": f"{size:.1f}"}
+    for name in present:
+        size = installed_megabytes(LIBRARIES[name][0])
+        notes = {"MB in memory": f"{memory[name]:.1f}", "MB on disk": f"{size:.1f}"}
         records.append(
-            harness.make_record("startup", "import", module, times[module], unit="import", calls=1, **notes)
+            harness.make_record("startup", "import", name, imports[name], unit="start", calls=1, **notes)
         )
+    for name in present:
+        records.append(harness.make_record("startup", "first step", name, steps[name], unit="start", calls=1))
     text = harness.table(records, columns=["MB in memory", "MB on disk"])
-    text += f"\n\nMemory is on top of the bare interpreter's {bare:.1f} MB."
+    text += f"\n\nMemory is on top of the bare interpreter's {bare:.1f} MB; sizes are without dependencies."
     wheels = wheel_megabytes()
     if wheels:
         text += "\n\nWheels:\n\n" + "\n".join(wheels)

@@ -1,6 +1,7 @@
-"""Time of a training step with Adam: gradcore next to its peers, five nets and Fashion-MNIST.
+"""Time of a training step: gradcore next to its peers, small nets, large ones and Fashion-MNIST.
 
     python bench/training.py --nets a b c --contenders gradcore torch-fused jax
+    python bench/training.py --nets a b --optimizers sgd momentum adam --clip none 1.0
     python bench/training.py --nets fashion          # an epoch, shuffled
     python bench/training.py --quick                 # does everything run and agree?
 
@@ -14,23 +15,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib import import_module
 
 import harness
 from harness import Record, Unsupported, Worker, WorkerError, say
-from nets import NETS, Net, fashion_is_real, fashion_mnist
+from nets import NETS, RATES, Net, Rule, fashion_is_real, fashion_mnist
 from peers import CONTENDERS
 
 VERIFY_STEPS = 20
 # Relative difference of the losses, before the first update and after VERIFY_STEPS of them.
 START_TOLERANCE = 1e-5
-TOLERANCE = {"sklearn": 2e-2}  # its Adam puts epsilon elsewhere
+TOLERANCE = {"sklearn": 2e-2, "keras": 2e-2}  # their Adam puts epsilon elsewhere
 DEFAULT_TOLERANCE = 1e-3
 FACTORY = "peers:open_contender"
+QUICK_FLOPS = 5e7  # of a step: the largest net of a quick run
 
 # (net, peers or None for all of them, gradcore's time may be at most this many times their best)
 TARGETS: tuple[tuple[str, tuple[str, ...] | None, float], ...] = (
     ("a", None, 1.0),
-    ("a", ("torch", "torch-fused", "torch-compile"), 0.1),
+    ("a", ("torch", "torch-fused", "torch-compile", "torch-compile-fused"), 0.1),
     ("b", None, 1.0),
     ("c", None, 1.0),
     ("d", None, 1.5),
@@ -70,46 +74,56 @@ def check_losses(losses: dict[str, tuple[float, float]]) -> None:
 
 
 def start_workers(
-    workers: dict[str, Worker], net: Net, mode: str, contenders: Sequence[str], pythons: dict[str, str]
+    workers: dict[str, Worker], net: Net, rule: Rule, mode: str, arguments: argparse.Namespace
 ) -> dict[str, tuple[float, float]]:
     """Fill `workers` with those that can take part; their losses before and after the verification."""
     losses = {}
-    for name in contenders:
-        keywords = {"name": name, "net": net.name, "rows": net.batch * net.step_batches, "shuffle": False}
+    fields = asdict(replace(net, shuffle=False))
+    for name in arguments.contenders:
+        keywords = {"name": name, "net": fields, "rows": net.batch * net.step_batches, "rule": asdict(rule)}
         try:
-            workers[name] = Worker(FACTORY, keywords, pythons.get(name, sys.executable))
+            if name in workers:
+                workers[name].open(FACTORY, keywords)
+            else:
+                workers[name] = Worker(FACTORY, keywords, arguments.python.get(name, sys.executable))
             losses[name] = take_verification_steps(workers[name], net, mode)
         except Unsupported as reason:
+            arguments.left_out.append(f"{name} on {case_name(net, rule, mode)}: {reason}")
             say(f"  {name}: left out, {reason}")
-            if name in workers:
-                workers.pop(name).close()
     return losses
 
 
-def measure(net: Net, mode: str, arguments: argparse.Namespace, pythons: dict[str, str]) -> list[Record]:
-    case = f"{net.name} {mode}"
+def case_name(net: Net, rule: Rule, mode: str) -> str:
+    return f"{net.name} {mode}" if rule == Rule() else f"{net.name} {mode} {rule.title}"
+
+
+def measure(
+    net: Net, rule: Rule, mode: str, arguments: argparse.Namespace, workers: dict[str, Worker]
+) -> list[Record]:
+    """workers: processes of earlier cases to use again; empty for fresh ones, which tell peak memory."""
+    case = case_name(net, rule, mode)
     say(f"{case}: {net.title}")
-    workers: dict[str, Worker] = {}
-    try:
-        losses = start_workers(workers, net, mode, arguments.contenders, pythons)
-        if not workers:
-            return []
-        check_losses(losses)
-        rows = min(net.epoch_rows, VERIFY_STEPS * net.batch) if arguments.quick else net.epoch_rows
-        if mode == "epoch":
-            for name, worker in workers.items():
-                worker.open(FACTORY, {"name": name, "net": net.name, "rows": rows, "shuffle": net.shuffle})
-        rounds = arguments.rounds or (3 if arguments.quick else net.rounds)
-        turn = 0.01 if arguments.quick else arguments.turn
-        times = harness.interleave(workers, mode, rounds, turn)
-        steps = -(-rows // net.batch) if mode == "epoch" else 1
-        return [
-            training_record(net, case, name, calls, samples, steps, losses[name][1], workers[name])
-            for name, (calls, samples) in times.items()
-        ]
-    finally:
-        for worker in workers.values():
-            worker.close()
+    losses = start_workers(workers, net, rule, mode, arguments)
+    if not losses:
+        return []
+    check_losses(losses)
+    ready = {name: workers[name] for name in losses}
+    rows = min(net.epoch_rows, VERIFY_STEPS * net.batch) if arguments.quick else net.epoch_rows
+    if mode == "epoch":
+        for name, worker in ready.items():
+            worker.open(FACTORY, {"name": name, "net": asdict(net), "rows": rows, "rule": asdict(rule)})
+    rounds = arguments.rounds or (3 if arguments.quick else net.rounds)
+    times = harness.interleave(ready, mode, rounds, arguments.turn)
+    steps = -(-rows // net.batch) if mode == "epoch" else 1
+    return [
+        training_record(net, case, name, calls, samples, steps, losses[name][1], ready[name])
+        for name, (calls, samples) in times.items()
+    ]
+
+
+def close_all(workers: dict[str, Worker]) -> None:
+    while workers:
+        workers.popitem()[1].close()
 
 
 def training_record(
@@ -146,45 +160,101 @@ def verdicts(records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def parse_pythons(pairs: Sequence[str]) -> dict[str, str]:
-    """["torch=/usr/bin/python3"] -> {"torch": "/usr/bin/python3"}"""
-    return dict(pair.split("=", 1) for pair in pairs)
+class Python(argparse.Action):
+    """torch=/usr/bin/python3 -> {"torch": "/usr/bin/python3"}"""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: object,
+                 option: str | None = None) -> None:  # fmt: skip
+        name, found, path = str(value).partition("=")
+        if not found or name not in CONTENDERS or not path:
+            parser.error(f"{option}: expected CONTENDER=PATH, got {value!r}")
+        namespace.python = {**namespace.python, name: path}
+
+
+def clip_limit(text: str) -> float | None:
+    """ "none", or a number > 0."""
+    if text == "none":
+        return None
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected none or a number > 0, got {text!r}")
+    return value
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = harness.Parser(
+        prog="gradcore bench training",
+        description="Training-step times of gradcore and its peers.",
+        epilog="example: gradcore bench training --nets a b --contenders gradcore torch-fused",
+    )
+    on_request = [name for name, (_, _, request) in CONTENDERS.items() if request]
+    parser.add_argument("--nets", nargs="+", choices=NETS, help="default: all; with --quick the small ones")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=(*CONTENDERS, "all"), metavar="NAME",
+        help=f"of {', '.join(CONTENDERS)}, all (default: all but {', '.join(on_request)}, slow to compile)",
+    )  # fmt: skip
+    parser.add_argument("--mode", choices=("step", "epoch"), help="only this one")
+    parser.add_argument("--optimizers", nargs="+", choices=RATES, default=["adam"], help="default: adam")
+    parser.add_argument(
+        "--clip", nargs="+", type=clip_limit, default=[None], metavar="LIMIT",
+        help="largest global norm of the gradient, or none (default: none); several are measured in turn",
+    )  # fmt: skip
+    parser.add_argument(
+        "--python", action=Python, default={}, metavar="CONTENDER=PATH", help="interpreter of a contender"
+    )
+    harness.add_common_options(parser)
+    return parser
+
+
+def choose(arguments: argparse.Namespace) -> None:
+    """Fill in the defaults that depend on other options."""
+    if arguments.contenders is None:
+        arguments.contenders = [name for name, (_, _, on_request) in CONTENDERS.items() if not on_request]
+    elif "all" in arguments.contenders:
+        arguments.contenders = list(CONTENDERS)
+    small = [name for name, net in NETS.items() if net.flops <= QUICK_FLOPS and net.dataset == "random"]
+    arguments.nets = arguments.nets or (small if arguments.quick else list(NETS))
+    arguments.left_out = []
+    if not hasattr(import_module("gradcore"), "LayerNorm"):
+        blocks = [name for name in arguments.nets if NETS[name].residual]
+        arguments.nets = [name for name in arguments.nets if name not in blocks]
+        arguments.left_out += [f"{name}: this gradcore has no LayerNorm" for name in blocks]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Training-step times of gradcore and its peers.",
-        epilog="example: python bench/training.py --nets a b --contenders gradcore torch-fused",
-    )
-    default = [name for name, (_, _, on_request) in CONTENDERS.items() if not on_request]
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS), help="default: all")
-    parser.add_argument(
-        "--contenders", nargs="+", choices=CONTENDERS, default=default, help=f"default: {' '.join(default)}"
-    )
-    parser.add_argument("--mode", choices=("step", "epoch"), help="only this one")
-    parser.add_argument(
-        "--python", action="append", default=[], metavar="CONTENDER=PATH", help="interpreter of a contender"
-    )
-    harness.add_common_options(parser)
-    arguments = parser.parse_args(argv)
+    arguments = harness.parse(make_parser(), argv)
+    choose(arguments)
+    rules = [Rule(optimizer, clip) for optimizer in arguments.optimizers for clip in arguments.clip]
+    cases = [
+        (NETS[name], rule, mode)
+        for name in arguments.nets
+        for mode in modes_of(NETS[name])
+        for rule in rules
+        if arguments.mode in (None, mode)
+    ]
     records: list[Record] = []
+    workers: dict[str, Worker] = {}
     try:
-        for name in arguments.nets:
-            for mode in modes_of(NETS[name]):
-                if arguments.mode in (None, mode):
-                    records += measure(NETS[name], mode, arguments, parse_pythons(arguments.python))
+        for net, rule, mode in cases:
+            records += measure(net, rule, mode, arguments, workers)
+            if not arguments.quick:
+                close_all(workers)
     except (Disagreement, WorkerError) as error:
         say(f"failed: {error}")
         return 1
+    finally:
+        close_all(workers)
     parts = [f"- {net}: {NETS[net].title}, {NETS[net].loss}" for net in arguments.nets]
     if "fashion" in arguments.nets and not fashion_is_real():
         parts.append("- fashion: random pixels and labels of the same shape, the files are not installed")
     columns = ["GFLOP/s", "peak MB", "loss after 20", "settings"]
     if "fashion" in arguments.nets:
         columns.insert(3, "test accuracy")
-    parts += ["", harness.table(records, columns=columns), "", *verdicts(records)]
-    if arguments.quick:
-        parts.append("\nA quick run: the times mean nothing.")
+    parts += ["", harness.table(records, columns=columns), ""]
+    if not arguments.quick:
+        parts += verdicts(records)
+    if arguments.left_out:
+        parts += ["", "Left out:", "", *(f"- {line}" for line in dict.fromkeys(arguments.left_out))]
     harness.finish_report(arguments, records, "\n".join(parts))
     return 0
 

@@ -3,8 +3,7 @@
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from gradcore import _core
-from gradcore import optimizers as catalogue
+from gradcore import _core, initializers, optimizers
 
 PAGE = Path(__file__).with_name("catalogue.md")
 LAYERS = {
@@ -18,6 +17,9 @@ LAYERS = {
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
     "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns; running averages predict",
+    "glu": '`GLU(gate)`: a f(b), a and b the left and right half of the columns: SwiGLU is `GLU("silu")`',
+    "maxout": "`Maxout(units, pieces)`: the largest of `pieces` linear functions, W (fan_in, pieces units)",
+    "prelu": "`PReLU(shared, initial)`: x > 0 ? x : alpha x, alpha learned",
     "rms_norm": "`RMSNorm(eps, scale)`: each row x / sqrt(mean(x^2) + eps) gamma",
 }
 
@@ -45,6 +47,38 @@ probabilities in, mean over rows | – |
 """
 
 
+ABOUT_ACTIVATIONS = [
+    "Gain: `initializers.gain(name, alpha)`; PyTorch's for identity, relu, leaky_relu, tanh, sigmoid and",
+    "selu, else the one that preserves the mean square. ULP: largest error of f in float32 where f is not",
+    "nearly denormal; sin with alpha 1. At a kink the derivative is PyTorch's: that from the left for relu,",
+    "leaky_relu, elu, selu and celu, 0 at both kinks of relu6, hard_tanh and hard_sigmoid, 0 at -3 and 1 at",
+    '3 for hard_swish. `gelu_tanh` is `gelu(approximate="tanh")` of PyTorch and `gelu(approximate=True)` of',
+    "Keras; `hard_sigmoid` is that of PyTorch and Keras 3, not of earlier Keras. `sin` multiplies by alpha",
+    "without rounding in float32; in float64 beyond a product of 2^20 it takes the rounded product.",
+]
+
+
+ABOUT_INITIALISERS = [
+    "`initializers.lsuv(net, X)`, `fixup(net)` and `depth_scaled(net)` set the weights of a whole network:",
+    "from data, and from the number of its residual blocks. Of Keras HeNormal, LecunNormal, GlorotNormal are",
+    'cut at two deviations: `VarianceScaling(2.0)`, `VarianceScaling()`, `VarianceScaling(mode="fan_avg")`.',
+    "PyTorch's `Linear` begins with `Uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in))`, biases too.",
+]
+
+
+FULL_BATCH = {
+    "LBFGS": '`minimize(method="lbfgs")`, `Trainer`',
+    "ConjugateGradient": '`minimize(method="ncg")`, `Trainer`',
+    "NewtonCG": '`minimize(method="newton-cg")`, `Trainer`',
+    "LevenbergMarquardt": "`Trainer`, float64, loss `mse`",
+}
+
+
+def options(name: str) -> str:
+    """The options of an optimizer's class with their defaults."""
+    return ", ".join(f"{field.name}={field.default!r}" for field in fields(getattr(optimizers, name)))
+
+
 def rows(family: str, *properties: str) -> list[str]:
     lines = []
     for name in _core.names(family):
@@ -53,7 +87,7 @@ def rows(family: str, *properties: str) -> list[str]:
     return lines
 
 
-def optimizers() -> list[str]:
+def first_order() -> list[str]:
     """A paragraph for each: formula, options and defaults by style, source."""
     lines = [
         "## Optimizers",
@@ -64,8 +98,8 @@ def optimizers() -> list[str]:
         "running means corrected for their start at 0. Elementwise rules run where a gradient is ready; the"
     ]
     lines += ["others look at arrays as wholes first. A style is a preset of the options shown.", ""]
-    classes = {getattr(catalogue, name, None) for name in catalogue.__all__}
-    by_name = {kind.name: kind for kind in classes if hasattr(kind, "name")}
+    classes = {getattr(optimizers, name, None) for name in optimizers.__all__}
+    by_name = {kind.name: kind for kind in classes if hasattr(kind, "styles") and hasattr(kind, "name")}
     for name in _core.names("optimizer"):
         kind = by_name[name]
         own = [f for f in fields(kind) if f.name not in ("decay_bias", "maximize", "groups", "style")]
@@ -84,11 +118,29 @@ def optimizers() -> list[str]:
                 lines.append(f"- {style}: as above")
         lines += [""] if len(kind.styles) > 1 or any(kind.styles.values()) else []
     lines += ["### Around any of them", ""]
-    for kind in (catalogue.EMA, catalogue.SWA, catalogue.Lookahead, catalogue.Accumulate):
+    for kind in (optimizers.EMA, optimizers.SWA, optimizers.Lookahead, optimizers.Accumulate):
         lines.append(
             f"- `{kind.__name__}(optimizer, ...)`: {(kind.__doc__ or '').splitlines()[0].replace('``', '`')}"
         )
     return [*lines, ""]
+
+
+def activations() -> list[str]:
+    lines = rows("activation", "formula", "alpha", "initializer", "range", "derivative_dies", "ulp")
+    for index, name in enumerate(_core.names("activation")):
+        cells = lines[index].replace("\\|", "\0").split(" | ")
+        cells.insert(4, f"{initializers.gain(name):.4f}")
+        lines[index] = " | ".join(cells).replace("\0", "\\|")
+    return lines
+
+
+def initial_values() -> list[str]:
+    lines = []
+    for name in initializers.names():
+        rule = type(initializers.get(name))
+        about = (rule.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
+        lines.append(f"| `{name}` | `{rule.__name__}` | {about} |")
+    return lines
 
 
 def table(title: str, head: str, lines: list[str]) -> list[str]:
@@ -109,16 +161,24 @@ def page() -> str:
     lines = ["# Catalogue", "", "Made from `src_c/tables.h` by `docs/make_catalogue.py`.", ""]
     lines += table(
         "Activations",
-        "| name | f(x) | default alpha | default initialiser |",
-        rows("activation", "formula", "alpha", "initializer"),
+        "| name | f(x) | default alpha | default initialiser | gain | values | its derivative dies | ULP |",
+        activations(),
     )
+    lines[-1:] = ["", *ABOUT_ACTIVATIONS, ""]
     lines += table(
         "Losses",
         "| name | value | target | parameters and defaults | vector |",
         [line for name in _core.names("loss") for line in [loss_row(name)]],
     )
     lines += [LOSS_NOTES, ""]
-    lines += optimizers()
+    lines += first_order()
+    lines += table(
+        "Full-batch methods",
+        "| class | for | options |",
+        [f"| `{name}` | {use} | `{options(name)}` |" for name, use in FULL_BATCH.items()],
+    )
+    lines += table("Initialisers", "| name | class | values |", initial_values())
+    lines[-1:] = ["", *ABOUT_INITIALISERS, ""]
     layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind != "end"]
     lines += table("Layers", "| kind | class |", layers)
     return "\n".join(lines)

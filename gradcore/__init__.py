@@ -21,6 +21,7 @@ from .errors import (
     ShapeError,
     StateError,
 )
+from .gates import GLU, Maxout, PReLU
 from .history import History
 from .layers import (
     Activation,
@@ -40,6 +41,7 @@ from .trainer import Trainer
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "GLU",
     "Activation",
     "AlphaDropout",
     "ArgumentError",
@@ -57,10 +59,12 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LayerScale",
+    "Maxout",
     "MemoryLimitError",
     "Network",
     "NonFiniteError",
     "NotFoundError",
+    "PReLU",
     "RMSNorm",
     "Residual",
     "ShapeError",

@@ -25,6 +25,7 @@ class LayerSpec(TypedDict, total=False):
     kind: str  # one of names("layer")
     activation: str
     units: int
+    pieces: int
     alpha: float
     rate: float
     eps: float
@@ -87,6 +88,8 @@ class Network:
     def write(self, arrays: Mapping[int, Array]) -> None: ...  # all or nothing; exact shape and dtype
     def set_penalty(self, index: int, l1: float, l2: float) -> None: ...  # l1 sum |w| + l2 sum w^2
     def penalty(self) -> float: ...  # of all parameters
+    def read_flat(self) -> Array: ...  # (elements,): the trainable parameters, one after the other
+    def write_flat(self, flat: Array) -> None: ...  # all or nothing
     def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
     def evaluate(
         self,
@@ -146,6 +149,9 @@ class Trainer:
     ) -> int: ...  # steps done; GIL released
     def gradients(self, x: Array, target: Array, weight: NDArray[np.float64] | None) -> float: ...
     def gradient(self, index: int) -> Array: ...
+    def flat_gradients(
+        self, x: Array, target: Array, weight: NDArray[np.float64] | None, out: Array
+    ) -> tuple[float, float, float]: ...  # fills out (elements,); loss, weight of right rows, weight of all
     def norms(self) -> NDArray[np.float64]: ...  # (parameters, 2): gradient norm, weight norm
     # (name, limit, other, order, scheduled, a flag for each parameter), as gradcore_rule says
     def set_rules(self, rules: Sequence[tuple[str, float, float, float, bool, bytes]]) -> None: ...

@@ -110,6 +110,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.activation = optional_text(value, f"{name}['activation']", keep)
         elif key == "units":
             layer.units = integer(value, f"{name}['units']", -INT64_MAX, INT64_MAX)
+        elif key == "pieces":
+            layer.pieces = integer(value, f"{name}['pieces']", -INT64_MAX, INT64_MAX)
         elif key == "alpha":
             layer.alpha = real(value, f"{name}['alpha']")
         elif key == "rate":
@@ -128,7 +130,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
                 layer.flags |= <uint32_t>flag
         elif key != "kind":
             raise errors.ArgumentError(
-                f"{name}: expected keys kind, activation, units, alpha, rate, eps, momentum, initial, std, {', '.join(LAYER_FLAGS)}, "
+                f"{name}: expected keys kind, activation, units, pieces, alpha, rate, eps, momentum, "
+                f"initial, std, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 
@@ -293,6 +296,51 @@ cdef class Network:
             status = gradcore_network_penalty(self.handle, &value, &error)
         check(status, &error)
         return value
+
+    # The part of `flat` that parameter `index` has, which begins at element `at`; *size: its elements.
+    cdef char *part(self, void *flat, int64_t index, int64_t at, int64_t *size, bint *trainable) noexcept:
+        cdef gradcore_parameter_info info
+        memset(&info, 0, sizeof(info))
+        info.size = sizeof(info)
+        gradcore_network_parameter(self.handle, index, &info)
+        trainable[0] = info.trainable != 0
+        size[0] = info.rows * info.cols if trainable[0] else 0
+        return <char *>flat + at * (4 if self.typenum == cnp.NPY_FLOAT32 else 8)
+
+    def read_flat(self):
+        cdef gradcore_error error
+        cdef int64_t i, at = 0, size = 0
+        cdef bint trainable = False
+        cdef char *data
+        self.require()
+        cdef cnp.ndarray flat = empty(self.typenum, 1, 1, self.elements)
+        error.message[0] = 0
+        for i in range(self.parameter_count):
+            data = self.part(cnp.PyArray_DATA(flat), i, at, &size, &trainable)
+            if trainable:
+                check(gradcore_network_read(self.handle, i, data, &error), &error)
+            at += size
+        return flat
+
+    def write_flat(self, flat):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i, at = 0, size = 0
+        cdef bint trainable = False
+        cdef const void **sources
+        cdef char *data
+        self.require()
+        cdef void *start = vector(flat, "flat", self.typenum, self.elements)
+        sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
+        error.message[0] = 0
+        for i in range(self.parameter_count):
+            data = self.part(start, i, at, &size, &trainable)
+            sources[i] = data if trainable else NULL
+            at += size
+        with nogil:
+            status = gradcore_network_write(self.handle, sources, &error)
+        free(sources)
+        check(status, &error)
 
     def predict(self, x, out=None):
         cdef gradcore_error error

@@ -407,6 +407,33 @@ cdef class Trainer:
         check(status, &error)
         return array
 
+    def flat_gradients(self, x, target, weight, out):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef LossCall call
+        cdef gradcore_report report
+        cdef int64_t i, at = 0, size = 0
+        cdef bint trainable = False
+        cdef char *part
+        cdef cnp.npy_intp elements
+        self.require()
+        elements = self.network.elements
+        cdef void *flat = exact(out, "out", self.network.typenum, 1, &elements, True)
+        data_from(self.network, self.columns, x, target, weight, &data)
+        call = loss_call(self, target, &data)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        raise_from(call)
+        check(status, &error)
+        for i in range(self.network.parameter_count):
+            part = self.network.part(flat, i, at, &size, &trainable)
+            if trainable:
+                check(gradcore_trainer_gradient(self.handle, i, part, &error), &error)
+            at += size
+        return report.loss, report.correct, report.weight
+
     def norms(self):
         cdef gradcore_error error
         cdef gradcore_status status

@@ -232,3 +232,23 @@ class Kernels:
     def alpha_dropout(
         self, rows: int, cols: int, x: Pointer, m: Pointer, kept: float, dropped: float, y: Pointer, ld: int
     ) -> None: ...
+    def maxout_forward(
+        self, rows: int, units: int, pieces: int, x: Pointer, ldx: int, y: Pointer, ldy: int
+    ) -> None: ...
+    def maxout_backward(
+        self, rows: int, units: int, pieces: int, x: Pointer, ldx: int, d: Pointer, ldd: int, dx: Pointer
+    ) -> None: ...
+    def prelu_forward(
+        self, rows: int, cols: int, x: Pointer, slope: Pointer, shared: bool, y: Pointer, ld: int
+    ) -> None: ...
+    def prelu_backward(
+        self,
+        rows: int,
+        cols: int,
+        x: Pointer,
+        slope: Pointer,
+        shared: bool,
+        d: Pointer,
+        by_slope: Pointer,
+        ld: int,
+    ) -> None: ...

@@ -145,6 +145,14 @@ cdef extern from *:
         void (*batch_sums)(const grc_batch *g, const void *d, const void *x, double *plain, double *along)
         void (*batch_backward)(const grc_batch *g, const void *d, const void *x, const double *plain,
                                const double *along, size_t count, void *dx)
+        void (*maxout_forward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, void *y,
+                               size_t ldy)
+        void (*maxout_backward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx,
+                                const void *d, size_t ldd, void *dx)
+        void (*prelu_forward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *y,
+                              size_t ld)
+        void (*prelu_backward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *d,
+                               void *by_slope, size_t ld)
 
     const grc_kernels *testing_table(const char *isa)
     void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
@@ -371,3 +379,15 @@ cdef class Kernels:
 
     def alpha_dropout(self, size_t rows, size_t cols, x, m, double kept, double dropped, y, size_t ld):
         self.t.alpha_dropout(rows, cols, at(x), at(m), kept, dropped, at(y), ld)
+
+    def maxout_forward(self, size_t rows, size_t units, size_t pieces, x, size_t ldx, y, size_t ldy):
+        self.t.maxout_forward(rows, units, pieces, at(x), ldx, at(y), ldy)
+
+    def maxout_backward(self, size_t rows, size_t units, size_t pieces, x, size_t ldx, d, size_t ldd, dx):
+        self.t.maxout_backward(rows, units, pieces, at(x), ldx, at(d), ldd, at(dx))
+
+    def prelu_forward(self, size_t rows, size_t cols, x, slope, bint shared, y, size_t ld):
+        self.t.prelu_forward(rows, cols, at(x), at(slope), shared, at(y), ld)
+
+    def prelu_backward(self, size_t rows, size_t cols, x, slope, bint shared, d, by_slope, size_t ld):
+        self.t.prelu_backward(rows, cols, at(x), at(slope), shared, at(d), at(by_slope), ld)

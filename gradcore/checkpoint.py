@@ -47,7 +47,7 @@ def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
 
 def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     tensors = trainer.net._tensors()
-    core, fit = trainer._core, trainer._fit
+    core, fit, run = trainer._core, trainer._fit, trainer._run
     if core is not None:
         tensors += [
             (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
@@ -57,6 +57,8 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         ]
     if fit is not None:
         tensors += [(f"best.{name}", value) for name, value in fit.stop.parameters.items()]
+    if run is not None:
+        tensors += run.tensors(trainer.optimizer)
     about = {
         "loss": files.describe(trainer.loss, "loss"),
         "optimizer": files.describe(trainer.optimizer, "optimizer"),
@@ -70,6 +72,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "epochs": trainer._epochs,
         "history": asdict(trainer.history),
         "fit": None if fit is None else _fit_description(fit),
+        "run": None if run is None else run.description(trainer.optimizer),
     }
     if trainer.constraint is not None:
         about["constraint"] = files.describe(trainer.constraint, "constraint")
@@ -129,6 +132,10 @@ def _from_file(
             raise FormatError("history: expected columns of one length")
         if about["fit"] is not None:
             trainer._fit = _fit_state(about["fit"], tensors, network)
+        if about.get("run") is not None:
+            from .second_order.run import Run
+
+            trainer._run = Run.read(trainer.optimizer, about["run"], tensors, network.elements)
     return trainer
 
 

@@ -34,15 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, 2 for wrong usage or bad data, 130 after Ctrl-C.
+        The exit status: 0, 1 for a benchmark that failed or became slower, 2 for wrong usage or bad data,
+        130 after Ctrl-C.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parse(sys.argv[1:] if argv is None else list(argv))
         from .errors import GradcoreError
 
         try:
             module = arguments.command.replace("-", "_")
-            importlib.import_module(f"gradcore.commands.{module}").run(arguments)
+            status = importlib.import_module(f"gradcore.commands.{module}").run(arguments)
             sys.stdout.flush()
         except (GradcoreError, MemoryError) as error:
             text = " ".join(str(error).split()) or "not enough memory"
@@ -58,7 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         print(f"gradcore: error: standard output: {error.strerror or error}", file=sys.stderr)
         return 2
-    return 0
+    return int(status or 0)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """Everything behind "bench" belongs to the benchmarks, which parse it themselves, but its help."""
+    if argv[:1] == ["bench"] and argv[1:2] not in (["-h"], ["--help"]):
+        return argparse.Namespace(command="bench", options=argv[1:])
+    return _parser().parse_args(argv)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _predict(commands)
     _find_lr(commands)
     _info(commands)
+    _bench(commands)
     return parser
 
 
@@ -238,6 +247,23 @@ def _find_lr(commands: argparse._SubParsersAction[_Parser]) -> None:
     output.add_argument("--plot", metavar="PICTURE", help="also draw it to a .png, .svg or .pdf file")
     _json(output)  # type: ignore[arg-type]
     parser.set_defaults(test=None, validation=0.0, epochs=1, lr=1e-3)
+
+
+def _bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "bench",
+        "measure the speed of a source checkout next to other libraries",
+        "gradcore bench training --nets a b --contenders gradcore torch-fused",
+    )
+    parser.usage = "gradcore bench [-h] [kernels|training|scaling|startup|compare|plot] [options]"
+    parser.add_argument(  # for the help only, see _parse
+        "options",
+        nargs="*",
+        metavar="SUITE",
+        help="kernels, training, scaling, startup (default: all four), compare or plot, then its options, "
+        "which SUITE --help lists; --quick runs all in two minutes",
+    )
 
 
 def _info(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, clipping, initializers, layers, losses, norms, optimizers, schedules
+from . import _core, clipping, gates, initializers, layers, losses, norms, optimizers, schedules
 from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
 from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError
+from .rule import Rule
 
 Tensors = list[tuple[str, Array]]
 
@@ -24,7 +25,8 @@ _KEYS = {"format", "format_version", "kind", "network", "metadata", "trainer"}
 
 
 def _classes(module: Any, base: type) -> Iterable[type]:
-    found = (getattr(module, name) for name in module.__all__)
+    later = getattr(module, "ON_DEMAND", ())  # `_class` imports them when they are needed
+    found = (getattr(module, name) for name in module.__all__ if name not in later)
     return (item for item in found if isinstance(item, type) and issubclass(item, base) and item is not base)
 
 
@@ -33,6 +35,7 @@ _REGISTRY: dict[str, type] = {
     for module, base in (
         (layers, layers.Layer),
         (norms, layers.Layer),
+        (gates, layers.Layer),
         (initializers, initializers.Initializer),
         (optimizers, optimizers.Optimizer),
         (clipping, clipping.Clip),
@@ -48,13 +51,30 @@ _REGISTRY["optimizers.Group"] = optimizers.Group
 _NAMES = {item: name for name, item in _REGISTRY.items()}
 
 
+def _class(name: str) -> type:
+    """The class of a name in a file; KeyError if there is none."""
+    own = name.removeprefix("optimizers.")
+    if own != name and own in optimizers.ON_DEMAND:
+        found = getattr(optimizers, own)
+        if isinstance(found, type) and issubclass(found, Rule):
+            return found
+    return _REGISTRY[name]
+
+
+def _name(kind: type) -> str | None:
+    """The name in files of a class; None if it has none."""
+    name = f"optimizers.{kind.__name__}"
+    known = kind.__name__ in optimizers.ON_DEMAND and issubclass(kind, Rule)
+    return name if known and _class(name) is kind else _NAMES.get(kind)
+
+
 def describe(value: object, name: str) -> Any:
     """`value` as JSON data; `name` is where it stands, for the message if it cannot be stored."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
         return [describe(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    kind = _NAMES.get(type(value))
+    kind = _name(type(value))
     if kind is None:
         raise ArgumentError(
             f"{name}: expected a number or a class of gradcore where it is saved, got {value!r}"
@@ -74,7 +94,7 @@ def build(description: Any) -> Any:
     if not isinstance(description, dict):
         return description
     options = dict(description)
-    kind = _REGISTRY[options.pop("type")]
+    kind = _class(options.pop("type"))
     built = {key: build(value) for key, value in options.items()}
     if kind is layers.Residual:
         return layers.Residual(*built.pop("layers"), **built)

@@ -170,7 +170,7 @@ def fit(
     data: Data,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     shuffle: bool,
     early_stopping: EarlyStopping | int | None,
     callbacks: Iterable[object],
@@ -178,7 +178,8 @@ def fit(
 ) -> History:
     """Run a fit from where `trainer` stands in it, or a new one; see `Trainer.fit`."""
     epochs = integer(epochs, "epochs", 1)
-    batch_size = min(integer(batch_size, "batch_size", 1), data.count)
+    loop_kind = _loop_of(trainer)
+    batch_size = loop_kind.batch_size(batch_size, data.count)
     shuffle = flag(shuffle, "shuffle")
     hooks = check_callbacks(callbacks)
     if progress is not None:
@@ -190,11 +191,11 @@ def fit(
     _check_same(state, data, batch_size, shuffle)
     if not trainer.net._standardized:
         _when_free(lambda: trainer.net._standardize(data.x, data.rows))
-    trainer._reserve(batch_size, data.target)
+    trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
     trainer._fit = state
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))
-    loop = _Loop(trainer, data, state, hooks, shown.advance)
+    loop = loop_kind(trainer, data, state, hooks, shown.advance)
     try:
         with _deferred_interrupt() as interrupted:
             loop.check = interrupted
@@ -220,8 +221,26 @@ def fit(
     return trainer.history.since(state.first_row)
 
 
-class _Loop:
+def _loop_of(trainer: Trainer) -> type[Loop]:
+    if not trainer.optimizer.full_batch:
+        return Loop
+    from .second_order.training import FullBatchLoop
+
+    return FullBatchLoop
+
+
+class Loop:
     """One fit's epochs: the order of the rows, and slices whose length follows the clock."""
+
+    @staticmethod
+    def batch_size(value: int | None, rows: int) -> int:
+        """Rows of an update."""
+        return min(integer(value, "batch_size", 1), rows)
+
+    @staticmethod
+    def rows_at_once(trainer: Trainer, batch_size: int) -> int:
+        """Rows that the core must have room for."""
+        return batch_size
 
     def __init__(
         self, trainer: Trainer, data: Data, state: FitState, hooks: list[Any], advance: Callable[[int], None]

@@ -64,6 +64,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         const char *kind
         const char *activation
         int64_t units
+        int64_t pieces
         double alpha
         double rate
         double momentum

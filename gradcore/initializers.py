@@ -8,15 +8,18 @@ in float64 and then rounded to the network's dtype.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .checks import choice, compact_repr, number
+from .checks import choice, compact_repr, flag, number
 from .errors import ArgumentError, DTypeError
+from .gains import gain
+from .initializer import Initializer
+from .network_init import depth_scaled, fixup, lsuv
+from .structured_init import Identity, Orthogonal, Siren, Sparse
 
 __all__ = [
     "Constant",
@@ -24,29 +27,28 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Normal",
     "Orthogonal",
+    "Siren",
+    "Sparse",
     "TruncatedNormal",
     "Uniform",
+    "VarianceScaling",
+    "depth_scaled",
+    "fixup",
+    "gain",
     "get",
+    "lsuv",
+    "names",
 ]
 
 
-class Initializer:
-    """Base of the initializers: a rule from (shape, seed, stream) to values."""
-
-    def values(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
-        """Initial values of `shape`, (fan_in, fan_out) or (fan_out,), for parameter number `stream`."""
-        rows, cols = shape if len(shape) == 2 else (1, shape[0])
-        kind, a, b = self.draw(rows, cols)
-        return _core.fill(kind, seed, stream, rows, cols, a, b).reshape(shape)
-
-    def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
-        """What the core draws: the kind and its two numbers."""
-        raise NotImplementedError
+# Of a standard normal cut at -2 and 2: its standard deviation, sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+_TRUNCATED = 0.87962566103423978
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,44 +138,31 @@ class TruncatedNormal(Normal):
     ----------
     mean : float, default 0.0
     std : float, default 0.05
-        > 0.
-    """
-
-    __repr__ = compact_repr
-    kind: ClassVar[str] = "truncated_normal"
-
-
-@dataclass(frozen=True, repr=False)
-class Orthogonal(Initializer):
-    """Rows or columns, whichever are fewer, orthogonal and of length `gain`.
-
-    Parameters
-    ----------
-    gain : float, default 1.0
-
-    References
-    ----------
-    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
-    neural networks", ICLR 2014.
+        > 0. The values' own deviation is 0.8796 of it, as with Keras' ``TruncatedNormal``. (PyTorch's
+        ``trunc_normal_`` cuts at a and b instead, whatever std is.)
+    corrected : bool, default False
+        Let `std` be that of the values, as Keras' ``VarianceScaling`` does.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from gradcore import initializers
-    >>> q = initializers.Orthogonal().values((5, 3), seed=0, stream=0)
-    >>> bool(np.allclose(q.T @ q, np.eye(3)))
-    True
+    >>> rule = initializers.TruncatedNormal(std=1.0, corrected=True)
+    >>> values = rule.values((300, 300), seed=0, stream=0)
+    >>> round(float(values.std()), 2), float(abs(values).max()) <= 2 / 0.8796
+    (1.0, True)
     """
 
-    gain: float = 1.0
+    corrected: bool = field(default=False, kw_only=True)
     __repr__ = compact_repr
+    kind: ClassVar[str] = "truncated_normal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", number(self.gain, "Orthogonal: gain"))
+        super().__post_init__()
+        object.__setattr__(self, "corrected", flag(self.corrected, "TruncatedNormal: corrected"))
 
     def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
         """What the core draws: the kind and its two numbers."""
-        return "orthogonal", self.gain, 0.0
+        return self.kind, self.mean, self.std / (_TRUNCATED if self.corrected else 1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -247,6 +236,50 @@ class LecunNormal(_VarianceScaling):
     """
 
 
+@dataclass(frozen=True, repr=False)
+class VarianceScaling(Initializer):
+    """Values of variance ``scale / fan``; Keras' rule with Keras' options.
+
+    Parameters
+    ----------
+    scale : float, default 1.0
+        > 0; ``gain(activation) ** 2`` is what an activation wants.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default "fan_in"
+    distribution : {"truncated_normal", "normal", "uniform"}, default "truncated_normal"
+        "truncated_normal" is cut at two deviations of the normal, which is widened so that the variance holds
+        (Keras' HeNormal, LecunNormal and GlorotNormal are of this kind); "normal" is not cut.
+
+    Examples
+    --------
+    >>> from gradcore import initializers
+    >>> keras_he_normal = initializers.VarianceScaling(2.0)
+    >>> round(float(keras_he_normal.values((200, 300), seed=0, stream=0).var() * 200), 2)
+    2.0
+    """
+
+    scale: float = 1.0
+    mode: str = field(default="fan_in", kw_only=True)
+    distribution: str = field(default="truncated_normal", kw_only=True)
+    __repr__ = compact_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", number(self.scale, "VarianceScaling: scale"))
+        if self.scale <= 0:
+            raise ArgumentError(f"VarianceScaling: scale: expected a number > 0, got {self.scale}")
+        choice(self.mode, "VarianceScaling: mode", ("fan_in", "fan_out", "fan_avg"))
+        kinds = ("truncated_normal", "normal", "uniform")
+        choice(self.distribution, "VarianceScaling: distribution", kinds)
+
+    def draw(self, fan_in: int, fan_out: int) -> tuple[str, float, float]:
+        """What the core draws: the kind and its two numbers."""
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}
+        deviation = math.sqrt(self.scale / fans[self.mode])
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0) * deviation
+            return "uniform", -limit, limit
+        return self.distribution, 0.0, deviation / (_TRUNCATED if self.distribution != "normal" else 1.0)
+
+
 _NAMES: dict[str, type[Initializer]] = {
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
@@ -259,7 +292,17 @@ _NAMES: dict[str, type[Initializer]] = {
     "normal": Normal,
     "truncated_normal": TruncatedNormal,
     "zeros": Constant,
+    "siren": Siren,
+    "variance_scaling": VarianceScaling,
+    "sparse": Sparse,
+    "identity": Identity,
+    "delta_orthogonal": Orthogonal,
 }
+
+
+def names() -> list[str]:
+    """The names that `get` knows."""
+    return list(_NAMES)
 
 
 def get(value: Initializer | str, name: str = "initializer") -> Initializer:

@@ -18,6 +18,7 @@ from . import _core, losses
 from .arrays import Array, as_array, as_dtype, columns_contiguous
 from .checks import flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
+from .outputs import softmax as _softmax
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -342,7 +343,35 @@ def _define() -> list[str]:
     return list(made)
 
 
-__all__ = ["dense_backward", "dense_forward", "gemm", *_define()]
+def softmax(z: ArrayLike, *, out: Array | None = None) -> Array:
+    """``exp(z) / sum(exp(z))`` of each row.
+
+    Parameters
+    ----------
+    z : array-like (rows, cols)
+        float32 or float64.
+    out : ndarray (rows, cols), optional
+        May be z.
+
+    Returns
+    -------
+    ndarray (rows, cols)
+        A row with NaN, or whose largest is infinite, is NaN.
+
+    Examples
+    --------
+    >>> from gradcore import kernels
+    >>> kernels.softmax([[0.0, 0.0], [1000.0, 0.0]])
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    rows = _float_matrix(z, "z")
+    result = _output(out, rows.shape, rows.dtype)
+    result[...] = _softmax(rows)
+    return result
+
+
+__all__ = ["dense_backward", "dense_forward", "gemm", "softmax", *_define()]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
@@ -30,6 +30,8 @@ __all__ = [
 
 class Layer:
     """Base of the layers."""
+
+    random: ClassVar[bool] = False  # whether training draws random numbers for it
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
@@ -61,7 +63,7 @@ class Activation(Layer):
     name : str
         One of ``gradcore.names("activation")``.
     alpha : float, optional
-        Slope or scale of the functions that have one (leaky_relu, elu).
+        Slope, scale or frequency of the functions that have one (leaky_relu, elu, celu, sin, squareplus).
 
     Examples
     --------
@@ -80,8 +82,9 @@ class Activation(Layer):
             object.__setattr__(self, "alpha", number(self.alpha, "Activation: alpha"))
             if not float(_core.describe("activation", self.name, "alpha") or 0.0):
                 raise ArgumentError(f"Activation: alpha: expected none for {self.name}, got {self.alpha}")
-            if self.alpha < 0:
-                raise ArgumentError(f"Activation: alpha: expected a number >= 0, got {self.alpha}")
+            lowest = float(_core.describe("activation", self.name, "lowest_alpha") or 0.0)
+            if self.alpha < lowest:
+                raise ArgumentError(f"Activation: alpha: expected a number >= {lowest:g}, got {self.alpha}")
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
@@ -105,7 +108,8 @@ class Dense(Layer):
         Default: none, a linear layer.
     bias : bool, default True
     weight_init : Initializer or str, optional
-        Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Glorot else).
+        Default: what suits the layer's activation (He for ReLU and relatives, LeCun for SELU, Siren for
+        sin, Glorot else).
     bias_init : float or Initializer, default 0.0
     penalty : Penalty, optional
         ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
@@ -168,7 +172,16 @@ class Dense(Layer):
             return initializers.get(self.weight_init)
         activation = self.activation.name if isinstance(self.activation, Activation) else self.activation
         default = _core.describe("activation", activation or "identity", "initializer")
+        if default == "siren":
+            return initializers.Siren(_alpha_of(self.activation))
         return initializers.get(default or "glorot_uniform")
+
+
+def _alpha_of(activation: str | Activation | None) -> float:
+    if isinstance(activation, Activation) and activation.alpha is not None:
+        return activation.alpha
+    name = activation.name if isinstance(activation, Activation) else activation
+    return float(_core.describe("activation", name or "identity", "alpha") or 0.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,6 +199,7 @@ class Dropout(Layer):
     """
 
     rate: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
@@ -215,6 +229,7 @@ class AlphaDropout(Layer):
     """
 
     rate: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
@@ -238,6 +253,7 @@ class GaussianNoise(Layer):
     """
 
     std: float
+    random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:

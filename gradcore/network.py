@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, files, folding
+from . import _core, files, folding, outputs
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, flag, integer
+from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
 from .layers import Dense, Layer, Standardize, check_layers
 
@@ -20,7 +21,7 @@ __all__ = ["Network"]
 _UINT64 = 2**64 - 1
 
 
-class Network:
+class Network(CurvatureProducts):
     """A dense network: a list of layers with parameters, for inputs of a fixed number of columns.
 
     Parameters
@@ -114,11 +115,15 @@ class Network:
             for position, inner in layer.walk(str(index))
         }
         values: dict[int, Array] = {}
+        trained: str | None = None  # position of the first layer with something to train
         for index, info in enumerate(self._info):
-            rule = by_position[info["name"].rpartition(".")[0]].initializer(info["role"])
+            position = info["name"].rpartition(".")[0]
+            if info["trainable"]:
+                trained = trained or position
+            rule = by_position[position].initializer(info["role"])
             if rule is None:
                 continue  # the core has set it
-            initial = rule.values(info["shape"], self._seed, index)
+            initial = rule.placed(position == trained).values(info["shape"], self._seed, index)
             value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
             check_finite(value, f"{info['name']}: initial values")
             values[index] = value
@@ -208,7 +213,7 @@ class Network:
 
     # ---- What it computes ----
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike, *, output: str = "raw") -> Array:
         """Outputs in evaluation mode.
 
         Any number of threads may call it at a time. A row with NaN or an infinity gives what the arithmetic
@@ -217,17 +222,30 @@ class Network:
         Parameters
         ----------
         X : array-like (rows, inputs)
+        output : {"raw", "softmax", "sigmoid", "class"}, default "raw"
+            "raw" is what the last layer gives, to both cross entropies logits; "softmax" makes them the
+            probabilities of exclusive classes, "sigmoid" those of each output by itself, "class" the index
+            of the largest, for a single output whether it is above 0.
 
         Returns
         -------
-        ndarray (rows, outputs)
+        ndarray (rows, outputs), for "class" integers (rows,)
 
         Raises
         ------
-        ShapeError, DTypeError
-            If X is not such an array.
+        ShapeError, DTypeError, ArgumentError
+            If X is not such an array, `output` none of these, or "softmax" that of a single column.
+
+        Examples
+        --------
+        >>> from gradcore import Activation, Network
+        >>> Network([Activation("identity")], inputs=2).predict([[2, 2]], output="softmax")
+        array([[0.5, 0.5]], dtype=float32)
         """
-        return self._core.predict(self._matrix(X))
+        if output == "raw":
+            return self._core.predict(self._matrix(X))
+        outputs.check(output, self.outputs)
+        return outputs.transform(self._core.predict(self._matrix(X)), output)
 
     def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Array:
         """Outputs, keeping what `backward` needs.

@@ -6,7 +6,7 @@ import math
 import operator
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,8 +23,11 @@ from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
 from .network import Network
-from .optimizers import Optimizer
 from .plain import mean_of_weights
+from .rule import Rule
+
+if TYPE_CHECKING:
+    from .second_order.run import Run
 
 __all__ = ["Trainer"]
 
@@ -71,7 +74,7 @@ class Trainer:
         self,
         net: Network,
         loss: Loss | str | LossFunction,
-        optimizer: Optimizer,
+        optimizer: Rule,
         clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
         *,
@@ -80,11 +83,12 @@ class Trainer:
     ) -> None:
         if not isinstance(net, Network):
             raise DTypeError(f"net: expected a Network, got {net!r}")
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, Rule):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
         self._net = net
         self._loss = losses.get(loss)
         self._loss.check_outputs(net.outputs)
+        optimizer.check(net, self._loss, clip=clip, constraint=constraint)
         self._optimizer = optimizer
         self._plan = plan(clip, constraint, net)
         self._nonfinite = choice(nonfinite, "nonfinite", _NONFINITE)
@@ -92,7 +96,7 @@ class Trainer:
         self.history = History()
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
         trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
-        settings = optimizer.rule.settings([name for _, name in trained])
+        settings = optimizer.settings([name for _, name in trained])
         self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
         self._outputs = net.outputs
         self._dtype = net.dtype
@@ -102,6 +106,8 @@ class Trainer:
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
+        self._full_batch = optimizer.full_batch
+        self._run: Run | None = None  # of a full-batch optimizer
 
     # ---- What it is ----
 
@@ -116,7 +122,7 @@ class Trainer:
         return self._loss
 
     @property
-    def optimizer(self) -> Optimizer:
+    def optimizer(self) -> Rule:
         """The optimizer's description."""
         return self._optimizer
 
@@ -155,6 +161,11 @@ class Trainer:
         """The learning rate of the next step."""
         return float(self._hypers.row(self.steps)[LR])
 
+    @property
+    def stop_reason(self) -> str:
+        """Why an optimizer that works on the whole data set ended the last fit; empty if nothing ended it."""
+        return "" if self._run is None else self._run.reason
+
     # ---- Steps by hand ----
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -186,6 +197,7 @@ class Trainer:
         core = self._core
         if (
             core is not None
+            and not self._full_batch
             and sample_weight is None
             and type(X) is _ndarray
             and type(y) is _ndarray
@@ -200,6 +212,10 @@ class Trainer:
                     return core.train_step(X, target, None, hypers)
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
+        if self._full_batch:
+            raise StateError(
+                f"step: expected an optimizer that takes batches, got {self.optimizer!r}; use fit"
+            )
         x, target, weight = self._batch(X, y, sample_weight, finite=False)
         core = self._reserve(len(x), target)
         return core.train_step(x, target, weight, self._hypers.row(core.step))
@@ -320,7 +336,7 @@ class Trainer:
         X: ArrayLike,
         y: ArrayLike,
         epochs: int,
-        batch_size: int,
+        batch_size: int | None = None,
         validation: tuple[ArrayLike, ...] | float | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
@@ -347,7 +363,8 @@ class Trainer:
             Targets as the loss takes them.
         epochs : int
         batch_size : int
-            Rows of an update; the last batch of an epoch has what is left.
+            Rows of an update; the last batch of an epoch has what is left. Not needed by the optimizers that
+            work on the whole data set (LBFGS and its like): one epoch is one iteration there.
         validation : (X, y), (X, y, sample_weight) or float, optional
             Data to evaluate after every epoch; or the share of the rows, in (0, 1), to hold out for it:
             the last of a permutation that only the seed and the number of rows decide.
@@ -455,8 +472,8 @@ class Trainer:
             self.net._core,
             loss=own or self.loss.name,
             loss_options=None if own else self.loss.options(self._outputs, target),
-            optimizer=self.optimizer.rule.name,
-            flags=self.optimizer.rule.flags(),
+            optimizer=self.optimizer.name,
+            flags=self.optimizer.flags(),
             clip=self._plan.option,
             nonfinite=self.nonfinite,
             capacity=operator.index(rows if old is None else max(rows, old.capacity)),

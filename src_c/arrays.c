@@ -328,7 +328,7 @@ static void act_backward_body(void *p)
 static grc_status activation_call(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
                                   const void *d_y, void *y, gradcore_error *error)
 {
-    char known[200];
+    char known[400];
     const int found = grc_find_activation(name);
     act_call c = {.k = kernels_for(dtype, NULL, error), .activation = found, .alpha = alpha, .n = (size_t)n,
                   .x = x, .d_y = d_y, .y = y};
@@ -339,8 +339,9 @@ static grc_status activation_call(const char *name, int32_t dtype, double alpha,
                         grc_names("activation", known, sizeof known), name ? name : "(null)");
     if (!x || !y || n < 0)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
-    if (!(alpha >= 0 && alpha <= 1e6))
-        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from 0 to 1e6, got %g", alpha);
+    if (!(alpha >= grc_lowest_alpha(found) && alpha <= 1e6))
+        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from %g to 1e6, got %g",
+                        grc_lowest_alpha(found), alpha);
     c.item = item_size(dtype);
     run_alone(d_y ? &act_backward_body : &act_forward_body, &c);
     return GRADCORE_OK;
@@ -424,7 +425,7 @@ typedef struct fill_call {
     uint64_t seed;
     uint32_t stream;
     size_t rows, cols;
-    double a, b, *work, *out;
+    double a, b, *out;
 } fill_call;
 static const char *const fill_names[FILLS] = {"uniform", "normal", "truncated_normal", "orthogonal"};
 
@@ -436,8 +437,6 @@ static void fill_body(void *p)
         grc_fill_uniform(c->seed, c->stream, n, c->a, c->b, c->out);
     else if (c->kind == NORMAL)
         grc_fill_normal(c->seed, c->stream, n, c->a, c->b, c->out);
-    else if (c->kind == ORTHOGONAL)
-        grc_fill_orthogonal(c->seed, c->stream, c->rows, c->cols, c->a, c->work, c->out);
     else {
         grc_fill_truncated_normal(c->seed, c->stream, n, c->b, c->out);
         for (size_t i = 0; i < n; i++)
@@ -453,18 +452,16 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
                         (long long)rows, (long long)cols);
     if (!isfinite(a) || !isfinite(b))
         return grc_fail(error, GRADCORE_INVALID, "a, b: expected finite numbers, got %g and %g", a, b);
-    fill_call c = {UNIFORM, seed, stream, (size_t)rows, (size_t)cols, a, b, NULL, out};
+    fill_call c = {UNIFORM, seed, stream, (size_t)rows, (size_t)cols, a, b, out};
     while (c.kind < FILLS && strcmp(kind, fill_names[c.kind]) != 0)
         c.kind++;
     if (c.kind == FILLS)
         return grc_fail(error, GRADCORE_INVALID,
                         "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'",
                         kind);
-    const size_t size = c.kind == ORTHOGONAL && rows > cols ? c.rows * c.cols * sizeof *c.work : 0;
-    if (size && !(c.work = grc_allocate(&grc_default_allocator, size)))
-        return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", size);
+    if (c.kind == ORTHOGONAL)
+        return grc_fill_orthogonal(seed, stream, c.rows, c.cols, a, out, error);
     run_alone(&fill_body, &c);
-    grc_release(&grc_default_allocator, c.work, size);
     return GRADCORE_OK;
 }
 

@@ -144,6 +144,7 @@ grc_status grc_busy(gradcore_error *error, const char *what);
 
 struct grc_exec;
 #define GRC_DEPTH 16          /* of nested blocks */
+#define GRC_MOST_OPS 2        /* of a layer */
 #define GRC_MOST_PARAMETERS 5 /* of an op */
 
 /* The network while it is being described, layer by layer. */
@@ -308,6 +309,14 @@ void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_
 /* Are the weight gradients of this batch made block by block (x->partial)? Same bits either way. */
 int grc_uses_partials(const grc_exec *x);
 
+/* ---- orthogonal.c ---- */
+
+/* out (rows, cols) = gain * Q: orthonormal rows where rows <= cols, orthonormal columns where
+ * rows >= cols; uniform over such matrices (the Q of a normal matrix, signs by the diagonal of its factor).
+ * About 8/3 k^3 operations for a square of k. */
+grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
+                               double *out, gradcore_error *error);
+
 /* ---- small helpers ---- */
 
 #define GRC_KNOWN_FLAGS                                                                                      \
@@ -390,6 +399,7 @@ static inline void grc_zero_tail(const gradcore_network *n, const grc_parameter 
 }
 int grc_find_activation(const char *name);
 enum grc_saves grc_saves_of(int activation); /* what its backward needs */
+double grc_lowest_alpha(int activation);
 int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
 int grc_loss_classifies(int loss);

@@ -122,13 +122,18 @@ size_t grc_add_vector(grc_builder *b, grc_op *op, const char *role, int trainabl
 
 static const struct {
     double alpha, lowest;
-} alphas[] = {
+} alphas[GRC_ACT_COUNT] = {
 #define GRC_ALPHAS(name, saves, alpha, lowest, init, formula) {alpha, lowest},
     GRC_ACTIVATIONS(GRC_ALPHAS)};
 
+double grc_lowest_alpha(int activation)
+{
+    return alphas[activation].lowest;
+}
+
 grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, grc_op *op)
 {
-    char known[200];
+    char known[400];
     const int found = grc_find_activation(name ? name : "identity");
     if (found == GRC_NONE)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].activation: expected one of %s, got '%.40s'",
@@ -197,8 +202,8 @@ static grc_status describe_layer(grc_builder *b)
 
 static void *lay_out_tables(gradcore_network *n, size_t layers, grc_arena *arena)
 {
-    n->ops = grc_take(arena, layers, sizeof *n->ops);
-    n->values = grc_take(arena, layers + 1, sizeof *n->values);
+    n->ops = grc_take(arena, GRC_MOST_OPS * layers, sizeof *n->ops);
+    n->values = grc_take(arena, GRC_MOST_OPS * layers + 1, sizeof *n->values);
     n->parameters = grc_take(arena, GRC_MOST_PARAMETERS * layers, sizeof *n->parameters);
     n->positions = grc_take(arena, layers, sizeof *n->positions);
     return arena->base;

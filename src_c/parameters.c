@@ -99,16 +99,20 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
     return GRADCORE_OK;
 }
 
-/* Variance scaling by name: he 2 / fan_in, lecun 1 / fan_in, glorot 2 / (fan_in + fan_out). */
-static void fill_weight(const char *rule, uint64_t seed, uint32_t stream, size_t fan_in, size_t fan_out,
-                        double *out)
+/* Variance scaling by name: he 2 / fan_in, lecun 1 / fan_in, glorot 2 / (fan_in + fan_out), siren of a first
+ * layer 1 / (3 fan_in^2), of a later one 2 / (fan_in alpha^2). */
+static void fill_weight(const grc_op *op, const char *rule, uint64_t seed, uint32_t stream, size_t fan_in,
+                        size_t fan_out, double *out)
 {
     const size_t count = fan_in * fan_out;
     const double in = (double)fan_in, both = (double)(fan_in + fan_out);
+    const int siren = strcmp(rule, "siren") == 0;
     const double variance = strncmp(rule, "he", 2) == 0      ? 2 / in
                             : strncmp(rule, "lecun", 5) == 0 ? 1 / in
+                            : siren && op->trains_before     ? 2 / in / (op->alpha * op->alpha)
+                            : siren                          ? 1 / (3 * in * in)
                                                              : 2 / both;
-    if (strstr(rule, "uniform"))
+    if (siren || strstr(rule, "uniform"))
         grc_fill_uniform(seed, stream, count, -sqrt(3 * variance), sqrt(3 * variance), out);
     else
         grc_fill_normal(seed, stream, count, 0, sqrt(variance), out);
@@ -120,8 +124,8 @@ static void initial_values(const gradcore_network *n, int i, uint64_t seed, doub
     const grc_parameter *p = &n->parameters[i];
     const char *activation = gradcore_list("activation", n->ops[p->op].activation);
     const size_t count = p->rows * p->cols;
-    fill_weight(gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows, p->cols,
-                scratch);
+    fill_weight(&n->ops[p->op], gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i,
+                p->rows, p->cols, scratch);
     for (size_t j = 0; j < count; j++)
         if (n->dtype == GRC_F32)
             ((float *)dst)[j] = (float)scratch[j];

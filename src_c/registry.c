@@ -19,6 +19,11 @@ static const struct {
 #define GRC_ACTIVATION_TEXT(name, saves, alpha, lowest, init, formula) {#alpha, #lowest, #init, formula},
     GRC_ACTIVATIONS(GRC_ACTIVATION_TEXT)};
 static const struct {
+    const char *range, *dies, *ulp;
+} activation_facts[GRC_ACT_COUNT] = {
+#define GRC_FACTS_TEXT(name, range, dies, ulp) [GRC_ACT_##name] = {range, dies, #ulp},
+    GRC_ACTIVATION_FACTS(GRC_FACTS_TEXT)};
+static const struct {
     const char *target;
     int classifies;
     const char *vector, *parameters, *formula;
@@ -209,6 +214,12 @@ const char *gradcore_describe(const char *family, const char *name, const char *
             return activation_rows[i].alpha;
         if (strcmp(property, "lowest_alpha") == 0)
             return activation_rows[i].lowest;
+        if (strcmp(property, "range") == 0)
+            return activation_facts[i].range;
+        if (strcmp(property, "derivative_dies") == 0)
+            return activation_facts[i].dies;
+        if (strcmp(property, "ulp") == 0)
+            return activation_facts[i].ulp;
     } else if (strcmp(family, "loss") == 0 && (i = grc_find_loss(name)) != GRC_NONE) {
         if (strcmp(property, "formula") == 0)
             return loss_rows[i].formula;

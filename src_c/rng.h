@@ -51,11 +51,4 @@ void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, doub
  * The standard deviation of the result is 0.87962566103423978 sigma: divide by that to prescribe it. */
 void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out);
 
-/* out (rows, cols) = gain * Q: orthonormal rows where rows <= cols, orthonormal columns where
- * rows >= cols; uniform over such matrices (QR of a normal matrix, R with a positive diagonal).
- * work: rows * cols doubles where rows > cols, otherwise unused and may be NULL.
- * Plain Householder, about 8/3 k^3 operations for a square of k. */
-void grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain, double *work,
-                         double *out);
-
 #endif

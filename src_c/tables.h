@@ -18,7 +18,47 @@
     X(selu, OUTPUT, 0.0, 0.0, lecun_normal, "1.0507 (x > 0 ? x : 1.67326 (exp(x) - 1))")              \
     X(gelu, INPUT, 0.0, 0.0, he_normal, "x (1 + erf(x / sqrt 2)) / 2")                                \
     X(silu, INPUT, 0.0, 0.0, he_normal, "x / (1 + exp(-x))")                                          \
-    X(softplus, INPUT, 0.0, 0.0, he_normal, "log(1 + exp(x))")
+    X(softplus, INPUT, 0.0, 0.0, he_normal, "log(1 + exp(x))")                                        \
+    X(celu, OUTPUT, 1.0, 1e-6, he_normal, "x > 0 ? x : alpha (exp(x / alpha) - 1)")                   \
+    X(gelu_tanh, INPUT, 0.0, 0.0, he_normal, "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2")     \
+    X(mish, INPUT, 0.0, 0.0, he_normal, "x tanh(log(1 + exp(x)))")                                    \
+    X(hard_swish, INPUT, 0.0, 0.0, he_normal, "x min(max(x + 3, 0), 6) / 6")                          \
+    X(hard_sigmoid, INPUT, 0.0, 0.0, glorot_uniform, "min(max(x + 3, 0), 6) / 6")                     \
+    X(hard_tanh, OUTPUT, 0.0, 0.0, glorot_uniform, "min(max(x, -1), 1)")                              \
+    X(relu6, OUTPUT, 0.0, 0.0, he_normal, "min(max(x, 0), 6)")                                        \
+    X(softsign, INPUT, 0.0, 0.0, glorot_uniform, "x / (1 + |x|)")                                     \
+    X(log_sigmoid, INPUT, 0.0, 0.0, glorot_uniform, "-log(1 + exp(-x))")                              \
+    X(exponential, OUTPUT, 0.0, 0.0, glorot_uniform, "exp(x)")                                        \
+    X(sin, INPUT, 30.0, 1e-6, siren, "sin(alpha x)")                                                  \
+    X(squareplus, INPUT, 4.0, 1e-6, he_normal, "(x + sqrt(x^2 + alpha)) / 2")                         \
+    X(gaussian, INPUT, 0.0, 0.0, glorot_uniform, "exp(-x^2)")
+
+/* What users ask of an activation. name, its values, where its derivative dies (is 0, or fades), and the
+ * largest error of f in float32, in ULP, where |f| >= 2^-100 and alpha is 1 or the default. */
+#define GRC_ACTIVATION_FACTS(X)                                                                       \
+    X(identity, "all numbers", "nowhere", 0.0)                                                        \
+    X(relu, "[0, inf)", "0 for x <= 0", 0.0)                                                          \
+    X(leaky_relu, "all numbers", "nowhere; alpha for x <= 0", 0.5)                                    \
+    X(tanh, "[-1, 1]", "fades in both tails, exp(-2 |x|)", 1.5)                                       \
+    X(sigmoid, "[0, 1]", "fades in both tails, exp(-|x|); 1/4 at most", 2.4)                          \
+    X(elu, "[-alpha, inf)", "fades for x < 0, exp(x)", 1.7)                                           \
+    X(selu, "[-1.7581, inf)", "fades for x < 0, exp(x)", 1.8)                                         \
+    X(gelu, "[-0.17, inf)", "fades for x < 0, exp(-x^2 / 2); 0 at -0.752", 5.5)                       \
+    X(silu, "[-0.2785, inf)", "fades for x < 0, exp(x); 0 at -1.278", 3.0)                            \
+    X(softplus, "[0, inf)", "fades for x < 0, exp(x)", 1.7)                                           \
+    X(celu, "[-alpha, inf)", "fades for x < 0, exp(x / alpha)", 2.2)                                  \
+    X(gelu_tanh, "[-0.1701, inf)", "fades for x < 0, faster than exp(-x^2 / 2); 0 at -0.753", 4.0)    \
+    X(mish, "[-0.3089, inf)", "fades for x < 0, exp(x); 0 at -1.192", 3.7)                            \
+    X(hard_swish, "[-0.375, inf)", "0 for x <= -3 and at -1.5", 2.0)                                  \
+    X(hard_sigmoid, "[0, 1]", "0 for |x| >= 3; 1/6 between", 1.0)                                     \
+    X(hard_tanh, "[-1, 1]", "0 for |x| >= 1", 0.0)                                                    \
+    X(relu6, "[0, 6]", "0 for x <= 0 and x >= 6", 0.0)                                                \
+    X(softsign, "[-1, 1]", "fades in both tails, only as 1 / x^2", 1.6)                               \
+    X(log_sigmoid, "(-inf, 0]", "fades for x > 0, exp(-x)", 1.7)                                      \
+    X(exponential, "[0, inf]", "fades for x < 0, exp(x); explodes for x > 0", 1.1)                    \
+    X(sin, "[-1, 1]", "0 at odd multiples of pi / (2 alpha), nowhere for long", 1.0)                  \
+    X(squareplus, "[0, inf)", "fades for x < 0, only as alpha / (4 x^2)", 2.0)                        \
+    X(gaussian, "[0, 1]", "0 at 0; fades in both tails, exp(-x^2)", 1.6)
 
 /* name, target kind (VALUES: real matrix; LABELS: int32 class ids; HALVES: real matrix, two outputs for each
  * of its columns), whether predictions can be right
@@ -116,7 +156,10 @@
     X(batch_norm, "batch_norm")                                                                       \
     X(layer_scale, "layer_scale")                                                                     \
     X(alpha_dropout, "alpha_dropout")                                                                 \
-    X(gaussian_noise, "gaussian_noise")
+    X(gaussian_noise, "gaussian_noise")                                                               \
+    X(glu, "glu")                                                                                     \
+    X(maxout, "maxout")                                                                               \
+    X(prelu, "prelu")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -182,6 +182,19 @@ def batch_norm(**options):
     return {"kind": "batch_norm", **options}
 
 
+def glu(gate="sigmoid", **more):
+    return {"kind": "glu", "activation": gate, **more}
+
+
+def maxout(units, pieces, **more):
+    return {"kind": "maxout", "units": units, "pieces": pieces, **more}
+
+
+def prelu(units=0, alpha=0.25):
+    """units: 1 for a shared slope; alpha: the initial one."""
+    return {"kind": "prelu", "units": units, "alpha": alpha}
+
+
 # Of layers whose options have one name here, in the binding and in the class.
 CLASSES = {
     "batch_norm": "BatchNorm",
@@ -218,6 +231,12 @@ def _public(gradcore, layer):
         return gradcore.Dense(layer["units"], activation, **more)
     if kind == "activation":
         return gradcore.Activation(layer["activation"], **more)
+    if kind == "glu":
+        return gradcore.GLU(gradcore.Activation(layer["activation"], **more))
+    if kind == "maxout":
+        return gradcore.Maxout(layer["units"], layer["pieces"], **more)
+    if kind == "prelu":
+        return gradcore.PReLU(shared=bool(layer["units"]), initial=layer["alpha"])
     if kind == "dropout":
         return gradcore.Dropout(layer["rate"])
     if kind == "standardize":

@@ -1,4 +1,5 @@
-"""Writes vectors/optimizers.npz: 25 steps of PyTorch's optimizers in float64. Run once, with PyTorch 2.13.
+"""Writes what PyTorch 2.13 computes in float64, once: vectors/optimizers.npz, 25 steps of its optimizers, and
+vectors/activations.npz, its activations with their derivatives; vectors/gates.npz, its gated layers.
 
 python tests/make_vectors.py
 """
@@ -76,6 +77,78 @@ def trajectory(torch, name):
     return np.array(out)
 
 
+# ---- Activations ----
+
+ACTIVATION_PATH, GATE_PATH = PATH.with_name("activations.npz"), PATH.with_name("gates.npz")
+ALPHA = {"leaky_relu": 0.17, "elu": 1.3, "celu": 0.5, "sin": 0.875, "squareplus": 3.0}
+ACTIVATIONS = {
+    "identity": lambda torch, x: x + 0,
+    "relu": lambda torch, x: torch.relu(x),
+    "leaky_relu": lambda torch, x: torch.nn.functional.leaky_relu(x, ALPHA["leaky_relu"]),
+    "tanh": lambda torch, x: torch.tanh(x),
+    "sigmoid": lambda torch, x: torch.sigmoid(x),
+    "elu": lambda torch, x: torch.nn.functional.elu(x, ALPHA["elu"]),
+    "selu": lambda torch, x: torch.selu(x),
+    "gelu": lambda torch, x: torch.nn.functional.gelu(x),
+    "silu": lambda torch, x: torch.nn.functional.silu(x),
+    "softplus": lambda torch, x: torch.nn.functional.softplus(x),
+    "celu": lambda torch, x: torch.celu(x, ALPHA["celu"]),
+    "gelu_tanh": lambda torch, x: torch.nn.functional.gelu(x, approximate="tanh"),
+    "mish": lambda torch, x: torch.nn.functional.mish(x),
+    "hard_swish": lambda torch, x: torch.nn.functional.hardswish(x),
+    "hard_sigmoid": lambda torch, x: torch.nn.functional.hardsigmoid(x),
+    "hard_tanh": lambda torch, x: torch.nn.functional.hardtanh(x),
+    "relu6": lambda torch, x: torch.nn.functional.relu6(x),
+    "softsign": lambda torch, x: torch.nn.functional.softsign(x),
+    "log_sigmoid": lambda torch, x: torch.nn.functional.logsigmoid(x),
+    "exponential": lambda torch, x: torch.exp(x),
+    "sin": lambda torch, x: torch.sin(ALPHA["sin"] * x),
+    "squareplus": lambda torch, x: (x + torch.sqrt(x * x + ALPHA["squareplus"])) / 2,
+    "gaussian": lambda torch, x: torch.exp(-x * x),
+}
+
+
+def activation_points():
+    """From -9 to 9, with every kink and its neighbours."""
+    kinks = np.array([-3.0, -1.0, 0.0, 1.0, 3.0, 6.0])
+    return np.concatenate([np.linspace(-9, 9, 73), kinks, np.nextafter(kinks, 9), np.nextafter(kinks, -9)])
+
+
+def activation_vectors(torch):
+    """x, and for each activation the rows f(x) and f'(x)."""
+    vectors = {"x": activation_points()}
+    for name, function in ACTIVATIONS.items():
+        x = torch.tensor(vectors["x"], requires_grad=True)
+        y = function(torch, x)
+        y.sum().backward()
+        vectors[name] = np.array([y.detach().numpy(), x.grad.numpy()])
+    return vectors
+
+
+def gate_vectors(torch):
+    """x (6, 8) and d; of each layer y, the derivative by x and, of prelu, by its slopes."""
+    rng = np.random.default_rng(20260103)
+    x, d, slopes = rng.standard_normal((6, 8)), rng.standard_normal((6, 8)), rng.uniform(-0.3, 0.6, 8)
+    x[2, 3] = x[4, 7] = 0.0
+    layers = {
+        "glu": lambda t, a: torch.nn.functional.glu(t),
+        "swiglu": lambda t, a: t[:, :4] * torch.nn.functional.silu(t[:, 4:]),
+        "geglu": lambda t, a: t[:, :4] * torch.nn.functional.gelu(t[:, 4:]),
+        "maxout": lambda t, a: t.reshape(6, 2, 4).max(dim=1).values,
+        "prelu": lambda t, a: torch.nn.functional.prelu(t, a),
+        "shared": lambda t, a: torch.nn.functional.prelu(t, a[:1]),
+    }
+    vectors = {"x": x, "d": d, "slopes": slopes}
+    for name, layer in layers.items():
+        t, a = torch.tensor(x, requires_grad=True), torch.tensor(slopes, requires_grad=True)
+        y = layer(t, a)
+        (y * torch.tensor(d[:, : y.shape[1]])).sum().backward()
+        vectors[f"{name} y"], vectors[f"{name} dx"] = y.detach().numpy(), t.grad.numpy()
+        if a.grad is not None:
+            vectors[f"{name} da"] = a.grad.numpy()
+    return vectors
+
+
 def main():
     import torch
 
@@ -83,6 +156,8 @@ def main():
     PATH.parent.mkdir(exist_ok=True)
     np.savez_compressed(PATH, torch_version=torch.__version__.split("+")[0], **vectors)
     print(f"{PATH}: {len(vectors)} trajectories, {PATH.stat().st_size} bytes, torch {torch.__version__}")
+    np.savez_compressed(ACTIVATION_PATH, **activation_vectors(torch))
+    np.savez_compressed(GATE_PATH, **gate_vectors(torch))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,60 @@ def _d_silu(x, alpha):
     return s + x * d_sigmoid(x)
 
 
+def _wide_gelu_tanh(x):
+    """x, s(w), w' of x s(w), s the sigmoid; in extended precision, as the tail magnifies errors of w."""
+    x = np.clip(x, -60.0, 60.0).astype(np.longdouble)
+    c1 = 2 * np.sqrt(2 / np.longdouble("3.14159265358979323846264338327950288"))
+    c3 = c1 * np.longdouble("0.044715")
+    return x, 1 / (1 + np.exp(-(c1 * x + c3 * x**3))), c1 + 3 * c3 * x**2
+
+
+def _gelu_tanh(x, alpha):
+    _, s, _ = _wide_gelu_tanh(x)
+    return np.where(x == -np.inf, -0.0, x * s).astype(np.float64)
+
+
+def _d_gelu_tanh(x, alpha):
+    x, s, slope = _wide_gelu_tanh(x)
+    return (s + x * s * (1 - s) * slope).astype(np.float64)
+
+
+def _mish(x, alpha):
+    return np.where(x == -np.inf, -0.0, x * np.tanh(softplus(x)))
+
+
+def _d_mish(x, alpha):
+    x = np.clip(x, -800.0, 800.0)
+    t = np.tanh(softplus(x))
+    return t + x * d_tanh(softplus(x)) * sigmoid(x)
+
+
+def _sin(x, alpha, quadrants=0):
+    """sin or cos of the exact product up to 2^20, beyond of that rounded to float64."""
+    exact, rounded = np.asarray(x, np.longdouble) * np.longdouble(alpha), alpha * x
+    p = np.where(np.abs(rounded) <= 2.0**20, exact, rounded)
+    return (np.cos(p) if quadrants else np.where(p == 0, p, np.sin(p))).astype(np.float64)
+
+
+def _squareplus(x, alpha):
+    s = np.hypot(x, math.sqrt(alpha))
+    return np.where(x < 0, alpha / 4 / (s / 2 + np.abs(x) / 2), x / 2 + s / 2)
+
+
+def _gaussian(x, alpha):
+    x = np.clip(x, -30.0, 30.0)
+    square, error = two_product(x, x)
+    return np.exp(-square) * (1 - error)
+
+
+def _d_hard_swish(x, alpha):
+    return np.where(x <= -3, 0.0, np.where(x < 3, x / 3 + 0.5, 1.0))
+
+
+def _between(low, high):
+    return lambda x, alpha: np.where((x > low) & (x < high), 1.0, 0.0)
+
+
 ACTIVATIONS = {
     "identity": (lambda x, alpha: x + 0.0, lambda x, alpha: np.ones_like(x)),
     "relu": (_nan_kept(lambda x, alpha: np.maximum(x, 0.0)), lambda x, alpha: (x > 0) * 1.0),
@@ -102,6 +156,31 @@ ACTIVATIONS = {
     "gelu": (_nan_kept(_gelu), _d_gelu),
     "silu": (_nan_kept(_silu), _d_silu),
     "softplus": (softplus, lambda x, alpha: sigmoid(x)),
+    "celu": (
+        _nan_kept(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))),
+        lambda x, alpha: np.exp(np.minimum(x, 0) / alpha),
+    ),
+    "gelu_tanh": (_nan_kept(_gelu_tanh), _d_gelu_tanh),
+    "mish": (_mish, _d_mish),
+    "hard_swish": (
+        _nan_kept(lambda x, alpha: np.where(x < -3, -0.0, x * (np.clip(x + 3, 0, 6) / 6))),
+        _d_hard_swish,
+    ),
+    "hard_sigmoid": (
+        lambda x, alpha: np.clip(x + 3, 0, 6) / 6,
+        lambda x, alpha: _between(-3, 3)(x, alpha) / 6,
+    ),
+    "hard_tanh": (lambda x, alpha: np.clip(x, -1, 1), _between(-1, 1)),
+    "relu6": (lambda x, alpha: np.clip(x, 0, 6), _between(0, 6)),
+    "softsign": (
+        lambda x, alpha: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))),
+        lambda x, alpha: (1 + np.abs(x)) ** -2.0,
+    ),
+    "log_sigmoid": (lambda x, alpha: -softplus(-x), lambda x, alpha: sigmoid(-x)),
+    "exponential": (lambda x, alpha: np.exp(x), lambda x, alpha: np.exp(x)),
+    "sin": (_sin, lambda x, alpha: alpha * _sin(x, alpha, 1)),
+    "squareplus": (_squareplus, lambda x, alpha: _squareplus(x, alpha) / np.hypot(x, math.sqrt(alpha))),
+    "gaussian": (_nan_kept(_gaussian), lambda x, alpha: -2 * np.clip(x, -30, 30) * _gaussian(x, alpha)),
 }
 
 
@@ -199,7 +278,7 @@ class Net:
         return d @ self.parameters[f"{name}.weight"].T
 
 
-DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "sin": 30.0, "squareplus": 4.0}
 
 
 def alpha_of(layer):
@@ -365,11 +444,14 @@ def initial_limit(name, fan_in, fan_out):
     """The bound of a uniform initialiser, the standard deviation of a normal one."""
     average = (fan_in + fan_out) / 2
     variance = {"glorot": 1 / average, "he": 2 / fan_in, "lecun": 1 / fan_in}
+    if name == "siren":  # of a network's first layer
+        return 1 / fan_in
     family, _, distribution = name.partition("_")
     return math.sqrt(variance[family] * (3 if distribution == "uniform" else 1))
 
 
-INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal")
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+                "siren")  # fmt: skip
 
 
 ORACLES = {

@@ -127,11 +127,66 @@ def gaussian_noise_backward(net, layer, name, d):
     return d
 
 
+def _halves(x):
+    return x[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :]
+
+
+def _gate(layer):
+    import reference
+
+    name, alpha = layer.get("activation", "sigmoid"), reference.alpha_of(layer)
+    return lambda b: reference.activation(name, b, alpha), lambda b: reference.d_activation(name, b, alpha)
+
+
+def glu(net, layer, name, x):
+    net.kept[name] = x
+    a, b = _halves(x)
+    return a * _gate(layer)[0](b)
+
+
+def glu_backward(net, layer, name, d):
+    a, b = _halves(net.kept[name])
+    value, slope = _gate(layer)
+    return np.hstack([d * value(b), d * a * slope(b)])
+
+
+def maxout(net, layer, name, x):
+    z = x @ net.parameters[f"{name}.weight"] + net.parameters.get(f"{name}.bias", 0.0)
+    pieces = z.reshape(len(x), layer["pieces"], layer["units"])
+    net.kept[name] = x, pieces.argmax(axis=1)
+    return pieces.max(axis=1)
+
+
+def maxout_backward(net, layer, name, d):
+    x, winner = net.kept[name]
+    chosen = np.arange(layer["pieces"])[None, :, None] == winner[:, None, :]
+    dz = (chosen * d[:, None, :]).reshape(len(d), -1)
+    net.gradients[f"{name}.weight"] = x.T @ dz
+    if f"{name}.bias" in net.parameters:
+        net.gradients[f"{name}.bias"] = dz.sum(axis=0)
+    return dz @ net.parameters[f"{name}.weight"].T
+
+
+def prelu(net, layer, name, x):
+    net.kept[name] = x
+    return np.where(x > 0, x, net.parameters[f"{name}.alpha"] * x)
+
+
+def prelu_backward(net, layer, name, d):
+    x = net.kept[name]
+    by_slope = np.where(x > 0, 0.0, d * x).sum(axis=0)
+    net.gradients[f"{name}.alpha"] = by_slope if layer.get("units", 0) == 0 else by_slope.sum(keepdims=True)
+    return np.where(x > 0, d, net.parameters[f"{name}.alpha"] * d)
+
+
 LAYERS = {
     "alpha_dropout": (alpha_dropout, alpha_dropout_backward),
     "gaussian_noise": (gaussian_noise, gaussian_noise_backward),
     "layer_scale": (layer_scale, layer_scale_backward),
     "batch_norm": (batch_norm, batch_norm_backward),
+    "glu": (glu, glu_backward),
+    "maxout": (maxout, maxout_backward),
+    "prelu": (prelu, prelu_backward),
     "layer_norm": (layer_norm, layer_norm_backward),
     "rms_norm": (rms_norm, rms_norm_backward),
 }

@@ -15,7 +15,7 @@ import pytest
 from gradcore import Network, charts
 from gradcore.cli import main
 
-COMMANDS = ("demo", "train", "predict", "find-lr", "info")
+COMMANDS = ("demo", "train", "predict", "find-lr", "info", "bench")
 
 
 def run(capsys, *arguments):
@@ -275,6 +275,28 @@ def test_bars_of_zero_and_non_finite_values():
         ["a", "b", "c", "d"], [0.0, math.nan, math.inf, 1.0], width=4, block="#"
     ).splitlines()
     assert lines == ["a  0.0e+00", "b      nan", "c      inf", "d  1.0e+00  ####"]
+
+
+# ---- bench: the scripts have tests of their own in test_bench.py ----
+
+
+def test_bench_hands_its_options_on(capsys, tmp_path):
+    path = tmp_path / "r.jsonl"
+    options = ("--only", "peak 64 wide", "--quick", "--jsonl", path)
+    assert run(capsys, "bench", "kernels", *options)[0] == 0
+    status, out, _ = run(capsys, "bench", "compare", path, path)
+    assert status == 0 and "peak 64 wide" in out
+    assert "expected one of kernels, training" in refused(capsys, "bench", "fly")
+    assert "--fast" in refused(capsys, "bench", "--fast")
+
+
+def test_bench_that_became_slower_ends_with_1(capsys, tmp_path):
+    record = {"suite": "s", "case": "c", "contender": "gradcore", "unit": "step", "samples": [], "calls": 1}
+    for name, seconds in (("old", 1.0), ("new", 2.0)):
+        times = dict.fromkeys(("median", "q1", "q3"), seconds)
+        (tmp_path / name).write_text(json.dumps({**record, **times}))
+    assert run(capsys, "bench", "compare", tmp_path / "old", tmp_path / "new")[0] == 1
+    assert run(capsys, "bench", "compare", tmp_path / "new", tmp_path / "old")[0] == 0
 
 
 # ---- The process ----

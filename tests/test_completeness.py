@@ -38,8 +38,13 @@ def test_a_row_has_a_bench_case_that_runs(family, name, monkeypatch):
     import kernel_cases
 
     found = [case for case in kernel_cases.all_cases(_core) if (case.family, case.name) == (family, name)]
-    smallest = min(found, key=lambda case: case.rows * case.columns)
-    kernel_cases.gradcore_call(smallest, threads=1)()
+    kinds = {(case.dtype, case.direction) for case in found}
+    directions = ("forward", "backward") if family == "activation" else ("",)
+    assert kinds == {(dtype, direction) for dtype in kernel_cases.DTYPES for direction in directions}
+    for dtype, direction in sorted(kinds):
+        same = [case for case in found if (case.dtype, case.direction) == (dtype, direction)]
+        smallest = min(same, key=lambda case: case.rows * case.columns)
+        kernel_cases.gradcore_call(smallest, threads=1)()
 
 
 def test_an_oracle_has_a_row():

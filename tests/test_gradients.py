@@ -11,9 +11,13 @@ from support import norm_error
 
 INPUTS, ROWS = 5, 9
 
+ALPHA = {"sin": {"alpha": 1.5}}  # a difference quotient cannot follow 30
 ACTIVATION_NETS = {
-    name: [cases.dense(7, name), cases.activation(name), cases.dense(3)] for name in reference.ACTIVATIONS
-}
+    name: [cases.dense(7, name, **ALPHA.get(name, {})), cases.activation(name, **ALPHA.get(name, {})),
+           cases.dense(3)]
+    for name in reference.ACTIVATIONS
+}  # fmt: skip
+ACTIVATION_NETS["exponential"][1:1] = [cases.activation("tanh")]  # its double would overflow
 LAYER_NETS = {
     "linear": [cases.dense(3)],
     "no bias": [cases.dense(6, "tanh", bias=False), cases.dense(3, bias=False)],
@@ -61,6 +65,24 @@ LAYER_NETS = {
     "post-norm": [
         cases.dense(6), cases.residual(cases.dense(9, "gelu"), cases.dense(6)), cases.layer_norm(),
         cases.dense(3),
+    ],
+    "glu": [cases.dense(14), cases.glu(), cases.dense(3)],
+    "swiglu, geglu": [
+        cases.dense(34), cases.glu("silu"), cases.dense(8, "tanh"), cases.glu("gelu"), cases.dense(3),
+    ],
+    "bilinear": [cases.dense(6), cases.glu("identity"), cases.dense(6), cases.glu("elu", alpha=0.3)],
+    "maxout": [cases.maxout(7, 3), cases.maxout(17, 2, bias=False), cases.maxout(3, 1)],
+    "prelu": [
+        cases.prelu(alpha=-0.5), cases.dense(19), cases.prelu(), cases.dense(7), cases.prelu(1, 0.1),
+        cases.dense(3),
+    ],
+    "shared prelu first and last": [
+        cases.prelu(1), cases.dense(70), cases.prelu(1, 0.4), cases.dense(3), cases.prelu(1),
+    ],
+    "gates in residuals": [
+        cases.dense(6),
+        cases.residual(cases.dense(16), cases.glu("silu"), cases.dropout(0.2), cases.prelu(), cases.dense(6)),
+        cases.residual(cases.maxout(6, 2), cases.prelu(1)), cases.dense(6), cases.glu(),
     ],
     "dropout": [cases.dropout(0.3), cases.dense(8, "tanh"), cases.dropout(0.5), cases.dense(3)],
     "residual": [
@@ -132,13 +154,15 @@ def assert_gradients_are_differences(layers, loss, weighted=True, kinks=False, o
 
 @pytest.mark.parametrize("name", ACTIVATION_NETS)
 def test_parameter_gradients_of_every_activation(name):
-    kinks = name in ("relu", "leaky_relu", "elu", "selu")
+    kinks = name.startswith(("relu", "leaky_relu", "elu", "selu", "celu", "hard_"))
     assert_gradients_are_differences(ACTIVATION_NETS[name], "mse", kinks=kinks)
 
 
 @pytest.mark.parametrize("name", LAYER_NETS)
 def test_parameter_gradients_of_every_layer(name):
-    kinks = name in ("alpha", "deep", "all")
+    kinks = (
+        name in ("alpha", "deep", "all", "bilinear", "gates in residuals") or "prelu" in name or "max" in name
+    )
     assert_gradients_are_differences(LAYER_NETS[name], "cross_entropy", kinks=kinks)
 
 

@@ -108,6 +108,13 @@ def _matrices(kernels, fence, rows, cols, ld, core):
         kernels.batch_forward(*about, x, y, running)
         kernels.batch_sums(*about, x, y, *ones[2:], running)
         kernels.batch_backward(*about, x, y, None if running else ones[2], ones[3], rows, d, running)
+    for pieces in (1, cols):
+        units = cols // pieces
+        kernels.maxout_forward(rows, units, pieces, x, ld, fence.empty((rows, units)), units)
+        kernels.maxout_backward(rows, units, pieces, x, ld, fence.empty((rows, units)), units, y)
+    for shared, slope in ((True, fence.normal(1, "slope")), (False, mean)):
+        kernels.prelu_forward(rows, cols, x, slope, shared, y, ld)
+        kernels.prelu_backward(rows, cols, x, slope, shared, y, fence.empty((rows, ld)), ld)
 
 
 def _vectors(kernels, fence, n, core):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 from gradcore import _core
+from support import run_python
 
 SEEDS = (0, 1, 12345, 2**32 + 7, 2**64 - 1)
 
@@ -71,11 +72,45 @@ def test_streams_and_seeds_are_uncorrelated():
     assert np.abs(correlation).max() < 0.03
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 7), (5, 64), (64, 5), (1, 9), (9, 1), (33, 31)])
-def test_orthogonal_is_orthogonal(rows, columns):
+ORTHOGONAL_SHAPES = [
+    (1, 1),
+    (7, 7),
+    (5, 64),
+    (64, 5),
+    (1, 9),
+    (9, 1),
+    (33, 31),
+    (64, 64),
+    (65, 130),
+    (257, 193),
+]
+
+
+@pytest.mark.parametrize(("rows", "columns"), ORTHOGONAL_SHAPES)
+def test_orthogonal_is_the_orthogonal_factor_of_a_normal_matrix(rows, columns):
     q = _core.fill("orthogonal", 3, 0, rows, columns, 1.5, 0.0)
-    gram = q @ q.T if rows <= columns else q.T @ q
-    assert np.abs(gram - 2.25 * np.eye(min(rows, columns))).max() < 1e-13
+    few, many = sorted((rows, columns))
+    q = q if rows <= columns else q.T
+    assert np.abs(q @ q.T - 2.25 * np.eye(few)).max() < 1e-13
+    lower = _core.fill("normal", 3, 0, few, many, 0.0, 1.0) @ q.T
+    assert np.abs(np.triu(lower, 1)).max() < 1e-12 and (np.diag(lower) > 0).all()
+
+
+BITS = """
+import gradcore, hashlib
+from gradcore import _core
+for rows, columns in ((64, 5), (65, 130), (400, 300)):
+    print(hashlib.sha256(_core.fill("orthogonal", 3, 7, rows, columns, 1.0, 0.0).tobytes()).hexdigest())
+"""
+
+
+def test_orthogonal_has_the_same_bits_for_any_threads_and_instruction_set():
+    seen = {
+        run_python(BITS, env={"GRADCORE_ISA": isa, "GRADCORE_NUM_THREADS": threads}).stdout
+        for isa in _core.names("isa")
+        for threads in ("1", "2", "5")
+    }
+    assert len(seen) == 1 and len(seen.pop().split()) == 3
 
 
 def test_a_longer_draw_begins_with_the_shorter_one():
@@ -92,7 +127,7 @@ def test_default_weights_have_the_spread_of_their_initialiser(activation):
     limit = reference.initial_limit(kind, 200, 300)
     assert not bias.any()
     assert abs(weight.mean()) < 4 * limit / math.sqrt(weight.size)
-    if kind.endswith("uniform"):
+    if kind.endswith("uniform") or kind == "siren":
         assert 0.999 * limit < np.abs(weight).max() <= limit
         limit /= math.sqrt(3)
     assert abs(weight.std() / limit - 1) < 0.01
@@ -115,3 +150,41 @@ def test_float32_weights_are_the_rounded_float64_weights():
     one, two = (gradcore.Network([gradcore.Dense(50, "gelu")], inputs=30, seed=6, dtype=dtype).parameters()
                 for dtype in cases.DTYPES)  # fmt: skip
     assert exact.same_bits(one["0.weight"], two["0.weight"].astype(np.float32))
+
+
+# ---- Gains ----
+
+PYTORCH_GAINS = {"identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+
+
+@pytest.mark.parametrize("name", reference.ACTIVATIONS)
+def test_gains_are_pytorchs_or_preserve_the_mean_square(name):
+    got = gradcore.initializers.gain(name)
+    if name == "leaky_relu":
+        assert got == pytest.approx(1.4141428569978354, rel=1e-15)
+        assert gradcore.initializers.gain(name, 0.2) == pytest.approx(1.3867504905630728, rel=1e-15)
+    elif name in PYTORCH_GAINS:
+        assert got == PYTORCH_GAINS[name]
+    else:
+        z = np.linspace(-14, 14, 280_001)
+        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        value = reference.activation(name, z, reference.DEFAULT_ALPHA.get(name, 0.0))
+        assert got == pytest.approx(1 / math.sqrt((value**2 * density).sum() * (z[1] - z[0])), rel=1e-7)
+
+
+def test_gain_refuses_what_is_not_there():
+    for arguments in (("no_such",), ("relu", 0.3), ("elu", -1.0), ("celu", 0.0), ("sin", 1e7)):
+        with pytest.raises(gradcore.ArgumentError):
+            gradcore.initializers.gain(*arguments)
+
+
+def test_siren_weights_are_bounded_by_their_place():
+    Dense, Residual = gradcore.Dense, gradcore.Residual
+    sine = gradcore.Activation("sin", alpha=20)
+    net = gradcore.Network([Dense(300, sine), Residual(Dense(300, "sin")), Dense(9, weight_init="siren")],
+                           inputs=7, seed=2)  # fmt: skip
+    for name, limit in (("0", 1 / 7), ("1.0", math.sqrt(6 / 300) / 30), ("2", math.sqrt(6 / 300) / 30)):
+        largest = np.abs(net.parameters()[f"{name}.weight"]).max()
+        assert 0.98 * limit < largest <= limit * (1 + 1e-6)
+    with pytest.raises(gradcore.ArgumentError, match="omega"):
+        gradcore.initializers.Siren(0)

@@ -62,7 +62,7 @@ RATES = {
 def classes():
     """Of rules, not of wrappers around them."""
     found = [(name, getattr(optimizers, name)) for name in optimizers.__all__]
-    return [name for name, kind in found if hasattr(kind, "defaults") and kind is not optimizers.Rule]
+    return [name for name, kind in found if hasattr(kind, "styles") and kind is not optimizers.FirstOrder]
 
 
 def descend(name, lr, options, gradient, start, steps):

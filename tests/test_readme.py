@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gradcore.cli import _parser
+from gradcore.cli import _parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,7 +60,7 @@ def test_commands_parse(path):
         for part in re.split(r"&&|\|", command):
             words = shlex.split(part)
             if words[:1] == ["gradcore"] and "--help" not in words:
-                _parser().parse_args(words[1:])
+                _parse(words[1:])
             elif words[:1] == ["python"] and words[1:2] and words[1].endswith(".py"):
                 assert (ROOT / words[1]).is_file(), words[1]
 

@@ -14,7 +14,7 @@ import reference
 @pytest.mark.parametrize("name", reference.ACTIVATIONS)
 def test_an_oracle_derivative_is_the_difference_quotient(name):
     x = np.linspace(-6.03, 6.05, 97)
-    alpha = reference.DEFAULT_ALPHA.get(name, 0.0)
+    alpha = make_vectors.ALPHA.get(name, 0.0)
     points = x.copy()
     quotient = reference.four_point(lambda: reference.activation(name, points, alpha).sum(), points)
     assert np.abs(quotient - reference.d_activation(name, x, alpha)).max() < 1e-9

@@ -21,7 +21,8 @@ NETS = {
         cases.layer_norm(shift=False), cases.dense(10)]},
     "batch": {"rows": 901, "batch": 90, "layers": [
         cases.dense(70, bias=False), cases.batch_norm(), cases.activation("relu"),
-        cases.residual(cases.dense(33, "tanh"), cases.batch_norm(momentum=None, scale=False), projection=True),
+        cases.residual(cases.dense(33, "tanh"), cases.batch_norm(momentum=None, scale=False),
+                       projection=True),
         cases.dense(10)]},
     "tall batch": {"rows": 1500, "batch": 1100, "layers": [
         cases.batch_norm(shift=False), cases.dense(31, "silu"), cases.batch_norm(), cases.dense(10)]},

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from nets import NETS, Array, Data, Net, Weights, make_data, make_weights
+from nets import Array, Data, Net, Norms, Rule, Weights, make_data, make_norms, make_weights
 
 # name: (module and class, arguments, measured only on request)
 CONTENDERS: dict[str, tuple[str, dict[str, Any], bool]] = {
@@ -20,9 +19,14 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "sklearn": ("sklearn_peer:ScikitLearn", {}, False),
     "torch": ("torch_peer:Torch", {"fused": False}, False),
     "torch-fused": ("torch_peer:Torch", {"fused": True}, False),
-    "torch-compile": ("torch_peer:Torch", {"fused": True, "compiled": True}, True),
+    "torch-compile": ("torch_peer:Torch", {"fused": False, "compiled": True}, True),
+    "torch-compile-fused": ("torch_peer:Torch", {"fused": True, "compiled": True}, True),
     "jax": ("jax_peer:Jax", {}, False),
+    "keras": ("keras_peer:Keras", {}, False),
 }
+
+
+Fields = dict[str, Any]
 
 
 class Unsupported(Exception):
@@ -39,11 +43,13 @@ class Contender(ABC):
     """
 
     net: Net
+    rule: Rule
+    norms: Norms
     data: Data
 
     @abstractmethod
     def setup(self, weights: Weights) -> None:
-        """Build model, optimizer and batches from `weights`, self.net and self.data."""
+        """Build model, optimizer and batches from `weights`, self.norms, self.net, self.rule, self.data."""
 
     @abstractmethod
     def step(self) -> None: ...
@@ -87,12 +93,20 @@ class Contender(ABC):
         return float(np.mean(np.argmax(self.predict(x), axis=1) == labels))
 
 
-def open_contender(name: str, net: str, rows: int, shuffle: bool) -> Contender:
-    """Import the library, build the contender and set it up on the first `rows` rows of the data."""
+def open_contender(
+    name: str, net: Fields, rows: int, rule: Fields | None = None, options: Fields | None = None
+) -> Contender:
+    """Import the library, build the contender and set it up on the first `rows` rows of the data.
+
+    `net` and `rule` are the fields of a Net and a Rule; `options` are arguments of the contender's class.
+    """
     target, arguments, _ = CONTENDERS[name]
     module, class_name = target.split(":")
-    contender: Contender = getattr(import_module(f"peers.{module}"), class_name)(**arguments)
-    contender.net = replace(NETS[net], shuffle=shuffle)
+    contender: Contender = getattr(import_module(f"peers.{module}"), class_name)(
+        **arguments, **(options or {})
+    )
+    contender.net, contender.rule = Net(**net), Rule(**(rule or {}))
+    contender.norms = make_norms(contender.net)
     contender.data = make_data(contender.net, rows)
     contender.setup(make_weights(contender.net))
     return contender

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
-from nets import BETA1, BETA2, EPS, LEARNING_RATE, Array, Weights
+from nets import BETA1, BETA2, EPS, MOMENTUM, NORM_EPS, Array, Weights
 
-from peers import Contender
+from peers import Contender, Unsupported
 
 
 class Gradcore(Contender):
+    def __init__(self, **options: Any) -> None:
+        """Options of gradcore.Network, such as threads."""
+        self.options = options
+
     def setup(self, weights: Weights) -> None:
         gc: Any = import_module("gradcore")
-        hidden = [gc.Dense(width, self.net.activation) for width in self.net.widths[1:-1]]
-        layers = [*hidden, gc.Dense(self.net.widths[-1])]
-        self.network = gc.Network(layers, inputs=self.net.widths[0], seed=0)
+        if self.norms and not hasattr(gc, "LayerNorm"):
+            raise Unsupported("this version has no LayerNorm")
+        layers: list[Any] = []
         named: dict[str, Array] = {}
         for i, (weight, bias) in enumerate(weights):
-            named |= {f"{i}.weight": weight, f"{i}.bias": bias}
+            hidden = i < len(weights) - 1
+            dense = gc.Dense(weight.shape[1], self.net.activation if hidden else None)
+            layers.append(gc.Residual(gc.LayerNorm(eps=NORM_EPS), dense) if i in self.norms else dense)
+            prefix = f"{i}.1" if i in self.norms else f"{i}"
+            named |= {f"{prefix}.weight": weight, f"{prefix}.bias": bias}
+            if i in self.norms:
+                named |= dict(zip((f"{i}.0.gamma", f"{i}.0.beta"), self.norms[i], strict=True))
+        self.network = gc.Network(layers, inputs=self.net.widths[0], seed=0, **self.options)
         self.network.set_parameters(named)
-        adam = gc.optimizers.Adam(lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPS)
-        self.trainer = gc.Trainer(self.network, loss=self.net.loss, optimizer=adam)
+        lr = self.rule.lr
+        optimizer = {
+            "sgd": lambda: gc.optimizers.SGD(lr),
+            "momentum": lambda: gc.optimizers.SGD(lr, momentum=MOMENTUM),
+            "adam": lambda: gc.optimizers.Adam(lr, betas=(BETA1, BETA2), eps=EPS),
+        }[self.rule.optimizer]()
+        clip = None if self.rule.clip is None else gc.clipping.GlobalNorm(self.rule.clip)
+        self.trainer = gc.Trainer(self.network, loss=self.net.loss, optimizer=optimizer, clip=clip)
         self.x = self.data.x
         # int32 labels are what the core reads; other integers would be converted at every call.
         self.y = self.data.y.astype(np.int32) if self.net.loss == "cross_entropy" else self.data.y
@@ -41,6 +60,15 @@ class Gradcore(Contender):
         else:
             self.trainer.fit(self.x, self.y, calls, self.net.batch, shuffle=self.net.shuffle, progress=False)
 
+    def threads_seen(self, calls: int) -> int:
+        """Threads of this process that computed for a good part of `calls` steps; 0 where none can tell."""
+        before = thread_seconds()
+        start = perf_counter()
+        self.run("step", calls)
+        wall = perf_counter() - start
+        used = [seconds - before.get(task, 0.0) for task, seconds in thread_seconds().items()]
+        return sum(seconds > 0.25 * wall for seconds in used)
+
     def predict(self, x: Array) -> Array:
         result: Array = self.network.predict(x)
         return result
@@ -49,3 +77,11 @@ class Gradcore(Contender):
         gc: Any = import_module("gradcore")
         info = {"version": getattr(gc, "__version__", "unknown")}
         return info | {k: getattr(self.network, k) for k in ("threads", "isa") if hasattr(self.network, k)}
+
+
+def thread_seconds() -> dict[str, float]:
+    """{thread: seconds on a core} of this process; empty elsewhere than on Linux."""
+    result = {}
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        result[path.parent.name] = int(path.read_text().split()[0]) * 1e-9
+    return result

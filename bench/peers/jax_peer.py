@@ -8,12 +8,11 @@ scatter as its gradient.
 from __future__ import annotations
 
 import math
-from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from nets import BETA1, BETA2, EPS, LEARNING_RATE, Array, Weights
+from nets import BETA1, BETA2, EPS, MOMENTUM, NORM_EPS, Array, Weights
 
 from peers import Contender
 
@@ -25,9 +24,11 @@ class Jax(Contender):
 
     def setup(self, weights: Weights) -> None:
         jax, jnp = self.jax, self.jax.numpy
-        parameters = [(jnp.array(weight), jnp.array(bias)) for weight, bias in weights]
-        zeros = partial(jax.tree.map, jnp.zeros_like)
-        self.state = (parameters, zeros(parameters), zeros(parameters), jnp.zeros((), jnp.int32))
+        parameters = jax.tree.map(jnp.array, (weights, self.norms))
+        slots = {"sgd": 0, "momentum": 1, "adam": 2}[self.rule.optimizer]
+        # Separate zeros for each slot: a donated buffer may appear only once.
+        moments = tuple(jax.tree.map(jnp.zeros_like, parameters) for _ in range(slots))
+        self.state = (parameters, moments, jnp.zeros((), jnp.int32))
         y = self.data.y.astype(np.int32) if self.net.loss == "cross_entropy" else self.data.y
         self.x, self.y = jnp.array(self.data.x), jnp.array(y)
         batch = self.net.batch
@@ -40,10 +41,19 @@ class Jax(Contender):
         self.scan = jax.jit(self.train_epoch, donate_argnums=0)
 
     def outputs(self, parameters: Any, x: Any) -> Any:
-        activation = self.jax.nn.relu if self.net.activation == "relu" else self.jax.numpy.tanh
-        for weight, bias in parameters[:-1]:
-            x = activation(x @ weight + bias)
-        weight, bias = parameters[-1]
+        jnp = self.jax.numpy
+        activation = self.jax.nn.relu if self.net.activation == "relu" else jnp.tanh
+        weights, norms = parameters
+        for i, (weight, bias) in enumerate(weights[:-1]):
+            if i not in norms:
+                x = activation(x @ weight + bias)
+                continue
+            gamma, beta = norms[i]
+            centred = x - jnp.mean(x, axis=1, keepdims=True)
+            variance = jnp.mean(centred * centred, axis=1, keepdims=True)
+            normed = centred * self.jax.lax.rsqrt(variance + NORM_EPS) * gamma + beta
+            x = x + activation(normed @ weight + bias)
+        weight, bias = weights[-1]
         return x @ weight + bias
 
     def objective(self, parameters: Any, x: Any, y: Any) -> Any:
@@ -55,18 +65,33 @@ class Jax(Contender):
 
     def train_batch(self, state: Any, x: Any, y: Any) -> Any:
         jax, jnp = self.jax, self.jax.numpy
-        parameters, first, second, count = state
+        parameters, moments, count = state
         gradients = jax.grad(self.objective)(parameters, x, y)
+        if self.rule.clip is not None:
+            norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
+            factor = jnp.minimum(1.0, self.rule.clip / jnp.maximum(norm, 1e-30))
+            gradients = jax.tree.map(lambda g: g * factor, gradients)
         count = count + 1
-        first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, first, gradients)
-        second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, second, gradients)
+        parameters, moments = self.apply(parameters, gradients, moments, count)
+        return parameters, moments, count
+
+    def apply(self, parameters: Any, gradients: Any, moments: Any, count: Any) -> Any:
+        """(parameters, moments) after one update."""
+        jax, jnp, lr = self.jax, self.jax.numpy, self.rule.lr
+        if self.rule.optimizer == "sgd":
+            return jax.tree.map(lambda w, g: w - lr * g, parameters, gradients), moments
+        if self.rule.optimizer == "momentum":
+            velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, moments[0], gradients)
+            return jax.tree.map(lambda w, v: w - lr * v, parameters, velocity), (velocity,)
+        first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, moments[0], gradients)
+        second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, moments[1], gradients)
         # 1 - beta^t in float32 without cancellation.
-        step_size = -LEARNING_RATE / jnp.expm1(count * math.log(BETA1))
+        step_size = -lr / jnp.expm1(count * math.log(BETA1))
         root_scale = jnp.sqrt(-1 / jnp.expm1(count * math.log(BETA2)))
         parameters = jax.tree.map(
             lambda w, m, v: w - step_size * m / (jnp.sqrt(v) * root_scale + EPS), parameters, first, second
         )
-        return parameters, first, second, count
+        return parameters, (first, second)
 
     def train_epoch(self, state: Any, x: Any, y: Any, key: Any) -> Any:
         """Full batches in one scan; what is left over is one more step."""

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from nets import BETA1, BETA2, EPS, LEARNING_RATE, Array, Weights
+from nets import BETA1, BETA2, EPS, MOMENTUM, Array, Weights
 
 from peers import Contender, Unsupported
 
@@ -23,16 +23,23 @@ class ScikitLearn(Contender):
     def setup(self, weights: Weights) -> None:
         if sum(weight.size for weight, _ in weights) > LARGEST:
             raise Unsupported("takes too long on this net")
+        if self.norms:
+            raise Unsupported("has no LayerNorm and no residuals")
+        if self.rule.clip is not None:
+            raise Unsupported("does not clip")
         # Losses far from convergence and batches cut to the rows at hand are intended here.
         warnings.filterwarnings("ignore", module="sklearn")
         module: Any = import_module("sklearn.neural_network")
         classify = self.net.loss == "cross_entropy"
-        # Its squared loss is half the sum over outputs, ours their mean: the same Adam needs eps scaled.
-        eps = EPS if classify else EPS * self.net.widths[-1] / 2
+        # Its squared loss is half the sum over outputs, ours their mean: scale eps or the rate to match.
+        scale = 1.0 if classify else self.net.widths[-1] / 2
+        adam = self.rule.optimizer == "adam"
+        momentum = MOMENTUM if self.rule.optimizer == "momentum" else 0.0
         self.model = (module.MLPClassifier if classify else module.MLPRegressor)(
             hidden_layer_sizes=self.net.widths[1:-1], activation=self.net.activation,
-            alpha=0.0, batch_size=self.net.batch,
-            learning_rate_init=LEARNING_RATE, beta_1=BETA1, beta_2=BETA2, epsilon=eps,
+            alpha=0.0, batch_size=self.net.batch, solver="adam" if adam else "sgd",
+            learning_rate_init=self.rule.lr if adam else self.rule.lr / scale,
+            beta_1=BETA1, beta_2=BETA2, epsilon=EPS * scale, momentum=momentum, nesterovs_momentum=False,
             shuffle=self.net.shuffle, random_state=np.random.RandomState(4),
         )  # fmt: skip
         y = self.data.y if classify or self.net.widths[-1] > 1 else self.data.y.ravel()

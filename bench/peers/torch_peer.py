@@ -1,4 +1,4 @@
-"""PyTorch: eager with the default or the fused Adam, or forward and loss through torch.compile.
+"""PyTorch: default or fused optimizer, eager or with forward and loss through torch.compile.
 
 Labels are int64 tensors and batches are views made before timing; the loss is not read back, which
 spares PyTorch a little that gradcore's step() pays. Threads stay at PyTorch's default, one a core.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from nets import BETA1, BETA2, EPS, LEARNING_RATE, Array, Weights
+from nets import BETA1, BETA2, EPS, MOMENTUM, NORM_EPS, Array, Weights
 
 from peers import Contender
 
@@ -23,13 +23,20 @@ class Torch(Contender):
         torch, nn = self.torch, self.torch.nn
         torch.manual_seed(4)
         layers: list[Any] = []
-        for weight, bias in weights:
+        for i, (weight, bias) in enumerate(weights):
             dense = nn.Linear(*weight.shape)
-            with torch.no_grad():
-                dense.weight.copy_(torch.from_numpy(weight.T))
-                dense.bias.copy_(torch.from_numpy(bias))
-            layers += [dense, nn.ReLU() if self.net.activation == "relu" else nn.Tanh()]
-        self.model = nn.Sequential(*layers[:-1])
+            fill(torch, dense, weight.T, bias)
+            if i == len(weights) - 1:
+                layers.append(dense)
+                continue
+            act = nn.ReLU() if self.net.activation == "relu" else nn.Tanh()
+            if i in self.norms:
+                norm = nn.LayerNorm(len(weight), eps=NORM_EPS)
+                fill(torch, norm, *self.norms[i])
+                layers.append(residual(nn, norm, dense, act))
+            else:
+                layers += [dense, act]
+        self.model = nn.Sequential(*layers)
         criterion = nn.MSELoss() if self.net.loss == "mse" else nn.CrossEntropyLoss()
         model = self.model
 
@@ -37,9 +44,13 @@ class Torch(Contender):
             return criterion(model(x), y)
 
         self.objective = torch.compile(objective) if self.compiled else objective
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPS, fused=self.fused or None
-        )
+        self.parameters = list(model.parameters())
+        options: dict[str, Any] = {"lr": self.rule.lr, "fused": self.fused or None}
+        if self.rule.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(self.parameters, betas=(BETA1, BETA2), eps=EPS, **options)
+        else:
+            momentum = MOMENTUM if self.rule.optimizer == "momentum" else 0.0
+            self.optimizer = torch.optim.SGD(self.parameters, momentum=momentum, **options)
         self.x, self.y = torch.from_numpy(self.data.x), torch.from_numpy(self.data.y)
         batch = self.net.batch
         self.batches = list(zip(self.x.split(batch), self.y.split(batch), strict=True))
@@ -48,6 +59,8 @@ class Torch(Contender):
     def update(self, x: Any, y: Any) -> None:
         self.optimizer.zero_grad()
         self.objective(x, y).backward()
+        if self.rule.clip is not None:
+            self.torch.nn.utils.clip_grad_norm_(self.parameters, self.rule.clip)
         self.optimizer.step()
 
     def step(self) -> None:
@@ -73,3 +86,19 @@ class Torch(Contender):
             "threads": self.torch.get_num_threads(),
             "cpu_capability": self.torch.backends.cpu.get_cpu_capability(),
         }
+
+
+def fill(torch: Any, module: Any, weight: Array, bias: Array) -> None:
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(weight))
+        module.bias.copy_(torch.from_numpy(bias))
+
+
+def residual(nn: Any, *inner: Any) -> Any:
+    """x + inner(x) as a module; a class of its own would import torch when this file is imported."""
+
+    class Residual(nn.Sequential):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x + super().forward(x)
+
+    return Residual(*inner)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import Network
 from ..encoding import Encoding
 from ..errors import ArgumentError, FormatError
+from ..outputs import softmax
 from ..tables import Table
 from .source import METADATA_KEY, check_writable, read_data, write_text
 
@@ -60,15 +61,9 @@ def _columns(encoding: Encoding, outputs: NDArray[Any], proba: bool) -> dict[str
         return {"predictions": encoding.unscaled(outputs).tolist()}
     columns: dict[str, Any] = {"predictions": [encoding.classes[i] for i in outputs.argmax(axis=1)]}
     if proba:
-        shares = _softmax(outputs)
+        shares = softmax(outputs.astype(np.float64))
         columns["probabilities"] = {name: shares[:, i].tolist() for i, name in enumerate(encoding.classes)}
     return columns
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _score(encoding: Encoding, table: Table, outputs: NDArray[Any]) -> float | None:

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from ..hypers import NOT_NEGATIVE, POSITIVE, Range
 from ..schedules import Scalar
-from .base import BY_STYLE, Rule
+from .base import BY_STYLE, FirstOrder
 
 
 @dataclass(frozen=True, repr=False)
-class Adam(Rule):
+class Adam(FirstOrder):
     """``w -= lr * m_hat / (sqrt(v_hat) + eps)``.
 
     Parameters
@@ -33,7 +33,7 @@ class Adam(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -68,7 +68,7 @@ class Adam(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class AdamW(Rule):
+class AdamW(FirstOrder):
     """Adam with decoupled weight decay: ``w *= 1 - lr * weight_decay`` before Adam's update.
 
     Parameters
@@ -88,7 +88,7 @@ class AdamW(Rule):
     eps_hat : bool, default False
         eps beside the uncorrected root, so larger at first. Keras, sklearn: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------

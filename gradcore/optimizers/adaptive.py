@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from ..hypers import NOT_NEGATIVE, POSITIVE, SHARE, Range
 from ..schedules import Scalar
-from .base import BY_STYLE, Rule
+from .base import BY_STYLE, FirstOrder
 
 
 @dataclass(frozen=True, repr=False)
-class Adagrad(Rule):
+class Adagrad(FirstOrder):
     """``s += g**2; w -= lr * g / (sqrt(s) + eps)``.
 
     Parameters
@@ -31,7 +31,7 @@ class Adagrad(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -70,7 +70,7 @@ class Adagrad(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class Adadelta(Rule):
+class Adadelta(FirstOrder):
     """``u = sqrt(d + eps) / sqrt(s + eps) * g; w -= lr * u``, s and d running means of g**2 and u**2.
 
     Parameters
@@ -86,7 +86,7 @@ class Adadelta(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -116,7 +116,7 @@ class Adadelta(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class RMSprop(Rule):
+class RMSprop(FirstOrder):
     """``s = alpha * s + (1 - alpha) * g**2; w -= lr * g / (sqrt(s) + eps)``.
 
     With `momentum`, the quotient goes through ``b = momentum * b + quotient; w -= lr * b``; with
@@ -145,7 +145,7 @@ class RMSprop(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------

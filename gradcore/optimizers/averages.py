@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from ..errors import ArgumentError, DTypeError, StateError
 from ..hypers import AVERAGE, SHARE, UNIT, Column, Range, scalar
 from ..plain import Average, Parameters, mean_of_weights
 from ..schedules import Scalar
-from .base import Optimizer, Rule
+from .base import FirstOrder, Optimizer
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,12 +39,21 @@ class Averaging(Optimizer):
             raise ArgumentError(
                 f"{name}: optimizer: expected at most {most} averages, got {len(self.averages())}"
             )
+        object.__setattr__(self, "name", self.rule.name)
         self.reset()
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> FirstOrder:
         """The rule inside."""
         return self.optimizer.rule
+
+    def flags(self) -> int:
+        """The core's option bits."""
+        return self.rule.flags()
+
+    def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
+        """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
+        return self.rule.settings(names)
 
     def _own(self) -> Average:
         raise NotImplementedError

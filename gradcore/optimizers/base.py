@@ -13,6 +13,7 @@ from ..checks import choice, flag, number
 from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
 from ..plain import Average, Gradients, Parameters, PlainState
+from ..rule import Rule
 from ..schedules import Scalar
 
 BY_STYLE: Any = None  # the default of an option that depends on the style
@@ -110,13 +111,13 @@ def _groups(value: object, name: str) -> tuple[Group, ...]:
     return tuple(made)
 
 
-class Optimizer:
-    """What a Trainer takes: a `Rule`, or a rule with averages of the weights around it."""
+class Optimizer(Rule):
+    """A first-order rule, or one with averages of the weights around it."""
 
     _plain: ClassVar[PlainState | None] = None  # of `update`, made by its first call
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> FirstOrder:
         """The rule that changes the weights."""
         raise NotImplementedError
 
@@ -169,7 +170,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True, repr=False)
-class Rule(Optimizer):
+class FirstOrder(Optimizer):
     """Base of the optimizers, frozen dataclasses with their own options and these.
 
     Parameters
@@ -236,7 +237,7 @@ class Rule(Optimizer):
             raise DTypeError(f"{name}: betas: expected {words} numbers, got {betas!r}") from None
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> FirstOrder:
         """The rule that changes the weights: itself."""
         return self
 

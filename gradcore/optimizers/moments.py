@@ -10,11 +10,11 @@ from ..arrays import Array
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, Range, scalar
 from ..plain import Parameters
 from ..schedules import Scalar
-from .base import BY_STYLE, Rule
+from .base import BY_STYLE, FirstOrder
 
 
 @dataclass(frozen=True, repr=False)
-class Adamax(Rule):
+class Adamax(FirstOrder):
     """``u = max(beta2 * u, abs(g) + eps); w -= lr * m_hat / u``: Adam with the greatest norm.
 
     Parameters
@@ -32,7 +32,7 @@ class Adamax(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -63,7 +63,7 @@ class Adamax(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class NAdam(Rule):
+class NAdam(FirstOrder):
     """Adam with Nesterov's look ahead, and a momentum that grows to beta1.
 
     Parameters
@@ -83,7 +83,7 @@ class NAdam(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -121,7 +121,7 @@ class NAdam(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class RAdam(Rule):
+class RAdam(FirstOrder):
     """Adam whose rate is rectified for the variance of early steps; while that is unknown, momentum alone.
 
     Parameters
@@ -139,7 +139,7 @@ class RAdam(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -166,7 +166,7 @@ class RAdam(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class AdaBelief(Rule):
+class AdaBelief(FirstOrder):
     """Adam that divides by how far gradients are from their running mean.
 
     Parameters
@@ -183,7 +183,7 @@ class AdaBelief(Rule):
         >= 0: added to the second moment at every step.
     decoupled : bool, default True
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -209,7 +209,7 @@ class AdaBelief(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class AdEMAMix(Rule):
+class AdEMAMix(FirstOrder):
     """Adam with a second, much slower mean of the gradients: ``m_hat + alpha * m_slow`` above the line.
 
     Parameters
@@ -226,7 +226,7 @@ class AdEMAMix(Rule):
         >= 0; decoupled, unless `decoupled` is False.
     decoupled : bool, default True
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -252,7 +252,7 @@ class AdEMAMix(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class ADOPT(Rule):
+class ADOPT(FirstOrder):
     """Adam whose second moment is that of the steps before, which converges with any beta2.
 
     The first step moves no weight.
@@ -272,7 +272,7 @@ class ADOPT(Rule):
         Normalised gradients within ``(t - 1) ** 0.25`` at step t.
     decoupled : bool, default True
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -303,7 +303,7 @@ class ADOPT(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class Lion(Rule):
+class Lion(FirstOrder):
     """``w -= lr * sign(beta1 * m + (1 - beta1) * g)``: steps of one size, by the sign of a momentum.
 
     Parameters
@@ -316,7 +316,7 @@ class Lion(Rule):
         >= 0; decoupled, unless `decoupled` is False. Keras: 0.
     decoupled : bool, default True
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -340,7 +340,7 @@ class Lion(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class ScheduleFreeAdamW(Rule):
+class ScheduleFreeAdamW(FirstOrder):
     """AdamW whose average needs no schedule of the learning rate.
 
     What a Trainer keeps in its network is said at `ScheduleFreeSGD`.
@@ -362,7 +362,7 @@ class ScheduleFreeAdamW(Rule):
     lr_power : float or Schedule, default 2.0
         >= 0: times the largest lr so far, to this power. Keras: 0.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, POSITIVE, SHARE, Range, scalar
 from ..schedules import Scalar
-from .base import BY_STYLE, Rule
+from .base import BY_STYLE, FirstOrder
 
 
 @dataclass(frozen=True, repr=False)
-class LAMB(Rule):
+class LAMB(FirstOrder):
     """Adam whose step in every array is as long as the array is: ``w -= lr * norm(w) / norm(u) * u``.
 
     Parameters
@@ -28,7 +28,7 @@ class LAMB(Rule):
     trust_clip : bool, default False
         A ratio of norms of at most 1.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -54,7 +54,7 @@ class LAMB(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class LARS(Rule):
+class LARS(FirstOrder):
     """Momentum with a rate for every array: ``trust * norm(w) / (norm(g) + decay * norm(w) + eps)`` times lr.
 
     Parameters
@@ -78,7 +78,7 @@ class LARS(Rule):
     decay_in_norm : bool, default False
         Divide by ``norm(g + decay * w) + eps``. optax: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -116,7 +116,7 @@ class LARS(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class Prodigy(Rule):
+class Prodigy(FirstOrder):
     """Adam that estimates the distance to a solution and makes its learning rate of it.
 
     lr is a factor, to be left at 1 or scheduled down from it.
@@ -140,7 +140,7 @@ class Prodigy(Rule):
     safeguard : bool, default False
         Leave lr out of the denominator: steadier with a warmup.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------

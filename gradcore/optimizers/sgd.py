@@ -10,11 +10,11 @@ from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
 from ..plain import Parameters
 from ..schedules import Scalar
-from .base import BY_STYLE, Rule
+from .base import BY_STYLE, FirstOrder
 
 
 @dataclass(frozen=True, repr=False)
-class SGD(Rule):
+class SGD(FirstOrder):
     """Stochastic gradient descent: ``g += decay * w; v = momentum * v + g; w -= lr * v``.
 
     With `nesterov` the update is ``w -= lr * (g + momentum * v)``.
@@ -36,7 +36,7 @@ class SGD(Rule):
     decoupled : bool, default False
         Decay by ``w *= 1 - lr * weight_decay`` instead. Keras: True.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -82,7 +82,7 @@ class SGD(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class Rprop(Rule):
+class Rprop(FirstOrder):
     """Steps by the signs of full-batch gradients: each number has a step size of its own.
 
     It grows while the gradient keeps its sign and shrinks where it turns; there no step is made.
@@ -102,7 +102,7 @@ class Rprop(Rule):
     weight_decay : float or Schedule, default 0.0
         >= 0; coupled.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------
@@ -134,7 +134,7 @@ class Rprop(Rule):
 
 
 @dataclass(frozen=True, repr=False)
-class ScheduleFreeSGD(Rule):
+class ScheduleFreeSGD(FirstOrder):
     """Gradient descent whose average needs no schedule of the learning rate.
 
     Gradients are taken at y, between the plain iterate z and its average x; a Trainer keeps x in its network
@@ -155,7 +155,7 @@ class ScheduleFreeSGD(Rule):
     lr_power : float or Schedule, default 2.0
         >= 0: times the largest lr so far, to this power.
     decay_bias, maximize, groups, style
-        See `Rule`.
+        See `FirstOrder`.
 
     References
     ----------

@@ -17,6 +17,7 @@ from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
+from ..rule import Rule
 from ..schedules import Exponential
 from ..trainer import Trainer
 
@@ -96,7 +97,7 @@ def range_test(
     y: ArrayLike,
     *,
     loss: Loss | str,
-    optimizer: Optimizer | None = None,
+    optimizer: Rule | None = None,
     clip: Clip | None = None,
     low: float = 1e-6,
     high: float = 10.0,
@@ -182,7 +183,7 @@ def range_test(
     return RangeTest(lrs, losses, mean, below, above, suggestions, rule)
 
 
-def _optimizer(optimizer: Optimizer | None) -> Optimizer:
+def _optimizer(optimizer: Rule | None) -> Optimizer:
     if optimizer is None:
         return Adam()
     if not isinstance(optimizer, Optimizer):

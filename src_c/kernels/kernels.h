@@ -176,6 +176,18 @@ typedef struct grc_kernels {
     void (*blend)(size_t n, double rate, const void *src, void *dst);
     /* dst[i] = value */
     void (*fill)(size_t n, double value, void *dst);
+    /* y[r][j] = the largest of x[r][p units + j], p < pieces; NaN if one of them is. */
+    void (*maxout_forward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, void *y,
+                           size_t ldy);
+    /* dx (rows, pieces * units), ld ldx: d[r][j] where that largest one is, the first of equals; else 0. */
+    void (*maxout_backward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, const void *d,
+                            size_t ldd, void *dx);
+    /* y = x > 0 ? x : slope x, slope[0] for all if `shared`, else slope[j]. */
+    void (*prelu_forward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *y,
+                          size_t ld);
+    /* by_slope = x > 0 ? 0 : d x, then d = x > 0 ? d : slope d. */
+    void (*prelu_backward)(size_t rows, size_t cols, const void *x, const void *slope, int shared, void *d,
+                           void *by_slope, size_t ld);
     /* dst[i] = dst[i] + src[i] */
     void (*accumulate)(size_t n, const void *src, void *dst);
     /* Strips: x (rows, PW) contiguous. out[j] goes on, in the order of the rows, as the sum, sum of squares or
@@ -218,6 +230,9 @@ typedef struct grc_kernels {
     /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum); stats NULL: h is x. */
     void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
 } grc_kernels;
+
+/* reduce.c. A finite |x| >= 2^15 as q pi / 2 + *high + *low, |*high| <= pi / 4; returns q modulo 4. */
+int grc_reduce_angle(double x, double *high, double *low);
 
 /* One table a dtype, for every instruction set this binary was compiled with. */
 extern const grc_kernels grc_kernels_scalar[GRC_DTYPE_COUNT];

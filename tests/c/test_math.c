@@ -1,6 +1,6 @@
 /* Accuracy of the vector math in float32 against double libm, and equal bits on every instruction set.
  *
- *     cc -O2 tests/c/test_math.c src_c/kernels/k_*.c -lm -o test_math && ./test_math [--all]
+ *     cc -O2 tests/c/test_math.c src_c/kernels/*.c -lm -o test_math && ./test_math [--all]
  *
  * A sample of the float32 bit patterns by default; all 2^32 of them with --all (some minutes).
  * Exits nonzero when a bar is exceeded or the instruction sets differ.

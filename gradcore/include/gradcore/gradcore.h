@@ -75,7 +75,8 @@ GRADCORE_API void gradcore_get_build_info(gradcore_build_info *info);
 /* The i-th name of a family ("activation", "loss", "optimizer", "layer", "isa"), NULL past the end.
  * "isa" lists those that this build has and this CPU can run. */
 GRADCORE_API const char *gradcore_list(const char *family, int32_t index);
-/* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha"),
+/* A property of a named row: ("activation", "gelu", "formula" | "initializer" | "alpha" | "lowest_alpha"
+ * | "range" | "derivative_dies" | "ulp"),
  * ("loss", name, "formula" | "target" | "parameters" | "vector"), parameters as "name:default:range ...",
  * ("optimizer", name, "hyperparameters"). NULL if unknown. */
 GRADCORE_API const char *gradcore_describe(const char *family, const char *name, const char *property);
@@ -99,7 +100,8 @@ typedef struct gradcore_layer {
     uint32_t flags;
     const char *kind;       /* one of gradcore_list("layer", i) */
     const char *activation; /* dense, activation; NULL: identity */
-    int64_t units;          /* dense: fan_out */
+    int64_t units;          /* dense, maxout: fan_out; prelu: 1 for one slope, 0 for one a column */
+    int64_t pieces;         /* maxout: linear functions a unit */
     double alpha;           /* activation's parameter; NaN: its default */
     double rate;            /* dropout, alpha_dropout: probability of zero, in [0, 1) */
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */

@@ -1,0 +1,251 @@
+"""Initial values that need the whole network: from data (LSUV), from its depth (Fixup, depth_scaled)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core
+from .arrays import Array, as_matrix
+from .checks import integer, number
+from .errors import ArgumentError, StateError
+
+if TYPE_CHECKING:
+    from .layers import Layer
+    from .network import Network
+
+__all__ = ["depth_scaled", "fixup", "lsuv"]
+
+
+def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5) -> dict[str, float]:
+    """Orthogonal weights, then layer by layer scaled until what a layer gives on X has variance 1.
+
+    Of every layer with weights, in order: they become orthogonal, drawn with the network's seed; then they
+    are divided by the standard deviation of ``x W + b``, all rows and columns together and before the
+    activation, until its square is within `tolerance` of 1. Biases, projections of residual blocks and other
+    parameters stay. Dropout is off. A Standardize layer that has not been fitted is taken as fitted to X.
+    The network changes at the end and at once, or, where there is an error, not at all.
+
+    Parameters
+    ----------
+    net : Network
+    X : array-like (rows, inputs)
+        A few hundred rows of the training data.
+    tolerance : float, default 0.01
+        In (0, 1).
+    tries : int, default 5
+        Divisions of one layer; more than one only where there are biases.
+
+    Returns
+    -------
+    dict of str to float
+        For each weight matrix the variance that its layer had with orthogonal weights.
+
+    Raises
+    ------
+    StateError
+        If a layer gives a constant or no finite number, or does not get within the tolerance.
+
+    References
+    ----------
+    Mishkin and Matas, "All you need is a good init", ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import Dense, Network, initializers
+    >>> net = Network([Dense(64, "tanh"), Dense(64, "tanh"), Dense(1)], inputs=10)
+    >>> X = np.random.default_rng(0).normal(size=(500, 10))
+    >>> list(initializers.lsuv(net, X))
+    ['0.weight', '1.weight', '2.weight']
+    >>> z = net.activations(X)["1"]
+    >>> bool(abs(np.arctanh(z.astype(float)).var() - 1) < 0.02)
+    True
+    """
+    tolerance, tries = number(tolerance, "tolerance"), integer(tries, "tries", 1, 1000)
+    if not 0 < tolerance < 1:
+        raise ArgumentError(f"tolerance: expected a number in (0, 1), got {tolerance}")
+    x = as_matrix(X, "X", net.dtype, net.inputs, finite=True)
+    if len(x) < 2:
+        raise ArgumentError("X: expected at least 2 rows, got 1")
+    work = net.clone()
+    if not work._standardized:
+        work.standardize(x)
+    found: dict[str, float] = {}
+    names = list(work.parameters())
+    for position, layer in _walk(work.layers):
+        for name in _own(layer, position):
+            rows, cols = work.parameters()[name].shape
+            values = _core.fill("orthogonal", net.seed, names.index(name), rows, cols, 1.0, 0.0)
+            work.set_parameters({name: values.astype(net.dtype)})
+            found[name] = _to_unit_variance(work, x, position, name, tolerance, tries)
+    changed = work.parameters()
+    net.set_parameters({name: changed[name] for name in found})
+    return found
+
+
+def _to_unit_variance(
+    net: Network, x: Array, position: str, name: str, tolerance: float, tries: int
+) -> float:
+    """Scale one weight matrix; the variance it began with."""
+    h = _inputs(net, x)[position]
+    first = 0.0
+    for attempt in range(tries + 1):
+        weight = net.parameters()[name]
+        bias = net.parameters().get(f"{position}.bias")
+        variance = _variance(_core.gemm(h, weight, bias, None))
+        first = variance if attempt == 0 else first
+        if not (math.isfinite(variance) and variance > 0):
+            raise StateError(f"{name}: expected outputs of a variance above 0, got {variance}")
+        if abs(variance - 1) <= tolerance:
+            return first
+        with np.errstate(over="ignore"):
+            scaled = (weight / math.sqrt(variance)).astype(net.dtype)
+        if not np.isfinite(scaled).all():
+            raise StateError(f"{name}: expected outputs of a variance that weights can mend, got {variance}")
+        net.set_parameters({name: scaled})
+    raise StateError(
+        f"{name}: expected variance 1 after {tries} divisions, got {variance}: are biases large?"
+    )
+
+
+def _variance(z: Array) -> float:
+    """Of all elements, by the engine's sums: NumPy's order differs from machine to machine."""
+    row = z.astype(np.float64).reshape(1, -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        deviation = row - _core.gemm(row, np.ones_like(row).T, None, None) / row.size
+    return float(_core.gemm(deviation, deviation.T, None, None)[0, 0]) / row.size
+
+
+def _inputs(net: Network, x: Array) -> dict[str, Array]:
+    """What each layer gets, by position, in evaluation mode."""
+    outputs = net.activations(x)
+    found: dict[str, Array] = {}
+
+    def follow(layers: tuple[Layer, ...], prefix: str, value: Array) -> None:
+        for index, layer in enumerate(layers):
+            position = f"{prefix}{index}"
+            found[position] = np.ascontiguousarray(value)
+            if hasattr(layer, "layers"):
+                follow(layer.layers, f"{position}.", value)
+            value = outputs[position]
+
+    follow(net.layers, "", x)
+    return found
+
+
+def _walk(layers: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
+    for index, layer in enumerate(layers):
+        yield from layer.walk(str(index))
+
+
+def _own(layer: Layer, position: str) -> list[str]:
+    """Names of a layer's weight matrices; of a block none, as its projection is the skip's."""
+    if hasattr(layer, "layers"):
+        return []
+    return [name for name, _ in layer.matrices(1, position)]
+
+
+def _blocks(net: Network) -> list[list[str]]:
+    """The weight matrices of the own layers of every residual block that has some, in order."""
+    found = []
+    for position, layer in _walk(net.layers):
+        inner = getattr(layer, "layers", ())
+        own = [name for i, part in enumerate(inner) for name in _own(part, f"{position}.{i}")]
+        if own:
+            found.append(own)
+    if not found:
+        raise StateError("net: expected a Residual block with a layer that has weights, got none")
+    return found
+
+
+def depth_scaled(net: Network) -> float:
+    """Divide the last weights of every residual block by sqrt(blocks): their sum keeps its variance.
+
+    Parameters
+    ----------
+    net : Network
+
+    Returns
+    -------
+    float
+        The factor, 1 / sqrt(blocks).
+
+    Raises
+    ------
+    StateError
+        If no residual block has weights.
+
+    References
+    ----------
+    Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2), 2019, section 2.3.
+
+    Examples
+    --------
+    >>> from gradcore import Dense, Network, Residual, initializers
+    >>> net = Network([Dense(8), *[Residual(Dense(32, "relu"), Dense(8))] * 4, Dense(1)], inputs=3)
+    >>> initializers.depth_scaled(net)
+    0.5
+    """
+    blocks = _blocks(net)
+    factor = 1.0 / math.sqrt(len(blocks))
+    values = net.parameters()
+    net.set_parameters({own[-1]: (values[own[-1]] * factor).astype(net.dtype) for own in blocks})
+    return factor
+
+
+def fixup(net: Network, *, head: bool = True) -> float:
+    """Let residual blocks begin as the identity, and change by steps that fit their number, without norms.
+
+    In each of L blocks with m weight matrices the last matrix becomes 0 and the others are multiplied by
+    ``L ** (-1 / (2 m - 2))``; the network's last layer with weights becomes 0. Begin from the default
+    weights. Only layers that lie directly in a block count as its own. The scalar biases and multipliers of
+    the paper are no part of it; biases that the layers have stay.
+
+    Parameters
+    ----------
+    net : Network
+    head : bool, default True
+        Whether the network's last layer with weights, outside of blocks, and its bias become 0.
+
+    Returns
+    -------
+    float
+        The smallest factor that was applied, 1 where every block has but one matrix.
+
+    Raises
+    ------
+    StateError
+        If no residual block has weights.
+
+    References
+    ----------
+    Zhang, Dauphin and Ma, "Fixup Initialization: Residual Learning Without Normalization", ICLR 2019.
+
+    Examples
+    --------
+    >>> from gradcore import Dense, Network, Residual, initializers
+    >>> net = Network([Dense(8), *[Residual(Dense(32, "relu"), Dense(8))] * 4, Dense(1)], inputs=3)
+    >>> initializers.fixup(net)
+    0.5
+    >>> bool(net.parameters()["1.1.weight"].any())
+    False
+    """
+    blocks = _blocks(net)
+    values, changed, smallest = net.parameters(), {}, 1.0
+    for own in blocks:
+        changed[own[-1]] = np.zeros_like(values[own[-1]])
+        factor = len(blocks) ** (-1.0 / (2 * len(own) - 2)) if len(own) > 1 else 1.0
+        factor = float(np.float32(factor))  # C libraries differ in the last place of powers
+        smallest = min(smallest, factor)
+        changed |= {name: (values[name] * factor).astype(net.dtype) for name in own[:-1]}
+    outer = [str(i) for i, layer in enumerate(net.layers) if _own(layer, str(i))]
+    if head and outer:
+        last = [name for name in values if name.rpartition(".")[0] == outer[-1]]
+        changed |= {name: np.zeros_like(values[name]) for name in last}
+    net.set_parameters(changed)
+    return smallest

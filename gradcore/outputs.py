@@ -1,0 +1,46 @@
+"""What a prediction may be turned into."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _core
+from .arrays import Array
+from .checks import choice
+from .errors import ArgumentError
+
+__all__ = ["NAMES", "check", "softmax", "transform"]
+
+NAMES = ("raw", "softmax", "sigmoid", "class")
+
+
+def softmax(z: Array) -> Array:
+    """``exp(z) / sum(exp(z))`` of each row, by the kernels' exp and order of sums: the same bits everywhere.
+
+    The largest is taken off first, so nothing overflows; a row with NaN, or whose largest is infinite, is
+    NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        powers = np.ascontiguousarray(z - z.max(axis=1, keepdims=True))
+    _core.activation_forward("exponential", powers, powers, 0.0)
+    sums = _core.gemm(powers, np.ones((z.shape[1], 1), z.dtype), None, np.empty((len(z), 1), z.dtype))
+    shares: Array = np.divide(powers, sums, out=powers)
+    return shares
+
+
+def check(output: str, columns: int) -> None:
+    """Refuse what is none of NAMES, and the softmax of a single column, which is 1 throughout."""
+    choice(output, "output", NAMES)
+    if output == "softmax" and columns == 1:
+        raise ArgumentError("output: expected 'sigmoid' for a network with a single output, got 'softmax'")
+
+
+def transform(z: Array, output: str) -> Array:
+    """Raw outputs as one of NAMES has them; `z` may be overwritten."""
+    if output == "softmax":
+        return softmax(z)
+    if output == "sigmoid":
+        return _core.activation_forward("sigmoid", z, z, 0.0)
+    if output == "class":
+        return z.argmax(axis=1) if z.shape[1] > 1 else (z[:, 0] > 0).astype(np.intp)
+    return z

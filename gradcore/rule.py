@@ -1,0 +1,42 @@
+"""What a Trainer asks of its optimizer: the base of `optimizers` and of the full-batch methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .hypers import Column
+    from .losses import Loss
+    from .network import Network
+    from .plain import Average
+
+__all__ = ["Rule"]
+
+
+class Rule:
+    """An optimizer as a Trainer sees it."""
+
+    name: ClassVar[str]  # in the core
+    full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
+    kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
+
+    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+        """Refuse a network, loss, clipping rule or constraint that does not suit the optimizer."""
+
+    def flags(self) -> int:
+        """The core's option bits."""
+        return 0
+
+    def columns(self) -> list[Column]:
+        """Every hyperparameter with its place in the core's rows."""
+        raise NotImplementedError
+
+    def averages(self) -> tuple[Average, ...]:
+        """What is averaged beside the updates, the innermost first."""
+        return ()
+
+    def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
+        """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
+        return [(1.0, math.nan, False) for _ in names]
