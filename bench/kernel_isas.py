@@ -69,7 +69,9 @@ def optimizer(case: Case, kernels: Any) -> Callable[[], object]:
     own = [column.value for column in sorted(rule.columns(), key=lambda c: c.index) if column.index >= 3]
     w, g, s, v, extra = case.arrays(5)
     v, flags, size = np.abs(v), rule.flags(), w.size
-    return lambda: kernels.opt(case.name, size, w, g, s, v, extra, lr=1e-3, p=own, step=100, flags=flags)
+    return lambda: kernels.opt(
+        case.name, size, w, g, s, v, extra, extra, lr=1e-3, p=own, step=100, flags=flags
+    )
 
 
 def clip(case: Case, kernels: Any) -> Callable[[], object]:

@@ -1,6 +1,6 @@
 """Writes docs/catalogue.md from the engine's tables: python docs/make_catalogue.py. A test compares."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 from gradcore import _core, initializers, optimizers
@@ -90,6 +90,44 @@ def rows(family: str, *properties: str) -> list[str]:
     return lines
 
 
+def first_order() -> list[str]:
+    """A paragraph for each: formula, options and defaults by style, source."""
+    lines = [
+        "## Optimizers",
+        "",
+        "`g` is the gradient after clipping, with coupled weight decay; `m^` and `v^` are",
+    ]
+    lines += [
+        "running means corrected for their start at 0. Elementwise rules run where a gradient is ready; the"
+    ]
+    lines += ["others look at arrays as wholes first. A style is a preset of the options shown.", ""]
+    classes = {getattr(optimizers, name, None) for name in optimizers.__all__}
+    by_name = {kind.name: kind for kind in classes if hasattr(kind, "styles") and hasattr(kind, "name")}
+    for name in _core.names("optimizer"):
+        kind = by_name[name]
+        own = [f for f in fields(kind) if f.name not in ("decay_bias", "maximize", "groups", "style")]
+        first = {f.name: kind.defaults.get(f.name, f.default) for f in own if f.default is not MISSING}
+        shown = ", ".join(f"{f.name}={first[f.name]!r}" if f.name in first else f.name for f in own)
+        source = " ".join((kind.__doc__ or "").split("----------")[2].split("Examples")[0].split())
+        lines += [f"### `{kind.__name__}({shown})`", ""]
+        lines += [f"`{name}`, {(_core.describe('optimizer', name, 'kind') or '').lower()}:"]
+        lines += [f"`{_core.describe('optimizer', name, 'formula')}`. {source}", ""]
+        for style, preset in kind.styles.items():
+            if preset:
+                lines.append(
+                    f"- {style}: " + ", ".join(f"`{key}={value!r}`" for key, value in preset.items())
+                )
+            elif len(kind.styles) > 1:
+                lines.append(f"- {style}: as above")
+        lines += [""] if len(kind.styles) > 1 or any(kind.styles.values()) else []
+    lines += ["### Around any of them", ""]
+    for kind in (optimizers.EMA, optimizers.SWA, optimizers.Lookahead, optimizers.Accumulate):
+        lines.append(
+            f"- `{kind.__name__}(optimizer, ...)`: {(kind.__doc__ or '').splitlines()[0].replace('``', '`')}"
+        )
+    return [*lines, ""]
+
+
 def activations() -> list[str]:
     lines = rows("activation", "formula", "alpha", "initializer", "range", "derivative_dies", "ulp")
     for index, name in enumerate(_core.names("activation")):
@@ -136,11 +174,7 @@ def page() -> str:
         [line for name in _core.names("loss") for line in [loss_row(name)]],
     )
     lines += [LOSS_NOTES, ""]
-    lines += table(
-        "Optimizers",
-        "| name | own hyperparameters, beside lr and weight_decay |",
-        rows("optimizer", "hyperparameters"),
-    )
+    lines += first_order()
     lines += table(
         "Full-batch methods",
         "| class | for | options |",

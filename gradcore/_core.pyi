@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # of the network's dtype
-HYPERS: int  # 8: lr, weight_decay, clip, then the optimizer's own in the order of describe()
+HYPERS: int  # 16: lr, weight_decay, clip, then the optimizer's own in the order of describe()
 
 class LossOptions(TypedDict, total=False):
     parameters: Sequence[float]  # in the order of describe(); NaN: the default
@@ -167,6 +167,10 @@ class Trainer:
     def ledger(self) -> NDArray[np.float64]: ...  # (parameters, 3): units seen, scaled, sum of factors
     def set_scale(self, rule: Callable[[float], float] | None) -> None: ...  # of the norm of each step
     def set_progress(self, step: int, updates: int) -> None: ...
+    def running_read(self) -> NDArray[np.float64]: ...  # (RUNNING,)
+    def running_write(self, value: NDArray[np.float64]) -> None: ...
+    def add_average(self, kind: str, every: int, start: int) -> None: ...
+    def set_group(self, index: int, lr_factor: float, weight_decay: float, frozen: bool) -> None: ...
     def state_read(self, slot: int, index: int) -> Array: ...
     def state_write(self, slot: int, index: int, value: Array) -> None: ...
 
@@ -174,6 +178,19 @@ MOMENTUM: int
 NESTEROV: int
 CENTERED: int
 DECAY_ALL: int
+LR_IN_MOMENTUM: int
+EPS_INSIDE: int
+AMSGRAD: int
+EPS_HAT: int
+MAXIMIZE: int
+DECOUPLED: int
+CONSTANT_MOMENTUM: int
+TRUST_CLIP: int
+DECAY_IN_NORM: int
+SAFEGUARD: int
+CLIPPED: int
+SLOTS: int  # 4: state arrays that an optimizer may have
+RUNNING: int  # 4: numbers that it may keep
 
 def optimizer_update(
     optimizer: str,
@@ -182,8 +199,20 @@ def optimizer_update(
     hypers: NDArray[np.float64],
     w: Array,  # float32 or float64, contiguous, writable; updated in place
     g: Array,  # same dtype and size
-    slots: Sequence[Array | None],  # three; same dtype and size; updated in place
+    slots: Sequence[Array | None],  # up to SLOTS; same dtype and size; updated in place
 ) -> None: ...
+def average(
+    kind: str, every: int, start: int, step: int, rate: float, w: Array, mean: Array
+) -> None: ...  # both updated in place
+def optimizer_slots(optimizer: str, flags: int) -> int: ...  # bit i: slot i is needed
+def optimizer_step(
+    optimizer: str,
+    flags: int,
+    step: int,
+    hypers: NDArray[np.float64],
+    running: NDArray[np.float64],  # (RUNNING,), updated in place
+    arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float]],
+) -> None: ...  # (w, g, SLOTS slots, lr_factor, weight_decay or NaN) of every parameter
 def gemm(
     a: Array, b: Array, bias: Array | None, out: Array | None, threads: int = 0, isa: str | None = None
 ) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size

@@ -24,7 +24,7 @@ def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
     cdef gradcore_error error
     cdef gradcore_status status
     cdef list keep = []
-    cdef void *c_slots[3]
+    cdef void *c_slots[4]
     cdef const char *c_optimizer = text(optimizer, "optimizer", keep)
     cdef uint32_t c_flags = integer(flags, "flags", 0, UINT32_MAX)
     cdef uint64_t c_step = unsigned64(step, "step")
@@ -34,10 +34,10 @@ def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
     cdef void *c_w = same(w, "w", w, typenum, True)
     cdef const void *c_g = same(g, "g", w, typenum, False)
     cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>w)
-    if not isinstance(slots, (list, tuple)) or len(slots) != 3:
-        raise errors.DTypeError(f"slots: expected a list of three arrays or None, got {shown(slots)}")
-    for i in range(3):
-        slot = slots[i]
+    if not isinstance(slots, (list, tuple)) or len(slots) > 4:
+        raise errors.DTypeError(f"slots: expected a list of up to four arrays or None, got {shown(slots)}")
+    for i in range(4):
+        slot = slots[i] if i < len(slots) else None
         keep.append(slot)
         c_slots[i] = NULL if slot is None else same(slot, f"slots[{i}]", w, typenum, True)
     error.message[0] = 0
@@ -45,6 +45,70 @@ def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
         status = gradcore_optimizer_update(c_optimizer, dtype, c_flags, c_step, c_hypers, n, c_w, c_g,
                                            c_slots, &error)
     check(status, &error)
+
+
+def average(kind, every, start, step, rate, w, mean):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_kind = text(kind, "kind", keep)
+    cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
+    cdef uint64_t c_step = unsigned64(step, "step")
+    cdef double c_rate = real(rate, "rate")
+    cdef int typenum = float_type(w, "w"), dtype = c_dtype(typenum)
+    cdef void *c_w = same(w, "w", w, typenum, True)
+    cdef void *c_mean = same(mean, "mean", w, typenum, True)
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>w)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_average(c_kind, c_every, c_start, c_step, c_rate, dtype, n, c_w, c_mean, &error)
+    check(status, &error)
+
+
+def optimizer_slots(optimizer, flags):
+    cdef list keep = []
+    return gradcore_optimizer_slots(text(optimizer, "optimizer", keep), integer(flags, "flags", 0, UINT32_MAX))
+
+
+# One update of a model: `arrays` holds (w, g, slots, lr_factor, weight_decay) of each parameter.
+def optimizer_step(optimizer, flags, step, hypers, running, arrays):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef gradcore_array *c_arrays
+    cdef gradcore_array *a
+    cdef const char *c_optimizer = text(optimizer, "optimizer", keep)
+    cdef uint32_t c_flags = integer(flags, "flags", 0, UINT32_MAX)
+    cdef uint64_t c_step = unsigned64(step, "step")
+    cdef const double *c_hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
+    cdef double *c_running = <double *>vector(running, "running", cnp.NPY_FLOAT64, GRADCORE_RUNNING)
+    cdef int64_t count = len(arrays), i
+    cdef int typenum, slot
+    c_arrays = <gradcore_array *>calloc_or_raise(count + 1, sizeof(gradcore_array))
+    try:
+        for i in range(count):
+            w, g, slots, lr_factor, weight_decay = arrays[i]
+            a = &c_arrays[i]
+            typenum = float_type(w, f"arrays[{i}]")
+            a.dtype = c_dtype(typenum)
+            a.n = cnp.PyArray_SIZE(<cnp.ndarray>w)
+            a.w = same(w, "w", w, typenum, True)
+            a.g = same(g, "g", w, typenum, False)
+            if len(slots) != GRADCORE_SLOTS:
+                raise errors.DTypeError(f"slots: expected {SLOTS} arrays or None, got {len(slots)}")
+            for slot in range(GRADCORE_SLOTS):
+                a.slots[slot] = NULL
+                if slots[slot] is not None:
+                    a.slots[slot] = same(slots[slot], f"slots[{slot}]", w, typenum, True)
+            a.lr_factor = real(lr_factor, "lr_factor")
+            a.weight_decay = real(weight_decay, "weight_decay")
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_optimizer_step(c_optimizer, c_flags, c_step, c_hypers, c_running, count, c_arrays,
+                                             &error)
+        check(status, &error)
+    finally:
+        free(c_arrays)
 
 
 # A two-dimensional operand of a product: its sizes and strides in elements, which may be anything.

@@ -461,6 +461,40 @@ cdef class Trainer:
         check(status, &error)
         return array
 
+    def running_read(self):
+        cdef gradcore_error error
+        self.require()
+        cdef cnp.ndarray array = empty(cnp.NPY_FLOAT64, 1, 1, GRADCORE_RUNNING)
+        error.message[0] = 0
+        check(gradcore_trainer_running_read(self.handle, <double *>cnp.PyArray_DATA(array), &error), &error)
+        return array
+
+    def running_write(self, value):
+        cdef gradcore_error error
+        self.require()
+        cdef const double *data = <const double *>vector(value, "running", cnp.NPY_FLOAT64, GRADCORE_RUNNING)
+        error.message[0] = 0
+        check(gradcore_trainer_running_write(self.handle, data, &error), &error)
+
+    def add_average(self, kind, every, start):
+        cdef gradcore_error error
+        cdef list keep = []
+        self.require()
+        cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
+        error.message[0] = 0
+        check(gradcore_trainer_add_average(self.handle, text(kind, "kind", keep), c_every, c_start, &error), &error)
+        self.slots = gradcore_trainer_state_slots(self.handle)
+
+    def set_group(self, index, lr_factor, weight_decay, frozen):
+        cdef gradcore_error error
+        cdef gradcore_parameter_info info
+        self.require()
+        cdef int64_t i = self.network.parameter(index, &info)
+        cdef double c_factor = real(lr_factor, "lr_factor"), c_decay = real(weight_decay, "weight_decay")
+        cdef int32_t c_frozen = truth(frozen, "frozen")
+        error.message[0] = 0
+        check(gradcore_trainer_set_group(self.handle, i, c_factor, c_decay, c_frozen, &error), &error)
+
     def state_read(self, slot, index):
         cdef gradcore_error error
         cdef gradcore_status status

@@ -71,6 +71,7 @@ class Kernels:
         s0: Pointer = None,
         s1: Pointer = None,
         s2: Pointer = None,
+        s3: Pointer = None,
         *,
         lr: float,
         weight_decay: float = 0.0,
@@ -79,6 +80,7 @@ class Kernels:
         p: Sequence[float] = (),
         step: int = 1,
         flags: int = 0,
+        running: Sequence[float] = (),
     ) -> None: ...
     def add(self, rows: int, cols: int, x: Pointer, ldx: int, y: Pointer, ldy: int) -> None: ...
     def multiply(self, rows: int, cols: int, x: Pointer, m: Pointer, y: Pointer, ld: int) -> None: ...

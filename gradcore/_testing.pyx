@@ -65,11 +65,15 @@ cdef extern from *:
         int probabilities, ignores
         int32_t ignore
 
+    int GRC_SLOTS, GRC_OPT_OWN, GRC_OPT_RUNNING
     ctypedef struct grc_opt_args:
-        double lr, weight_decay, grad_scale, grad_limit
-        double p[5]
+        double lr, weight_decay, base_lr, grad_scale, grad_limit
+        double p[10]
         uint64_t step
         uint32_t flags
+        double running[4]
+    void grc_opt_prepare(int optimizer, grc_opt_args *args)
+    void grc_opt_finish(int optimizer, grc_opt_args *args, const double *sum)
 
     ctypedef struct grc_norm:
         size_t rows, cols, ld
@@ -99,8 +103,10 @@ cdef extern from *:
         void (*loss[1])(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
                         size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct,
                         const grc_loss_args *args)
-        void (*opt[1])(size_t n, void *w, const void *g, void *s0, void *s1, void *s2,
-                       const grc_opt_args *args)
+        void (*opt[1])(size_t n, void *w, const void *g, void **slots, const grc_opt_args *args)
+        void (*opt_measure[1])(size_t n, const void *w, const void *g, void **slots,
+                               const grc_opt_args *args, double *sum)
+        void (*blend)(size_t n, double rate, const void *src, void *dst)
         void (*add)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy)
         void (*multiply)(size_t rows, size_t cols, const void *x, const void *m, void *y, size_t ld)
         void (*standardize)(size_t rows, size_t cols, const void *x, size_t ldx, const void *mean,
@@ -228,17 +234,32 @@ cdef class Kernels:
         self.t.loss[i](rows, cols, at(z), ld, at(target), target_ld, <const double *>at(row_scale), at(d),
                        <double *>at(losses), <int32_t *>at(correct), &args)
 
-    def opt(self, str name, size_t n, w, g, s0=None, s1=None, s2=None, *, double lr, double weight_decay=0.0,
-            double grad_scale=1.0, double grad_limit=HUGE_VAL, p=(), uint64_t step=1, uint32_t flags=0):
+    def opt(self, str name, size_t n, w, g, s0=None, s1=None, s2=None, s3=None, *, double lr,
+            double weight_decay=0.0, double grad_scale=1.0, double grad_limit=HUGE_VAL, p=(), uint64_t step=1,
+            uint32_t flags=0, running=()):
+        """Both halves of an update, as if these n elements were the whole model."""
         cdef grc_opt_args args
+        cdef double sums[2]
+        cdef void *slots[4]
         cdef int i = OPTIMIZERS[name]
         memset(&args, 0, sizeof(args))
         args.lr, args.weight_decay = lr, weight_decay
         args.grad_scale, args.grad_limit = grad_scale, grad_limit
         args.step, args.flags = step, flags
-        for j, value in enumerate(p[:5]):
+        args.base_lr = lr
+        slots[0], slots[1], slots[2], slots[3] = at(s0), at(s1), at(s2), at(s3)
+        for j, value in enumerate(p[:GRC_OPT_OWN]):
             args.p[<int>j] = value
-        self.t.opt[i](n, at(w), at(g), at(s0), at(s1), at(s2), &args)
+        for j, value in enumerate(running[:GRC_OPT_RUNNING]):
+            args.running[<int>j] = value
+        grc_opt_prepare(i, &args)
+        if self.t.opt_measure[i] is not NULL:
+            self.t.opt_measure[i](n, at(w), at(g), slots, &args, sums)
+            grc_opt_finish(i, &args, sums)
+        self.t.opt[i](n, at(w), at(g), slots, &args)
+
+    def blend(self, size_t n, double rate, src, dst):
+        self.t.blend(n, rate, at(src), at(dst))
 
     def add(self, size_t rows, size_t cols, x, size_t ldx, y, size_t ldy):
         self.t.add(rows, cols, at(x), ldx, at(y), ldy)

@@ -68,6 +68,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "steps": trainer.steps,
         "updates": 0 if trainer._core is None else trainer._core.updates,
         "capacity": 0 if core is None else core.capacity,
+        "running": [] if core is None else core.running_read().tolist(),
         "epochs": trainer._epochs,
         "history": asdict(trainer.history),
         "fit": None if fit is None else _fit_description(fit),
@@ -130,6 +131,7 @@ def _from_file(
                         value = files.tensor(tensors, name, info["shape"], network.dtype)
                         core.state_write(slot, index, value)
             core.set_progress(about["steps"], about["updates"])
+            core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         trainer._epochs = int(about["epochs"])
         for name, state in about.get("plateaus", {}).items():
             trainer._hypers.plateaus[name] = _plateau_state(name, state, trainer)

@@ -48,6 +48,7 @@ _REGISTRY: dict[str, type] = {
     for item in _classes(module, base)
 }
 _REGISTRY["callbacks.EarlyStopping"] = EarlyStopping
+_REGISTRY["optimizers.Group"] = optimizers.Group
 _NAMES = {item: name for name, item in _REGISTRY.items()}
 
 

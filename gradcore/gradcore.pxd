@@ -189,11 +189,24 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_OPTIMIZER_NESTEROV
         GRADCORE_OPTIMIZER_CENTERED
         GRADCORE_DECAY_ALL
+        GRADCORE_OPTIMIZER_LR_IN_MOMENTUM
+        GRADCORE_OPTIMIZER_EPS_INSIDE
+        GRADCORE_OPTIMIZER_AMSGRAD
+        GRADCORE_OPTIMIZER_EPS_HAT
+        GRADCORE_OPTIMIZER_MAXIMIZE
+        GRADCORE_OPTIMIZER_DECOUPLED
+        GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM
+        GRADCORE_OPTIMIZER_TRUST_CLIP
+        GRADCORE_OPTIMIZER_DECAY_IN_NORM
+        GRADCORE_OPTIMIZER_SAFEGUARD
+        GRADCORE_OPTIMIZER_CLIPPED
         GRADCORE_LR
         GRADCORE_WEIGHT_DECAY
         GRADCORE_CLIP
         GRADCORE_OWN
         GRADCORE_HYPERS
+        GRADCORE_SLOTS
+        GRADCORE_RUNNING
     ctypedef struct gradcore_loss_batch:
         uint32_t size
         uint32_t reserved
@@ -270,11 +283,34 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                 void *dst, gradcore_error *error)
     gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot, int64_t index,
                                                  const void *src, gradcore_error *error)
+    gradcore_status gradcore_trainer_running_read(gradcore_trainer *trainer, double *running,
+                                                  gradcore_error *error)
+    gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
+                                                   gradcore_error *error)
+    gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind, int64_t every,
+                                                 int64_t start, gradcore_error *error)
+    gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,
+                                               double weight_decay, int32_t frozen, gradcore_error *error)
     void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates)
     gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step, uint64_t updates,
                                                   gradcore_error *error)
 
     # Plain arrays
+    ctypedef struct gradcore_array:
+        int32_t dtype
+        int32_t reserved
+        int64_t n
+        void *w
+        const void *g
+        void *slots[4]
+        double lr_factor
+        double weight_decay
+    gradcore_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step, double rate,
+                                     int32_t dtype, int64_t n, void *w, void *average, gradcore_error *error)
+    uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags)
+    gradcore_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step,
+                                            const double *hypers, double *running, int64_t count,
+                                            const gradcore_array *arrays, gradcore_error *error)
     gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
                                               uint64_t step, const double *hypers, int64_t n, void *w,
                                               const void *g, void *const *slots, gradcore_error *error)

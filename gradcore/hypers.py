@@ -16,6 +16,7 @@ from .schedules import Scalar
 from .schedules.plateau import PlateauState, ReduceOnPlateau
 
 LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
+AVERAGE = 13  # the first of those of averages around it
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Range:
 POSITIVE = Range("> 0", lambda x: 0.0 < x < math.inf)
 NOT_NEGATIVE = Range(">= 0", lambda x: 0.0 <= x < math.inf)
 SHARE = Range("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+UNIT = Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+OPEN = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,45 +12,100 @@ import numpy as np
 from . import _core
 from .arrays import Array
 from .errors import ArgumentError, DTypeError, ShapeError
-from .hypers import Hypers
+from .hypers import AVERAGE, Hypers
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
 
-_SLOTS = {"sgd": 1, "rmsprop": 3, "adam": 2, "adamw": 2}
+Settings = Callable[[Sequence[str]], list[tuple[float, float, bool]]]
+
+
+@dataclass(frozen=True)
+class Average:
+    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead."""
+
+    kind: str
+    every: int
+    start: int
+
+
+def mean_of_weights(averages: Sequence[Average]) -> int | None:
+    """Which of them is the outermost average of weights."""
+    found = [i for i, average in enumerate(averages) if average.kind != "accumulate"]
+    return found[-1] if found else None
 
 
 class PlainState:
-    """Moments by position or key, and the number of updates done."""
+    """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(self, name: str, flags: int, hypers: Hypers) -> None:
-        self._name, self._flags, self._hypers = name, flags, hypers
-        self._step = 0
+    def __init__(
+        self, name: str, flags: int, hypers: Hypers, settings: Settings, averages: Sequence[Average]
+    ) -> None:
+        self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
+        self._averages = averages
+        self._means: dict[Hashable, list[Array]] = {}
+        self._calls = 0
+        self._running = np.zeros(_core.RUNNING)
         self._slots: dict[Hashable, list[Array | None]] = {}
 
     def update(self, params: Parameters, grads: Gradients) -> None:
         """One update of all arrays; nothing is changed if one of them is refused."""
         pairs = _pairs(params, grads)
         for key, (parameter, _) in pairs.items():
-            slots = self._slots.get(key)
-            first = next((slot for slot in slots if slot is not None), None) if slots else None
+            known = [*self._slots.get(key, ()), *self._means.get(key, ())]
+            first = next((array for array in known if array is not None), None)
             if first is not None and (first.shape != parameter.shape or first.dtype != parameter.dtype):
                 raise ShapeError(
                     f"params[{key!r}]: expected {first.dtype} of shape {first.shape} as in the last update, "
                     f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
                 )
-        row = self._hypers.row(self._step)
-        work = []
-        for key, (parameter, gradient) in pairs.items():
+        row = self._hypers.row(self._calls)
+        settings = self._settings([str(key) for key in pairs])
+        parts = math.prod(average.every for average in self._averages if average.kind == "accumulate")
+        step, place = self._calls // parts + 1, self._calls % parts
+        work, arrays = [], []
+        for (key, (parameter, gradient)), (lr_factor, decay, frozen) in zip(
+            pairs.items(), settings, strict=True
+        ):
             slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
-            work.append((key, parameter, _contiguous(parameter), _contiguous(gradient), slots))
-        for key, parameter, w, g, slots in work:
-            if w.size:
-                _core.optimizer_update(self._name, self._flags, self._step + 1, row, w, g, slots)
+            w, g = _contiguous(parameter), _contiguous(gradient)
+            means = self._means.setdefault(key, [w.copy() for _ in self._averages])
+            for average, mean in zip(self._averages, means, strict=True):
+                if average.kind == "accumulate":  # the plain mean so far
+                    _core.average("swa", 1, 0, place + 1, 0.0, np.array(g), mean)
+                    g = mean
+            work.append((key, parameter, w, slots))
+            if w.size and not frozen:
+                arrays.append((w, g, slots, lr_factor, decay))
+        self._calls += 1
+        if place + 1 < parts:
+            return
+        _core.optimizer_step(self._name, self._flags, step, row, self._running, arrays)
+        for key, parameter, w, slots in work:
+            for i, (average, mean) in enumerate(zip(self._averages, self._means[key], strict=True)):
+                rate = row[AVERAGE + i]
+                _core.average(average.kind, average.every, average.start, step, rate, w, mean)
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
-        self._step += 1
+
+    def average_of(self, params: Parameters, index: int) -> dict[Hashable, Array]:
+        """One of the averages, by position or key."""
+        pairs = _pairs(params, params)
+        return {
+            key: self._means[key][index].copy() if key in self._means else np.array(w)
+            for key, (w, _) in pairs.items()
+        }
+
+    def averaged(self, params: Parameters) -> dict[Hashable, Array]:
+        """By position or key, where a schedule-free optimizer wants its model evaluated."""
+        pairs = _pairs(params, params)
+        rate = self._running[-1]  # 1 - 1 / beta1 of the last update
+        found = {}
+        for key, (y, _) in pairs.items():
+            z = self._slots[key][0] if key in self._slots else None
+            found[key] = y.copy() if z is None else (y + y.dtype.type(rate) * (z - y)).astype(y.dtype)
+        return found
 
 
 def _contiguous(array: Array) -> Array:
@@ -56,10 +113,8 @@ def _contiguous(array: Array) -> Array:
 
 
 def _new_slots(name: str, flags: int, like: Array) -> list[Array | None]:
-    used = _SLOTS[name]
-    if name == "sgd" and not flags & _core.MOMENTUM:
-        used = 0
-    return [np.zeros(like.shape, like.dtype) if i < used else None for i in range(3)]
+    used = _core.optimizer_slots(name, flags)
+    return [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
 
 
 def _pairs(params: Parameters, grads: Gradients) -> dict[Hashable, tuple[Array, Array]]:

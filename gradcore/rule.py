@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .hypers import Column
     from .losses import Loss
     from .network import Network
+    from .plain import Average
 
 __all__ = ["Rule"]
 
@@ -31,6 +32,10 @@ class Rule:
     def columns(self) -> list[Column]:
         """Every hyperparameter with its place in the core's rows."""
         raise NotImplementedError
+
+    def averages(self) -> tuple[Average, ...]:
+        """What is averaged beside the updates, the innermost first."""
+        return ()
 
     def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
         """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""

@@ -23,6 +23,7 @@ from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
 from .network import Network
+from .plain import mean_of_weights
 from .rule import Rule
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Trainer:
         self._seed = net.seed if seed is None else integer(seed, "seed", 0, 2**64 - 1)
         self.history = History()
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
+        trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
+        settings = optimizer.settings([name for _, name in trained])
+        self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
@@ -332,6 +336,37 @@ class Trainer:
     def _kept(self, masks: Mapping[str, Array]) -> dict[int, Array]:
         return {self.net._index[name]: mask.astype(self._dtype) for name, mask in masks.items()}
 
+    def averaged(self) -> Network:
+        """A copy of the network with the averaged weights of an `EMA`, `SWA` or `Lookahead` optimizer.
+
+        The outermost wrapper's; before the first update, the network's own weights.
+
+        Raises
+        ------
+        StateError
+            If the optimizer keeps no average.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> net = Network([Dense(1)], inputs=2)
+        >>> trainer = Trainer(net, "mse", optimizers.EMA(optimizers.SGD(0.1), decay=0.9))
+        >>> loss = trainer.step(np.eye(2), [1, 2])
+        >>> trainer.averaged().predict(np.eye(2)).shape
+        (2, 1)
+        """
+        averages = self.optimizer.averages()
+        index = mean_of_weights(averages)
+        if index is None:
+            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
+        net, core = self.net.clone(), self._core
+        waits = math.prod(average.every for average in averages if average.kind == "accumulate")
+        if core is not None and core.updates >= waits:
+            slot = core.slots - len(averages) + index
+            net.set_parameters(self.net._trainable(lambda at: core.state_read(slot, at)))
+        return net
+
     # ---- Whole trainings ----
 
     def fit(
@@ -484,9 +519,14 @@ class Trainer:
         )
         new.set_rules(self._plan.rules, self._kept(self._masks))
         new.set_scale(self._plan.statistic)
+        for average in self.optimizer.averages():
+            new.add_average(average.kind, average.every, average.start)
+        for index, group in self._groups:
+            new.set_group(index, *group)
         if old is not None:
             self._ledger = self._ledger + old.ledger()
             new.set_progress(old.step, old.updates)
+            new.running_write(old.running_read())
             for slot in range(old.slots):
                 for index, info in enumerate(self.net._info):
                     if info["trainable"]:

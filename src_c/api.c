@@ -58,6 +58,13 @@ static const gradcore_api api = {
     .loss_rows = &gradcore_loss_rows,
     .network_set_penalty = &gradcore_network_set_penalty,
     .network_penalty = &gradcore_network_penalty,
+    .trainer_running_read = &gradcore_trainer_running_read,
+    .trainer_running_write = &gradcore_trainer_running_write,
+    .trainer_set_group = &gradcore_trainer_set_group,
+    .optimizer_step = &gradcore_optimizer_step,
+    .optimizer_slots = &gradcore_optimizer_slots,
+    .trainer_add_average = &gradcore_trainer_add_average,
+    .average = &gradcore_average,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

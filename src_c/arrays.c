@@ -39,50 +39,161 @@ static void run_alone(void (*body)(void *), void *arguments)
 /* ---- optimizer ---- */
 
 typedef struct update_call {
-    grc_opt_fn *update;
-    size_t n;
-    void *w;
-    const void *g;
-    void *const *slots;
+    int optimizer;
+    const grc_kernels *kernels[GRC_DTYPE_COUNT];
+    const gradcore_array *arrays;
+    size_t count;
+    double lr, decay;
     grc_opt_args args;
 } update_call;
-static void update_body(void *p)
+
+/* Elements that are measured at a time; their sums are added as the training step adds its chunks'. */
+enum { CHUNK = 1024 };
+
+/* What is the same for all elements of an array. */
+static void turn_to(update_call *c, const gradcore_array *array)
 {
-    const update_call *c = p;
-    c->update(c->n, c->w, c->g, c->slots[0], c->slots[1], c->slots[2], &c->args);
+    c->args.lr = c->lr * array->lr_factor;
+    c->args.weight_decay = isnan(array->weight_decay) ? c->decay : array->weight_decay;
+    grc_opt_prepare(c->optimizer, &c->args);
 }
 
-grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
-                                     const double *hypers, int64_t n, void *w, const void *g,
-                                     void *const slots[3], gradcore_error *error)
+static void start_slots(const update_call *c, const gradcore_array *array)
 {
-    char known[120];
+    for (int i = 0; i < GRC_SLOTS; i++) {
+        const enum grc_start start = grc_slot_start(c->optimizer, i);
+        if (array->slots[i] && start == GRC_START_WEIGHTS)
+            memcpy(array->slots[i], array->w, (size_t)array->n * item_size(array->dtype));
+        else if (array->slots[i] && (start == GRC_START_INITIAL || start == GRC_START_RATE))
+            c->kernels[array->dtype]->fill(
+                (size_t)array->n, grc_slot_value(c->optimizer, i, c->args.p, c->lr * array->lr_factor),
+                array->slots[i]);
+    }
+}
+
+/* The sums of one array in chunk order, each into lane chunk % 8. */
+static void measure_array(const update_call *c, const gradcore_array *array, double sum[2])
+{
+    const size_t item = item_size(array->dtype), n = (size_t)array->n;
+    double lane[2][8] = {{0}};
+    for (size_t at = 0; at < n; at += CHUNK) {
+        void *slots[GRC_SLOTS];
+        double part[2];
+        for (int i = 0; i < GRC_SLOTS; i++)
+            slots[i] = array->slots[i] ? (char *)array->slots[i] + at * item : NULL;
+        c->kernels[array->dtype]->opt_measure[c->optimizer](
+            grc_min(CHUNK, n - at), (const char *)array->w + at * item, (const char *)array->g + at * item, slots,
+            &c->args, part);
+        lane[0][at / CHUNK % 8] += part[0];
+        lane[1][at / CHUNK % 8] += part[1];
+    }
+    sum[0] = grc_fold_lanes(lane[0]);
+    sum[1] = grc_fold_lanes(lane[1]);
+}
+
+static void update_body(void *p)
+{
+    update_call *c = p;
+    const enum grc_opt_kind kind = grc_optimizer_kind(c->optimizer);
+    double sum[2], total[2] = {0, 0};
+    for (size_t i = 0; i < c->count && c->args.step == 1; i++)
+        start_slots(c, &c->arrays[i]);
+    for (size_t i = 0; i < c->count && kind == GRC_OPT_TOTAL; i++) {
+        turn_to(c, &c->arrays[i]);
+        measure_array(c, &c->arrays[i], sum);
+        total[0] += sum[0];
+        total[1] += sum[1];
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        const gradcore_array *array = &c->arrays[i];
+        turn_to(c, array);
+        if (kind == GRC_OPT_TENSOR)
+            measure_array(c, array, sum);
+        if (kind != GRC_OPT_ELEMENTWISE)
+            grc_opt_finish(c->optimizer, &c->args, kind == GRC_OPT_TENSOR ? sum : total);
+        c->kernels[array->dtype]->opt[c->optimizer]((size_t)array->n, array->w, array->g, array->slots, &c->args);
+    }
+}
+
+/* A LIVE slot is a trainer's; here w itself is live. */
+uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags)
+{
     const int found = grc_find_optimizer(optimizer);
-    const grc_kernels *k = kernels_for(dtype, NULL, error);
-    if (!k)
-        return GRADCORE_INVALID;
-    if (found == GRC_NONE)
+    const int live = found == GRC_NONE ? GRC_NONE : grc_find_slot(found, GRC_START_LIVE);
+    return found == GRC_NONE ? 0 : grc_optimizer_slots(found, flags) & ~(live == GRC_NONE ? 0 : 1u << live);
+}
+
+static grc_status check_array(const gradcore_array *array, int optimizer, uint32_t flags, const double *hypers,
+                              gradcore_error *error)
+{
+    const unsigned needs = gradcore_optimizer_slots(gradcore_list("optimizer", (int32_t)optimizer), flags);
+    if (array->dtype != GRADCORE_FLOAT32 && array->dtype != GRADCORE_FLOAT64)
+        return grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", array->dtype);
+    if (!array->w || !array->g || array->n < 0)
+        return grc_fail(error, GRADCORE_INVALID, "arrays: expected pointers and n >= 0");
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if ((needs >> i & 1) && !array->slots[i])
+            return grc_fail(error, GRADCORE_INVALID, "slots[%d]: expected an array, got NULL", i);
+    if (!(array->lr_factor >= 0 && array->lr_factor <= 1e10))
+        return grc_fail(error, GRADCORE_INVALID, "lr_factor: expected a number from 0 to 1e10, got %g",
+                        array->lr_factor);
+    if (!isnan(array->weight_decay) && !(array->weight_decay >= 0 && array->weight_decay <= 1e10))
+        return grc_fail(error, GRADCORE_INVALID, "weight_decay: expected NaN or a number from 0 to 1e10, got %g",
+                        array->weight_decay);
+    return grc_check_hypers(optimizer, array->dtype, 0, hypers, error);
+}
+
+grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step, const double *hypers,
+                                   double *running, int64_t count, const gradcore_array *arrays,
+                                   gradcore_error *error)
+{
+    char known[GRC_NAMES_LENGTH];
+    update_call c = {.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count};
+    if (c.optimizer == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "optimizer: expected one of %s, got '%.40s'",
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
-    if (!hypers || !w || !g || !slots || n < 0 || step < 1)
-        return grc_fail(error, GRADCORE_INVALID, "optimizer_update: expected pointers, n >= 0 and step >= 1");
-    const grc_status status = grc_check_hypers(found, dtype, 0, hypers, error);
-    if (status != GRADCORE_OK)
-        return status;
+    if (!hypers || !running || count < 0 || (count && !arrays) || step < 1)
+        return grc_fail(error, GRADCORE_INVALID, "optimizer_step: expected pointers and step >= 1");
     if ((flags & ~(uint32_t)GRC_KNOWN_FLAGS)
         || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
         return grc_fail(error, GRADCORE_INVALID,
                         "flags: expected known bits, nesterov only with momentum, got 0x%x", flags);
-    const unsigned needs = grc_optimizer_slots(found, flags);
-    for (int i = 0; i < 3; i++)
-        if ((needs >> i & 1) && !slots[i])
-            return grc_fail(error, GRADCORE_INVALID, "slots[%d]: expected an array, got NULL", i);
-    update_call c = {k->opt[found], (size_t)n, w, g, slots,
-                     {.lr = hypers[GRADCORE_LR], .weight_decay = hypers[GRADCORE_WEIGHT_DECAY], .grad_scale = 1,
-                      .grad_limit = (double)INFINITY, .step = step, .flags = flags}};
+    for (int64_t i = 0; i < count; i++) {
+        const grc_status status = check_array(&arrays[i], c.optimizer, flags, hypers, error);
+        if (status != GRADCORE_OK)
+            return status;
+    }
+    for (int dtype = 0; dtype < GRC_DTYPE_COUNT; dtype++)
+        if (!(c.kernels[dtype] = kernels_for(dtype, NULL, error)))
+            return GRADCORE_INVALID;
+    if (!count)
+        return GRADCORE_OK;
+    c.lr = hypers[GRADCORE_LR];
+    c.decay = hypers[GRADCORE_WEIGHT_DECAY];
+    c.args = (grc_opt_args){.base_lr = hypers[GRADCORE_LR],
+                            .grad_scale = 1,
+                            .grad_limit = (double)INFINITY,
+                            .step = step,
+                            .flags = flags};
     memcpy(c.args.p, hypers + GRADCORE_OWN, sizeof c.args.p);
+    memcpy(c.args.running, running, sizeof c.args.running);
     run_alone(&update_body, &c);
+    memcpy(running, c.args.next, sizeof c.args.next);
     return GRADCORE_OK;
+}
+
+grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
+                                     const double *hypers, int64_t n, void *w, const void *g,
+                                     void *const *slots, gradcore_error *error)
+{
+    double running[GRADCORE_RUNNING] = {0};
+    gradcore_array array = {.dtype = dtype, .n = n, .w = w, .g = g, .lr_factor = 1, .weight_decay = (double)NAN};
+    const unsigned needs = gradcore_optimizer_slots(optimizer, flags);
+    if (!slots)
+        return grc_fail(error, GRADCORE_INVALID, "slots: expected a pointer, got NULL");
+    for (int i = 0; i < GRC_SLOTS; i++)
+        array.slots[i] = needs >> i & 1 ? slots[i] : NULL;
+    return gradcore_optimizer_step(optimizer, flags, step, hypers, running, 1, &array, error);
 }
 
 /* ---- product ---- */

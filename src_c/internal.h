@@ -259,7 +259,9 @@ typedef struct grc_exec {
 
     /* Training only. */
     unsigned slot_mask;
-    void *slots[3];         /* NULL where its bit is not in slot_mask */
+    int measures;
+    void *slots[GRC_SLOTS]; /* NULL where its bit is not in slot_mask */
+    double *chunk_sum[2];   /* [chunk]: what an optimizer that measures has measured; else NULL */
     void *backup;           /* (1 + slots) parameter vectors, touched only by a careful update */
     void *partial;          /* (blocks, vector): gradients by KC blocks of rows, or NULL */
     void *target;           /* gathered: real rows (outputs wide) or int32 labels */
@@ -270,8 +272,8 @@ typedef struct grc_exec {
     size_t block_size;
 } grc_exec;
 
-/* target_bytes: of one row's target. */
-grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask,
+/* measures: with chunk_sum. target_bytes: of one row's target. */
+grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask, int measures,
                            size_t target_bytes, grc_exec **out, gradcore_error *error);
 void grc_exec_destroy(grc_exec *x);
 /* What thread `t` of `count` owns of a (rows, panels) matrix: a split in whole chunks. */
@@ -308,6 +310,8 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 void grc_refresh(grc_exec *x, int t, int count);
 /* What ops learn of the batch of `rows` besides gradients, once its update is applied: thread t its share. */
 void grc_settle(grc_exec *x, size_t rows, int t, int count);
+/* Sums of squares of the chunks of x->grad in region r of a parameter. */
+void grc_chunk_norms(grc_exec *x, int index, grc_region r);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])
@@ -335,7 +339,10 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
 
 #define GRC_KNOWN_FLAGS                                                                                      \
     (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED                 \
-     | GRADCORE_DECAY_ALL)
+     | GRADCORE_DECAY_ALL | GRADCORE_OPTIMIZER_LR_IN_MOMENTUM | GRADCORE_OPTIMIZER_EPS_INSIDE                \
+     | GRADCORE_OPTIMIZER_AMSGRAD | GRADCORE_OPTIMIZER_EPS_HAT | GRADCORE_OPTIMIZER_MAXIMIZE                 \
+     | GRADCORE_OPTIMIZER_DECOUPLED | GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM | GRADCORE_OPTIMIZER_TRUST_CLIP   \
+     | GRADCORE_OPTIMIZER_DECAY_IN_NORM | GRADCORE_OPTIMIZER_SAFEGUARD | GRADCORE_OPTIMIZER_CLIPPED)
 #define GRC_LEAST_EPS 1e-30   /* of a normalisation: its inverse root is finite in float */
 #define GRC_MOST_PENALTY 1e10
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
@@ -417,6 +424,13 @@ int grc_loss_classifies(int loss);
 const char *grc_loss_vector(int loss);     /* the name of its vector option, "" for none */
 const char *grc_loss_parameters(int loss); /* "name:default:range ..." */
 unsigned grc_optimizer_slots(int optimizer, uint32_t flags); /* bit i: state slot i is in use */
+/* What a slot holds before the first update. LIVE: see tables.h. */
+enum grc_start { GRC_START_ZERO, GRC_START_INITIAL, GRC_START_RATE, GRC_START_WEIGHTS, GRC_START_LIVE };
+enum grc_start grc_slot_start(int optimizer, int slot);
+int grc_find_slot(int optimizer, enum grc_start start); /* the first one that starts so, or GRC_NONE */
+double grc_slot_value(int optimizer, int slot, const double *own, double lr); /* INITIAL, RATE: the start */
+enum grc_opt_kind grc_optimizer_kind(int optimizer);
+#define GRC_NAMES_LENGTH 400
 /* "relu, tanh, ..." of a family into text, for messages about unknown names. */
 const char *grc_names(const char *family, char *text, size_t size);
 

@@ -49,7 +49,7 @@ grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_
         return grc_fail(error, GRADCORE_NO_MEMORY, "pass: expected memory for it, got none");
     p->net = n;
     atomic_init(&p->busy, 0);
-    const grc_status status = grc_exec_create(n, GRC_EXEC_PASS, (size_t)capacity, 0, 0, &p->x, error);
+    const grc_status status = grc_exec_create(n, GRC_EXEC_PASS, (size_t)capacity, 0, 0, 0, &p->x, error);
     if (status != GRADCORE_OK) {
         grc_release(&n->allocator, p, sizeof *p);
         return status;

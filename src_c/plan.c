@@ -111,12 +111,14 @@ static void lay_out(grc_exec *x, size_t target_bytes, grc_arena *a)
     if (x->mode != GRC_EXEC_TRAIN)
         return;
     size_t slots = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < GRC_SLOTS; i++)
         if (x->slot_mask >> i & 1) {
             x->slots[i] = grc_take(a, n->vector, n->item);
             slots++;
         }
     x->chunk_penalty = grc_take(a, chunk_count(n) + 1, sizeof(double));
+    for (int i = 0; i < 2 && x->measures; i++)
+        x->chunk_sum[i] = grc_take(a, chunk_count(n) + 1, sizeof(double));
     x->target = grc_take(a, x->capacity, target_bytes);
     x->row_weight = grc_take(a, x->capacity, sizeof(double));
     x->row_scale = grc_take(a, x->capacity, sizeof(double));
@@ -126,7 +128,7 @@ static void lay_out(grc_exec *x, size_t target_bytes, grc_arena *a)
     x->backup = grc_take(a, n->vector * (1 + slots), n->item);
 }
 
-grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask,
+grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask, int measures,
                            size_t target_bytes, grc_exec **out, gradcore_error *error)
 {
     grc_exec *x = grc_allocate(&n->allocator, sizeof *x);
@@ -136,6 +138,7 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
     x->mode = mode;
     x->capacity = capacity;
     x->slot_mask = slot_mask;
+    x->measures = measures;
     x->want_dx = mode == GRC_EXEC_PASS;
     for (int v = 0; v < n->value_count; v++)
         x->widest = n->values[v].ld > x->widest ? n->values[v].ld : x->widest;

@@ -78,7 +78,7 @@ static grc_status run(predict_call *c, gradcore_error *error)
         c->x = NULL;
     }
     if (!c->x) {
-        const grc_status status = grc_exec_create(n, GRC_EXEC_PREDICT, capacity, 0, 0, &c->x, error);
+        const grc_status status = grc_exec_create(n, GRC_EXEC_PREDICT, capacity, 0, 0, 0, &c->x, error);
         if (status != GRADCORE_OK)
             return status;
     }

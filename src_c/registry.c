@@ -36,8 +36,11 @@ static const struct {
 #define GRC_LOSS_TEXT(name, target, right, vector, parameters, formula)                                      \
     {GRC_TARGET_##target, GRC_RIGHT_##right, vector, parameters, formula},
     GRC_LOSSES(GRC_LOSS_TEXT)};
-static const char *const optimizer_hypers[] = {
-#define GRC_OPT_TEXT(name, slot0, slot1, slot2, hypers) hypers,
+static const struct {
+    const char *kind, *hypers, *ranges, *formula;
+} optimizer_rows[] = {
+#define GRC_OPT_TEXT(name, kind, slot0, slot1, slot2, slot3, hypers, ranges, formula)                        \
+    {#kind, hypers, ranges, formula},
     GRC_OPTIMIZERS(GRC_OPT_TEXT)};
 
 static int find(const char *const *names, int count, const char *name)
@@ -60,21 +63,65 @@ int grc_find_optimizer(const char *name)
     return find(optimizers, GRC_OPT_COUNT, name);
 }
 
-#define GRC_SLOT_ALWAYS 0u
-#define GRC_SLOT_MOMENTUM (unsigned)GRADCORE_OPTIMIZER_MOMENTUM
-#define GRC_SLOT_CENTERED (unsigned)GRADCORE_OPTIMIZER_CENTERED
-#define GRC_SLOT_ABSENT (1u << 31)
-static const unsigned slot_needs[][3] = {
-#define GRC_OPT_SLOTS(name, slot0, slot1, slot2, hypers) {GRC_SLOT_##slot0, GRC_SLOT_##slot1, GRC_SLOT_##slot2},
+#define GRC_SLOT_ALWAYS {0, GRC_START_ZERO}
+#define GRC_SLOT_MOMENTUM {GRADCORE_OPTIMIZER_MOMENTUM, GRC_START_ZERO}
+#define GRC_SLOT_CENTERED {GRADCORE_OPTIMIZER_CENTERED, GRC_START_ZERO}
+#define GRC_SLOT_AMSGRAD {GRADCORE_OPTIMIZER_AMSGRAD, GRC_START_ZERO}
+#define GRC_SLOT_INITIAL {0, GRC_START_INITIAL}
+#define GRC_SLOT_RATE {0, GRC_START_RATE}
+#define GRC_SLOT_WEIGHTS {0, GRC_START_WEIGHTS}
+#define GRC_SLOT_LIVE {0, GRC_START_LIVE}
+#define GRC_SLOT_ABSENT {1u << 31, GRC_START_ZERO}
+static const struct {
+    unsigned need; /* option bits */
+    enum grc_start start;
+} slot_rows[][GRC_SLOTS] = {
+#define GRC_OPT_SLOTS(name, kind, slot0, slot1, slot2, slot3, ...)                                           \
+    {GRC_SLOT_##slot0, GRC_SLOT_##slot1, GRC_SLOT_##slot2, GRC_SLOT_##slot3},
     GRC_OPTIMIZERS(GRC_OPT_SLOTS)};
 
 unsigned grc_optimizer_slots(int optimizer, uint32_t flags)
 {
     unsigned present = 0;
-    for (int i = 0; i < 3; i++)
-        if ((slot_needs[optimizer][i] & ~flags) == 0)
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if ((slot_rows[optimizer][i].need & ~flags) == 0)
             present |= 1u << i;
     return present;
+}
+
+enum grc_start grc_slot_start(int optimizer, int slot)
+{
+    return slot_rows[optimizer][slot].start;
+}
+
+int grc_find_slot(int optimizer, enum grc_start start)
+{
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if (slot_rows[optimizer][i].start == start)
+            return i;
+    return GRC_NONE;
+}
+
+double grc_slot_value(int optimizer, int slot, const double *own, double lr)
+{
+    const char *name = optimizer_rows[optimizer].hypers;
+    if (slot_rows[optimizer][slot].start == GRC_START_RATE)
+        return lr;
+    if (slot_rows[optimizer][slot].start == GRC_START_INITIAL)
+        for (int i = 0; *name; i++) {
+            const size_t length = strcspn(name, " ");
+            if (length == 7 && strncmp(name, "initial", 7) == 0)
+                return own[i];
+            name += length + (name[length] == ' ');
+        }
+    return 0;
+}
+
+enum grc_opt_kind grc_optimizer_kind(int optimizer)
+{
+#define GRC_OPT_KIND(name, kind, ...) GRC_OPT_##kind,
+    static const enum grc_opt_kind kinds[] = {GRC_OPTIMIZERS(GRC_OPT_KIND)};
+    return kinds[optimizer];
 }
 
 enum grc_saves grc_saves_of(int activation)
@@ -87,7 +134,7 @@ enum grc_saves grc_saves_of(int activation)
 grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double *h, gradcore_error *error)
 {
     const double smallest = dtype == GRC_F32 ? FLT_MIN : DBL_MIN;
-    const char *name = optimizer_hypers[optimizer];
+    const char *name = optimizer_rows[optimizer].hypers, *range = optimizer_rows[optimizer].ranges;
     if (isnan(h[GRADCORE_LR]))
         return grc_fail(error, GRADCORE_INVALID, "lr: expected a number, got NaN");
     if (!(h[GRADCORE_WEIGHT_DECAY] >= 0 && h[GRADCORE_WEIGHT_DECAY] <= 1e10))
@@ -98,14 +145,24 @@ grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double 
                         h[GRADCORE_CLIP]);
     for (int i = GRADCORE_OWN; *name; i++) {
         const int length = (int)strcspn(name, " ");
-        const int is_eps = length == 3 && strncmp(name, "eps", 3) == 0;
-        if (is_eps && !(h[i] >= smallest && h[i] <= 1e30))
-            return grc_fail(error, GRADCORE_INVALID, "eps: expected a number from %g to 1e30, got %g",
-                            smallest, h[i]);
-        if (!is_eps && !(h[i] >= 0 && h[i] < 1))
+        const double value = h[i];
+        if ((*range == 'e' || *range == 'p') && !(value >= smallest && value <= 1e30))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from %g to 1e30, got %g", length,
+                            name, smallest, value);
+        if (*range == 'n' && !(value >= 0 && value <= 1e30))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from 0 to 1e30, got %g", length,
+                            name, value);
+        if (*range == 's' && !(value >= 0 && value < 1))
             return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1), got %g", length,
-                            name, h[i]);
+                            name, value);
+        if (*range == 'u' && !(value >= 0 && value <= 1))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1], got %g", length,
+                            name, value);
+        if (*range == 'o' && !(value > 0 && value < 1))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in (0, 1), got %g", length,
+                            name, value);
         name += length + (name[length] == ' ');
+        range++;
     }
     return GRADCORE_OK;
 }
@@ -174,7 +231,13 @@ const char *gradcore_describe(const char *family, const char *name, const char *
             return loss_rows[i].parameters;
     } else if (strcmp(family, "optimizer") == 0 && (i = grc_find_optimizer(name)) != GRC_NONE) {
         if (strcmp(property, "hyperparameters") == 0)
-            return optimizer_hypers[i];
+            return optimizer_rows[i].hypers;
+        if (strcmp(property, "ranges") == 0)
+            return optimizer_rows[i].ranges;
+        if (strcmp(property, "kind") == 0)
+            return optimizer_rows[i].kind;
+        if (strcmp(property, "formula") == 0)
+            return optimizer_rows[i].formula;
     }
     return NULL;
 }

@@ -100,31 +100,31 @@ static void *part_of(const gradcore_network *n, const grc_parameter *p, void *ba
     return grc_at(n, base, (panel * grc_stored_rows(p) + row) * n->kernels->panel);
 }
 
-/* A chunk's gradient is there: its penalty on top, then its sum of squares. */
+/* A chunk's gradient is there: its penalty on top if it has none yet, then its sum of squares. */
 static void finish_chunk(grc_exec *x, const grc_parameter *p, size_t chunk, size_t row, size_t panel,
-                         size_t size)
+                         size_t size, int penalize)
 {
     const gradcore_network *n = x->net;
-    if (x->chunk_penalty)
+    if (penalize && x->chunk_penalty)
         x->chunk_penalty[chunk] = grc_penalize_chunk(n, p, row, panel, size, x->grad);
     x->chunk_norm[chunk] = n->kernels->sum_squares(size, part_of(n, p, grc_at(n, x->grad, p->offset), row, panel));
 }
 
 /* The region's chunks: whole ones, since regions are cut between them. */
-static void finish_chunks(grc_exec *x, int index, grc_region r)
+static void finish_chunks(grc_exec *x, int index, grc_region r, int penalize)
 {
     const gradcore_network *n = x->net;
     const grc_parameter *p = &n->parameters[index];
     const size_t pw = n->kernels->panel, first = x->chunk_first[index];
     const size_t chunks = (grc_stored_rows(p) + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
     if (p->ndim == 1) {
-        finish_chunk(x, p, first, 0, 0, p->cols);
+        finish_chunk(x, p, first, 0, 0, p->cols, penalize);
         return;
     }
     for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
         for (size_t i = r.row; i < r.row + r.rows; i += GRC_CHUNK_ROWS) {
             const size_t rows = grc_min(GRC_CHUNK_ROWS, r.row + r.rows - i);
-            finish_chunk(x, p, first + panel * chunks + i / GRC_CHUNK_ROWS, i, panel, rows * pw);
+            finish_chunk(x, p, first + panel * chunks + i / GRC_CHUNK_ROWS, i, panel, rows * pw, penalize);
         }
 }
 
@@ -133,6 +133,11 @@ static void finish(grc_exec *x, const grc_parameter *p, grc_region r)
     const grc_op *op = &x->net->ops[p->op];
     if (op->class->finish)
         op->class->finish(op, x, p, r, grc_at(x->net, x->grad, p->offset));
+}
+
+void grc_chunk_norms(grc_exec *x, int index, grc_region r)
+{
+    finish_chunks(x, index, r, 0);
 }
 
 /* Blocks of KC rows, folded in order, as the products are. */
@@ -159,7 +164,7 @@ void grc_gradients(grc_exec *x, int t, int count)
             continue;
         if (p->ndim == 1) {
             vector_gradient(x, i, mine, t);
-            finish_chunks(x, i, mine);
+            finish_chunks(x, i, mine, 1);
             continue;
         }
         for (size_t done = 0; done < mine.rows; done += GRC_BLOCK_ROWS) {
@@ -168,7 +173,7 @@ void grc_gradients(grc_exec *x, int t, int count)
             part.rows = grc_min(GRC_BLOCK_ROWS, mine.rows - done);
             n->ops[p->op].class->gradient(&n->ops[p->op], x, p, part, 0, x->rows, grc_at(n, x->grad, p->offset));
             finish(x, p, part);
-            finish_chunks(x, i, part);
+            finish_chunks(x, i, part, 1);
         }
     }
 }
@@ -206,7 +211,7 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count)
         for (size_t panel = mine.panel; panel < mine.panel + mine.panels; panel++)
             fold(x, blocks, p->offset + (panel * grc_stored_rows(p) + mine.row) * pw, mine.rows * pw);
         finish(x, p, mine);
-        finish_chunks(x, i, mine);
+        finish_chunks(x, i, mine, 1);
     }
 }
 

@@ -94,13 +94,54 @@
     X(kl_divergence, VALUES, REGRESSES, "", "",                                                       \
       "mean over rows of sum of target (log target - log softmax(logits))")
 
-/* name, what each of its three state slots is there for (ALWAYS, ABSENT, or only with MOMENTUM or
- * CENTERED), names of its own hyperparameters p[0..4] in order. */
+/* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a
+ * gradient is ready), TENSOR (measures every array first) or TOTAL (measures all of them first); its four
+ * state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), or always with a start
+ * other than 0 (INITIAL: the hyperparameter "initial"; RATE: lr; WEIGHTS: w; LIVE: the weights that are
+ * trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in
+ * order, and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0; its formula, in which
+ * m^ and v^ are corrected for bias. */
 #define GRC_OPTIMIZERS(X)                                                                             \
-    X(sgd, MOMENTUM, ABSENT, ABSENT, "momentum")                                                      \
-    X(rmsprop, ALWAYS, CENTERED, MOMENTUM, "alpha eps momentum")                                      \
-    X(adam, ALWAYS, ALWAYS, ABSENT, "beta1 beta2 eps")                                                \
-    X(adamw, ALWAYS, ALWAYS, ABSENT, "beta1 beta2 eps")
+    X(sgd, ELEMENTWISE, MOMENTUM, ABSENT, ABSENT, ABSENT, "momentum dampening", "su",                 \
+      "v = momentum v + (1 - dampening) g; w -= lr v")                                                \
+    X(rmsprop, ELEMENTWISE, INITIAL, CENTERED, MOMENTUM, ABSENT, "alpha eps momentum initial", "sesn", \
+      "s = alpha s + (1 - alpha) g^2; w -= lr g / (sqrt s + eps)")                                    \
+    X(adam, ELEMENTWISE, ALWAYS, ALWAYS, AMSGRAD, ABSENT, "beta1 beta2 eps eps_root", "ssen",         \
+      "w -= lr m^ / (sqrt v^ + eps)")                                                                 \
+    X(adamw, ELEMENTWISE, ALWAYS, ALWAYS, AMSGRAD, ABSENT, "beta1 beta2 eps eps_root", "ssen",        \
+      "w *= 1 - lr decay; w -= lr m^ / (sqrt v^ + eps)")                                              \
+    X(adagrad, ELEMENTWISE, INITIAL, ABSENT, ABSENT, ABSENT, "eps initial lr_decay", "enn",           \
+      "s += g^2; w -= lr g / (sqrt s + eps)")                                                         \
+    X(adadelta, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "rho eps", "se",                         \
+      "s = rho s + (1 - rho) g^2; u = sqrt(d + eps) / sqrt(s + eps) g; d = rho d + (1 - rho) u^2; w -= lr u") \
+    X(adamax, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                  \
+      "u = max(beta2 u, abs(g) + eps); w -= lr m^ / u")                                               \
+    X(nadam, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps psi", "ssen",              \
+      "mu_t = beta1 (1 - 0.96^(t psi) / 2); w -= lr (mu_(t+1) m^ + (1 - mu_t) g^) / (sqrt v^ + eps)") \
+    X(radam, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                   \
+      "w -= lr r_t m^ / (sqrt v^ + eps) where the variance is tractable, else w -= lr m^")            \
+    X(adabelief, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps eps_root", "ssen",     \
+      "s = beta2 s + (1 - beta2) (g - m)^2 + eps_root; w -= lr m^ / (sqrt s^ + eps)")                 \
+    X(lion, ELEMENTWISE, ALWAYS, ABSENT, ABSENT, ABSENT, "beta1 beta2", "ss",                         \
+      "w -= lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g")                           \
+    X(adopt, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                   \
+      "m = beta1 m + (1 - beta1) clip(g / max(sqrt v, eps), t^0.25); w -= lr m; v = beta2 v + (1 - beta2) g^2") \
+    X(ademamix, ELEMENTWISE, ALWAYS, ALWAYS, ALWAYS, ABSENT, "beta1 beta2 beta3 alpha eps", "sssne",  \
+      "w -= lr (m^ + alpha n) / (sqrt v^ + eps), n = beta3 n + (1 - beta3) g")                        \
+    X(rprop, ELEMENTWISE, ALWAYS, RATE, ABSENT, ABSENT, "shrink grow smallest largest", "oppp",       \
+      "step *= grow where g keeps its sign, shrink where it turns; w -= step sign(g)")                \
+    X(schedule_free_sgd, ELEMENTWISE, WEIGHTS, LIVE, ABSENT, ABSENT, "momentum warmup power lr_power", \
+      "onnn", "y = (1 - c) y + c z - lr (1 - momentum (1 - c)) g; z -= lr g; evaluated at x")         \
+    X(schedule_free_adamw, ELEMENTWISE, WEIGHTS, ALWAYS, LIVE, ABSENT,                                \
+      "beta1 beta2 eps warmup power lr_power", "osennn",                                              \
+      "u = g / (sqrt v^ + eps) + decay y; y = (1 - c) y + c z - lr (1 - beta1 (1 - c)) u; z -= lr u") \
+    X(lamb, TENSOR, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                         \
+      "u = m^ / (sqrt v^ + eps) + decay w; w -= lr |w| / |u| u")                                      \
+    X(lars, TENSOR, MOMENTUM, ABSENT, ABSENT, ABSENT, "momentum trust eps", "spn",                    \
+      "u = trust |w| / (|g| + decay |w| + eps) (g + decay w); v = momentum v + u; w -= lr v")         \
+    X(prodigy, TOTAL, ALWAYS, ALWAYS, ALWAYS, WEIGHTS,                                                \
+      "beta1 beta2 beta3 eps initial coefficient", "sssepn",                                           \
+      "Adam on d g with rate d lr; d = max(d, coefficient r / |s|), r and s sums of <g, w0 - w> and g")
 
 /* Op class (its file in ops/ defines grc_op_<name>), the layer kind that makes it. */
 #define GRC_OPS(X)                                                                                    \
@@ -130,6 +171,8 @@
     X(avx2)                                                                                           \
     X(avx512)
 
+enum { GRC_SLOTS = 4 }; /* of an optimizer's state */
+enum grc_opt_kind { GRC_OPT_ELEMENTWISE, GRC_OPT_TENSOR, GRC_OPT_TOTAL };
 enum grc_saves { GRC_SAVES_NOTHING, GRC_SAVES_OUTPUT, GRC_SAVES_INPUT };
 
 #define GRC_ENUM_ACT(name, ...) GRC_ACT_##name,

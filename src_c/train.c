@@ -23,6 +23,8 @@ typedef struct slice {
     double own_loss;   /* of the step's batch, by the trainer's function */
     grc_status failed; /* what that function returned */
     gradcore_error *error;
+    int live;      /* the weights that are trained are not those that are evaluated */
+    int adopt;     /* others have set the weights since */
 } slice;
 
 /* ---- checks, before anything changes ---- */
@@ -94,8 +96,11 @@ static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_hypers(t->optimizer, t->net->dtype,
-                                  t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t), r->hypers + i * GRADCORE_HYPERS, error);
+        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
+                                  r->hypers + i * GRADCORE_HYPERS, error);
+    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
+        for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
+            status = grc_check_rate(&t->averages[j], r->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + j], error);
     return status;
 }
 
@@ -349,6 +354,11 @@ static void run_team(void *context, grc_team *team, int t, int count)
     uint64_t step = tr->step, updates = tr->updates; /* each thread counts for itself */
     int64_t i = 0;
 
+    const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
+    double running[GRADCORE_RUNNING];
+    memcpy(running, tr->running, sizeof running);
+    if (s->live && updates / parts > 0)
+        grc_enter_training(tr, s->adopt, t, count);
     if (s->refresh)
         grc_refresh(x, t, count);
     if (t == 0)
@@ -368,25 +378,32 @@ static void run_team(void *context, grc_team *team, int t, int count)
             grc_gradients(x, t, count);
         grc_barrier(team);
 
-        const double norm = gradient_norm(x);
+        double norm = gradient_norm(x);
         double loss = s->own_loss; /* 0 where it is not the caller's function that tells */
         if (!tr->loss_function && sums.divisor > 0)
             loss = grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor;
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
-        const int finite = isfinite(norm) && isfinite(loss);
-        const double scale = scale_of(s, team, h, norm, finite, t);
-        const grc_update_args args = {.hypers = h, .step = updates + 1, .norm = norm, .scale = scale,
-                                      .finite = finite, .rows = rows};
+        int finite = isfinite(norm) && isfinite(loss), waits = 0;
+        if (s->update && parts > 1 && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE)) {
+            waits = grc_accumulate(tr, team, updates, rows, t, count);
+            norm = waits ? norm : gradient_norm(x);
+            finite = waits || (isfinite(norm) && isfinite(loss));
+        }
+        const double scale = waits ? 1 : scale_of(s, team, h, norm, finite, t);
+        const grc_update_args args = {.hypers = h, .step = updates / parts + 1, .norm = norm, .scale = scale,
+                                      .finite = finite, .rows = rows, .running = running};
         const int refused = isnan(scale);
-        const grc_verdict v = s->update && !refused ? grc_update(tr, team, &args, t, count) : GRC_SKIPPED;
+        const grc_verdict v = waits                   ? GRC_APPLIED
+                              : s->update && !refused ? grc_update(tr, team, &args, t, count)
+                                                      : GRC_SKIPPED;
         const int stop =
             refused || (s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE);
         step += s->update && !stop;
         updates += v == GRC_APPLIED;
         if (t == 0) {
             const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
-            const int ruled = s->update && !refused && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
+            const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = sums.weight,
                                               .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
@@ -398,7 +415,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
+    if (s->live && updates / parts > 0)
+        grc_leave_training(tr, running, t, count);
     if (t == 0) {
+        memcpy(tr->running, running, sizeof running);
         tr->step = step;
         tr->updates = updates;
         s->done = i;
@@ -412,12 +432,15 @@ static void run_slice(slice *s)
     gradcore_network *n = t->net;
     const uint64_t version = atomic_load(&n->version);
     s->refresh = t->x->version != version;
+    s->live = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
+    s->adopt = t->evaluated != version;
     t->x->training = 1;
     grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
     grc_place_input(t->x, NULL, 0);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
+    t->evaluated = t->x->version;
 }
 
 grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
@@ -484,12 +507,17 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
                    .hypers = no_hypers,
                    .reports = report,
                    .error = error};
+        /* Only where weights are exchanged for the call, nobody may read them meanwhile. */
+        const int exchange = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
         status = check_rows(&s, error);
-        if (status == GRADCORE_OK && !grc_lock_read(t->net))
+        if (status == GRADCORE_OK && !(exchange ? grc_lock_write(t->net) : grc_lock_read(t->net)))
             status = grc_busy(error, "network");
         else if (status == GRADCORE_OK) {
             run_slice(&s);
-            grc_unlock_read(t->net);
+            if (exchange)
+                grc_unlock_write(t->net);
+            else
+                grc_unlock_read(t->net);
             status = s.failed;
         }
     }

@@ -7,7 +7,7 @@
 
 static grc_status bad_name(gradcore_error *error, const char *argument, const char *family, const char *got)
 {
-    char known[160];
+    char known[GRC_NAMES_LENGTH];
     return grc_fail(error, GRADCORE_INVALID, "%s: expected one of %s, got '%.40s'", argument,
                     grc_names(family, known, sizeof known), got ? got : "(null)");
 }
@@ -85,12 +85,20 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
+                             grc_optimizer_kind(t->optimizer) != GRC_OPT_ELEMENTWISE,
                              t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
+    if (status == GRADCORE_OK
+        && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups))) {
+        grc_exec_destroy(t->x);
+        status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its groups, got none");
+    }
     if (status != GRADCORE_OK) {
         grc_loss_close(&t->loss);
         grc_release(&n->allocator, t, sizeof *t);
         return status;
     }
+    for (int i = 0; i < n->parameter_count; i++)
+        t->groups[i] = (grc_group){1, (double)NAN, 0};
     t->x->seed = t->seed;
     *out = t;
     return GRADCORE_OK;
@@ -104,6 +112,9 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     grc_clipping_destroy(t);
     grc_exec_destroy(t->x);
     grc_loss_close(&t->loss);
+    for (int i = 0; i < t->average_count; i++)
+        grc_release(&n->allocator, t->averages[i].vector, n->vector * n->item);
+    grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
     grc_release(&n->allocator, t, sizeof *t);
 }
 
@@ -197,16 +208,16 @@ grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_e
 
 int32_t gradcore_trainer_state_slots(const gradcore_trainer *t)
 {
-    return t ? __builtin_popcount(t->x->slot_mask) : 0;
+    return t ? __builtin_popcount(t->x->slot_mask) + t->average_count : 0;
 }
 
-/* The slot-th of those in use, or NULL. */
+/* The slot-th of those in use, averages last, or NULL. */
 static void *slot_vector(const gradcore_trainer *t, int32_t slot)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < GRC_SLOTS; i++)
         if (t->x->slots[i] && slot-- == 0)
             return t->x->slots[i];
-    return NULL;
+    return slot >= 0 && slot < t->average_count ? t->averages[slot].vector : NULL;
 }
 
 static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_error *error)
@@ -243,10 +254,60 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
             || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
             grc_write_parameter(t->net, p, src, vector);
             t->careful = 1;
+            t->evaluated = atomic_load(&t->net->version); /* the caller has set the weights that fit */
         } else
             status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",
                               p->name);
     }
+    grc_trainer_leave(t);
+    return status;
+}
+
+grc_status gradcore_trainer_running_read(gradcore_trainer *t, double *running, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (running)
+        memcpy(running, t->running, sizeof t->running);
+    else
+        status = grc_fail(error, GRADCORE_INVALID, "running: expected a pointer, got NULL");
+    grc_trainer_leave(t);
+    return status;
+}
+
+grc_status gradcore_trainer_running_write(gradcore_trainer *t, const double *running, gradcore_error *error)
+{
+    if (!running)
+        return grc_fail(error, GRADCORE_INVALID, "running: expected a pointer, got NULL");
+    for (int i = 0; i < GRADCORE_RUNNING; i++)
+        if (!isfinite(running[i]))
+            return grc_fail(error, GRADCORE_INVALID, "running[%d]: expected a finite number, got %g", i,
+                            running[i]);
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    memcpy(t->running, running, sizeof t->running);
+    grc_trainer_leave(t);
+    return GRADCORE_OK;
+}
+
+/* ---- groups ---- */
+
+grc_status gradcore_trainer_set_group(gradcore_trainer *t, int64_t index, double lr_factor, double weight_decay,
+                                      int32_t frozen, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = trainable(t->net, index, error);
+    if (status == GRADCORE_OK && !(lr_factor >= 0 && lr_factor <= 1e10))
+        status = grc_fail(error, GRADCORE_INVALID, "lr_factor: expected a number from 0 to 1e10, got %g", lr_factor);
+    if (status == GRADCORE_OK && !isnan(weight_decay) && !(weight_decay >= 0 && weight_decay <= 1e10))
+        status = grc_fail(error, GRADCORE_INVALID, "weight_decay: expected NaN or a number from 0 to 1e10, got %g",
+                          weight_decay);
+    if (status == GRADCORE_OK)
+        t->groups[index] = (grc_group){lr_factor, weight_decay, frozen != 0};
     grc_trainer_leave(t);
     return status;
 }

@@ -9,6 +9,16 @@ enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
 struct grc_clipping;
+typedef struct grc_group { /* what a parameter has of its own */
+    double lr, decay; /* factor of lr; weight decay, NaN: the optimizer's */
+    int frozen;
+} grc_group;
+
+typedef struct grc_average { /* averages.c */
+    int kind;
+    uint64_t every, start;
+    void *vector;
+} grc_average;
 
 struct gradcore_trainer {
     gradcore_network *net;
@@ -23,6 +33,11 @@ struct gradcore_trainer {
     uint64_t seed;
     atomic_uint_fast64_t step;    /* tried so far: keys dropout and the schedules */
     atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
+    grc_average averages[GRADCORE_AVERAGES];
+    int average_count;
+    grc_group *groups;            /* [parameter] */
+    double running[GRADCORE_RUNNING]; /* the optimizer's numbers, advanced by every applied update */
+    uint64_t evaluated;           /* LIVE slots: version of the weights that are their evaluation point */
     int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
@@ -33,6 +48,21 @@ struct gradcore_trainer {
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
 
+/* ---- averages.c ---- */
+
+grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, grc_average *out,
+                                gradcore_error *error);
+grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *error);
+int grc_average_leads(const grc_average *a); /* lookahead: it starts as the weights before the first update */
+/* n weights after update `step` into the average, and back where it leads. */
+void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step, double rate, size_t n,
+                       size_t item, void *w, void *average);
+
+uint64_t grc_accumulated(const gradcore_trainer *t); /* gradients of an update, 1 without accumulation */
+/* Adds the gradients of what thread t owns to those that wait, `done` of them taken since the trainer was made.
+ * Returns 1 if the update has to wait for more; else x->grad and its norms are those of the mean. */
+int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count);
+
 /* ---- update.c ---- */
 
 typedef struct grc_update_args {
@@ -41,11 +71,16 @@ typedef struct grc_update_args {
     double norm, scale;   /* of all gradients; what clipping multiplies them by */
     int finite;           /* loss and norm are */
     size_t rows;          /* of the batch: x->rows may be the next one's by now */
+    double *running;      /* in and, when applied, out: every thread has its copy */
 } grc_update_args;
 typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
 /* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with
  * the same arguments and return the same verdict; a skipped update leaves all state as it was. */
 grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_update_args *args, int t, int count);
+/* Where the optimizer has a LIVE slot: the weights of what thread t owns become those that are trained, and back
+ * those to evaluate. After weights that others have set (adopt), both begin there. */
+void grc_enter_training(gradcore_trainer *trainer, int adopt, int t, int count);
+void grc_leave_training(gradcore_trainer *trainer, const double *running, int t, int count);
 
 /* ---- clip.c: rules on gradients before the update, on weights after it ---- */
 

@@ -5,7 +5,7 @@
 #include "trainer.h"
 
 /* Calls visit for each contiguous piece of the trainable parameters that thread t owns. */
-typedef void visit_fn(grc_exec *x, size_t offset, size_t size, int is_vector, void *context);
+typedef void visit_fn(grc_exec *x, int parameter, size_t offset, size_t size, void *context);
 static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *context)
 {
     const gradcore_network *n = x->net;
@@ -17,70 +17,206 @@ static void visit_own(grc_exec *x, int t, int count, visit_fn *visit, void *cont
         if (!p->trainable || !r.rows)
             continue;
         if (r.rows == down)
-            visit(x, p->offset + r.panel * down * pw, r.panels * down * pw, p->ndim == 1, context);
+            visit(x, i, p->offset + r.panel * down * pw, r.panels * down * pw, context);
         else
             for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
-                visit(x, p->offset + (panel * down + r.row) * pw, r.rows * pw, 0, context);
+                visit(x, i, p->offset + (panel * down + r.row) * pw, r.rows * pw, context);
     }
 }
 
+/* ---- the optimizer ---- */
+
 typedef struct update {
     const gradcore_trainer *t;
-    grc_opt_args args;
-    double decay;
+    grc_opt_args args;  /* of `parameter` */
+    double lr, decay;
+    int parameter;      /* that args are for, or GRC_NONE */
+    int measured;       /* norms and sums are known: the second half */
+    double total[2];
 } update;
 
-static void apply(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
+static void slots_at(const grc_exec *x, size_t offset, void *slot[GRC_SLOTS])
+{
+    for (int i = 0; i < GRC_SLOTS; i++)
+        slot[i] = x->slots[i] ? grc_at(x->net, x->slots[i], offset) : NULL;
+}
+
+/* What is the same for all elements of a parameter. */
+static void turn_to(update *u, int parameter)
+{
+    const gradcore_trainer *t = u->t;
+    const grc_exec *x = t->x;
+    const grc_parameter *p = &t->net->parameters[parameter];
+    const grc_group *group = &t->groups[parameter];
+    const int spared = p->ndim == 1 && !(t->flags & GRADCORE_DECAY_ALL);
+    u->parameter = parameter;
+    u->args.lr = u->lr * group->lr;
+    u->args.weight_decay = !isnan(group->decay) ? group->decay : spared ? 0 : u->decay;
+    grc_opt_prepare(t->optimizer, &u->args);
+    if (u->measured && grc_optimizer_kind(t->optimizer) == GRC_OPT_TENSOR) {
+        const size_t first = x->chunk_first[parameter], chunks = x->chunk_first[parameter + 1] - first;
+        const double sum[2] = {grc_sum(chunks, x->chunk_sum[0] + first),
+                               grc_sum(chunks, x->chunk_sum[1] + first)};
+        grc_opt_finish(t->optimizer, &u->args, sum);
+    } else if (u->measured)
+        grc_opt_finish(t->optimizer, &u->args, u->total);
+}
+
+static void apply(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
     update *u = context;
-    void *slot[3];
-    for (int i = 0; i < 3; i++)
-        slot[i] = x->slots[i] ? grc_at(n, x->slots[i], offset) : NULL;
-    u->args.weight_decay = is_vector && !(u->t->flags & GRADCORE_DECAY_ALL) ? 0 : u->decay;
-    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot[0],
-                                     slot[1], slot[2], &u->args);
+    void *slot[GRC_SLOTS];
+    if (u->t->groups[parameter].frozen)
+        return;
+    if (u->parameter != parameter)
+        turn_to(u, parameter);
+    slots_at(x, offset, slot);
+    n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot, &u->args);
 }
+
+/* The first half of an optimizer that measures: the piece's sums, chunk by chunk. */
+static void measure(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const grc_parameter *p = &n->parameters[parameter];
+    const size_t pw = n->kernels->panel, rows = grc_stored_rows(p);
+    const size_t chunks = (rows + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
+    update *u = context;
+    if (u->t->groups[parameter].frozen)
+        return;
+    if (u->parameter != parameter)
+        turn_to(u, parameter);
+    for (size_t done = 0, take; done < size; done += take) {
+        const size_t at = (offset + done - p->offset) / pw, row = at % rows, panel = at / rows;
+        const size_t chunk = x->chunk_first[parameter] + (p->ndim == 1 ? 0 : panel * chunks + row / GRC_CHUNK_ROWS);
+        void *slot[GRC_SLOTS];
+        double sum[2];
+        take = p->ndim == 1 ? size : grc_min(GRC_CHUNK_ROWS, rows - row) * pw;
+        slots_at(x, offset + done, slot);
+        n->kernels->opt_measure[u->t->optimizer](take, grc_at(n, n->w, offset + done),
+                                                 grc_at(n, x->grad, offset + done), slot, &u->args, sum);
+        x->chunk_sum[0][chunk] = sum[0];
+        x->chunk_sum[1][chunk] = sum[1];
+    }
+}
+
+/* Before the first update: the slots that do not start at 0. */
+static void start(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const update *u = context;
+    for (int i = 0; i < GRC_SLOTS; i++) {
+        if (!x->slots[i])
+            continue;
+        void *slot = grc_at(n, x->slots[i], offset);
+        const enum grc_start how = grc_slot_start(u->t->optimizer, i);
+        if (how == GRC_START_WEIGHTS)
+            memcpy(slot, grc_at(n, n->w, offset), size * n->item);
+        else if (how == GRC_START_INITIAL || how == GRC_START_RATE)
+            n->kernels->fill(size, grc_slot_value(u->t->optimizer, i, u->args.p, u->lr * u->t->groups[parameter].lr),
+                             slot);
+    }
+}
+
+static void run_optimizer(update *u, grc_team *team, int t, int count)
+{
+    grc_exec *x = u->t->x;
+    if (u->args.step == 1)
+        visit_own(x, t, count, &start, u);
+    if (grc_optimizer_kind(u->t->optimizer) != GRC_OPT_ELEMENTWISE) {
+        visit_own(x, t, count, &measure, u);
+        grc_barrier(team);
+        const size_t chunks = x->chunk_first[x->net->parameter_count];
+        u->total[0] = grc_sum(chunks, x->chunk_sum[0]);
+        u->total[1] = grc_sum(chunks, x->chunk_sum[1]);
+        u->measured = 1;
+        u->parameter = GRC_NONE;
+    }
+    visit_own(x, t, count, &apply, u);
+}
+
+/* The running numbers after the update: the same for all parameters, whatever their groups. A thread that
+ * owns nothing has none yet. */
+static void advance(update *u, double *running)
+{
+    if (u->parameter == GRC_NONE)
+        turn_to(u, 0);
+    memcpy(running, u->args.next, sizeof u->args.next);
+}
+
+/* ---- averages ---- */
+
+typedef struct averaging {
+    const gradcore_trainer *t;
+    const double *hypers;
+    uint64_t step;
+} averaging;
+
+/* Before the first update. */
+static void start_averages(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const averaging *c = context;
+    (void)parameter;
+    for (int i = 0; i < c->t->average_count; i++)
+        if (grc_average_leads(&c->t->averages[i]))
+            memcpy(grc_at(n, c->t->averages[i].vector, offset), grc_at(n, n->w, offset), size * n->item);
+}
+static void average(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const averaging *c = context;
+    (void)parameter;
+    for (int i = 0; i < c->t->average_count; i++)
+        grc_average_piece(&c->t->averages[i], n->kernels, c->step, c->hypers[GRADCORE_AVERAGE + i], size, n->item,
+                          grc_at(n, n->w, offset), grc_at(n, c->t->averages[i].vector, offset));
+}
+
+/* ---- a way back ---- */
 
 /* w and the slots in use, one after the other, to the backup (or back). */
 static void copy_state(grc_exec *x, size_t offset, size_t size, int restore)
 {
     const gradcore_network *n = x->net;
-    void *from[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
-    for (size_t i = 0, k = 0; i < 4; i++)
-        if (from[i]) {
-            void *live = grc_at(n, from[i], offset), *kept = grc_at(n, x->backup, k++ * n->vector + offset);
+    for (size_t i = 0, k = 0; i <= GRC_SLOTS; i++) {
+        void *from = i ? x->slots[i - 1] : n->w;
+        if (from) {
+            void *live = grc_at(n, from, offset), *kept = grc_at(n, x->backup, k++ * n->vector + offset);
             memcpy(restore ? live : kept, restore ? kept : live, size * n->item);
         }
+    }
 }
-static void keep(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
+static void keep(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
-    (void)is_vector, (void)context;
+    (void)parameter, (void)context;
     copy_state(x, offset, size, 0);
 }
-static void restore(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
+static void restore(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
-    (void)is_vector, (void)context;
+    (void)parameter, (void)context;
     copy_state(x, offset, size, 1);
 }
-static void look_for_nonfinite(grc_exec *x, size_t offset, size_t size, int is_vector, void *context)
+static void look_for_nonfinite(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
     atomic_int *spoiled = context;
-    (void)is_vector;
-    void *state[4] = {n->w, x->slots[0], x->slots[1], x->slots[2]};
-    for (int i = 0; i < 4; i++)
-        if (state[i] && !isfinite(n->kernels->max_abs(size, grc_at(n, state[i], offset))))
+    (void)parameter;
+    for (int i = 0; i <= GRC_SLOTS; i++) {
+        const void *state = i ? x->slots[i - 1] : n->w;
+        if (state && !isfinite(n->kernels->max_abs(size, grc_at(n, state, offset))))
             atomic_store(spoiled, 1);
+    }
 }
 
 /* Could this update leave the finite numbers? Far from the edge it cannot, and nothing is checked; near it
- * the update is made with a way back. The bounds leave many orders of magnitude for momentum. */
+ * the update is made with a way back. The bounds leave many orders of magnitude for momentum. Ratios of norms
+ * know no bounds. */
 static int is_risky(const gradcore_trainer *t, const double *h, double norm)
 {
     const int single = t->net->dtype == GRC_F32;
     const double lr = fabs(h[GRADCORE_LR]), decay = lr * fabs(h[GRADCORE_WEIGHT_DECAY]);
-    return t->careful
+    return t->careful || grc_optimizer_kind(t->optimizer) != GRC_OPT_ELEMENTWISE
            || !(norm < (single ? 1e15 : 1e150) && lr * (norm + 1) < (single ? 1e20 : 1e200) && decay < 1);
 }
 
@@ -93,17 +229,23 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         return GRC_SKIPPED;
     grc_clip_gradients(tr, team, h, t, count);
     update u = {.t = tr,
+                .lr = h[GRADCORE_LR],
                 .decay = h[GRADCORE_WEIGHT_DECAY],
-                .args = {.lr = h[GRADCORE_LR],
+                .parameter = GRC_NONE,
+                .args = {.base_lr = h[GRADCORE_LR],
                          .grad_scale = a->scale,
                          .grad_limit = tr->clip == GRC_CLIP_VALUE ? h[GRADCORE_CLIP] : (double)INFINITY,
                          .step = a->step,
                          .flags = tr->flags}};
     memcpy(u.args.p, h + GRADCORE_OWN, sizeof u.args.p);
+    memcpy(u.args.running, a->running, sizeof u.args.running);
     const int careful = !propagate && is_risky(tr, h, a->norm);
+    averaging averages = {tr, h, a->step};
+    if (a->step == 1 && tr->average_count)
+        visit_own(x, t, count, &start_averages, &averages);
     if (careful) {
         visit_own(x, t, count, &keep, NULL);
-        visit_own(x, t, count, &apply, &u);
+        run_optimizer(&u, team, t, count);
         visit_own(x, t, count, &look_for_nonfinite, &tr->spoiled);
         grc_barrier(team);
         const int spoiled = atomic_load(&tr->spoiled);
@@ -115,9 +257,12 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
             return GRC_SKIPPED;
         }
     } else {
-        visit_own(x, t, count, &apply, &u);
+        run_optimizer(&u, team, t, count);
     }
     grc_constrain(tr, team, h, t, count);
+    if (tr->average_count)
+        visit_own(x, t, count, &average, &averages);
+    advance(&u, a->running);
     if (x->net->derives) {
         grc_barrier(team);
         grc_derive(x->net, GRC_NEW_UPDATE, t, count);
@@ -125,4 +270,52 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     grc_refresh(x, t, count);
     grc_settle(x, a->rows, t, count);
     return GRC_APPLIED;
+}
+
+/* ---- weights to train and weights to evaluate ---- */
+
+typedef struct passage {
+    void *live, *plain; /* slots: the trained weights y, and z */
+    double rate;        /* y + rate (z - y) is the evaluation point */
+    int adopt;
+} passage;
+
+static void enter(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const passage *p = context;
+    (void)parameter;
+    if (p->adopt)
+        memcpy(grc_at(n, p->plain, offset), grc_at(n, n->w, offset), size * n->item);
+    else
+        memcpy(grc_at(n, n->w, offset), grc_at(n, p->live, offset), size * n->item);
+}
+static void leave(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const passage *p = context;
+    (void)parameter;
+    memcpy(grc_at(n, p->live, offset), grc_at(n, n->w, offset), size * n->item);
+    n->kernels->blend(size, p->rate, grc_at(n, p->plain, offset), grc_at(n, n->w, offset));
+}
+
+static passage passage_of(const gradcore_trainer *t)
+{
+    const int live = grc_find_slot(t->optimizer, GRC_START_LIVE);
+    const int plain = grc_find_slot(t->optimizer, GRC_START_WEIGHTS);
+    return (passage){.live = t->x->slots[live], .plain = t->x->slots[plain]};
+}
+
+void grc_enter_training(gradcore_trainer *tr, int adopt, int t, int count)
+{
+    passage p = passage_of(tr);
+    p.adopt = adopt;
+    visit_own(tr->x, t, count, &enter, &p);
+}
+
+void grc_leave_training(gradcore_trainer *tr, const double *running, int t, int count)
+{
+    passage p = passage_of(tr);
+    p.rate = running[GRC_OPT_BLEND];
+    visit_own(tr->x, t, count, &leave, &p);
 }

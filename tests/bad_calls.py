@@ -367,7 +367,7 @@ def run(**options):
             "begin": 0,
             "end": 8,
             "batch": 4,
-            "hypers": np.tile([0.1, 0, 1, 0.9, 0.999, 1e-8, 0, 0], (2, 1)),
+            "hypers": np.tile(np.resize([0.1, 0, 1, 0.9, 0.999, 1e-8, 0, 0], _core.HYPERS), (2, 1)),
             "reports": np.zeros(2, _core.REPORT_DTYPE),
             **options,
         }
@@ -402,7 +402,7 @@ BINDING = {
     "gradient first": (lambda w: _core.Pass(w.net._core, 3).gradient(0), T, "gradient"),
     "step beyond capacity": (
         lambda w: w.t._core.train_step(
-            np.ones((13, 4), np.float32), np.zeros(13, np.int32), None, np.full(8, 0.1)
+            np.ones((13, 4), np.float32), np.zeros(13, np.int32), None, np.full(_core.HYPERS, 0.1)
         ),
         S,
         "13",
@@ -418,8 +418,10 @@ BINDING = {
     "run: a row too large": (run(order=order(p3=12)), A, "order"),
     "run: a row negative": (run(order=order(p5=-1)), A, "order"),
     "run: order dtype": (run(order=np.arange(12, dtype=np.int32)), D, "order"),
-    "run: more hypers than steps": (run(hypers=np.full((3, 8), 0.1)), errors.GradcoreError, "hypers|reports"),
-    "run: hypers width": (run(hypers=np.full((2, 7), 0.1)), S, "hypers"),
+    "run: more hypers than steps": (
+        run(hypers=np.full((3, _core.HYPERS), 0.1)), errors.GradcoreError, "hypers|reports"
+    ),
+    "run: hypers width": (run(hypers=np.full((2, _core.HYPERS - 1), 0.1)), S, "hypers"),
     "run: reports dtype": (run(reports=np.zeros(2)), D, "reports"),
     "run: label": (run(target=np.full(12, 3, np.int32)), A, "target"),
     "run: a weight is NaN": (run(weight=np.full(12, nan)), A, "weight"),
@@ -430,7 +432,7 @@ BINDING = {
     "progress": (lambda w: w.t._core.set_progress(3, 4), A, "step"),
     "trainer flags": (lambda w: core_trainer(w, flags=1 << 20), A, "flags"),
     "trainer clip": (lambda w: core_trainer(w, clip="norm"), A, "clip"),
-    "trainer optimizer": (lambda w: core_trainer(w, optimizer="lion"), A, "adamw"),
+    "trainer optimizer": (lambda w: core_trainer(w, optimizer="tiger"), A, "adamw"),
     "trainer loss": (lambda w: core_trainer(w, loss="no_such"), A, "mse"),
     "trainer capacity": (lambda w: core_trainer(w, capacity=0), A, "capacity"),
     "trainer capacity huge": (lambda w: core_trainer(w, capacity=2**60), errors.GradcoreError, None),

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import reference_losses
+import reference_optimizers
 from exact import two_product
 from reference_layers import (
     LAYERS,
@@ -345,7 +346,7 @@ def adamw(w, g, state, lr, step, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
     return adam(w * (1 - lr * weight_decay), g, state, lr, step, betas, eps)
 
 
-OPTIMIZERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
+OPTIMIZERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw, **reference_optimizers.OPTIMIZERS}
 
 
 # ---- Clipping ----

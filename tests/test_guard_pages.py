@@ -126,10 +126,10 @@ def _vectors(kernels, fence, n, core):
     kernels.max_abs(n, x)
     kernels.dot(n, x, y)
     kernels.clamp(n, -1.0, 1.0, x)
-    slots = [fence.full(n, 1.0) for _ in range(3)]
+    slots = [fence.full(n, 1.0) for _ in range(4)]
     for name in core.names("optimizer"):
         for flags in range(8):
-            kernels.opt(name, n, y, x, *slots, lr=0.1, p=[0.5] * 5, flags=flags, weight_decay=0.1)
+            kernels.opt(name, n, y, x, *slots, lr=0.1, p=[0.5] * 10, flags=flags, weight_decay=0.1)
 
 
 def _panels(kernels, fence, rows, cols):

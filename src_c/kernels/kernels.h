@@ -64,17 +64,47 @@ typedef void grc_loss_fn(size_t rows, size_t cols, const void *z, size_t ld, con
                          size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct,
                          const grc_loss_args *args);
 
-enum { GRC_OPT_MOMENTUM = 1, GRC_OPT_NESTEROV = 2, GRC_OPT_CENTERED = 4 };
+/* The option bits of gradcore.h; GRADCORE_DECAY_ALL, 8, is no business of a kernel. */
+enum {
+    GRC_OPT_MOMENTUM = 1,
+    GRC_OPT_NESTEROV = 2,
+    GRC_OPT_CENTERED = 4,
+    GRC_OPT_LR_IN_MOMENTUM = 16,
+    GRC_OPT_EPS_INSIDE = 32,
+    GRC_OPT_AMSGRAD = 64,
+    GRC_OPT_EPS_HAT = 128,
+    GRC_OPT_MAXIMIZE = 256,
+    GRC_OPT_DECOUPLED = 512,
+    GRC_OPT_CONSTANT_MOMENTUM = 1024,
+    GRC_OPT_TRUST_CLIP = 2048,
+    GRC_OPT_DECAY_IN_NORM = 4096,
+    GRC_OPT_SAFEGUARD = 8192,
+    GRC_OPT_CLIPPED = 16384
+};
+enum { GRC_OPT_OWN = 10, GRC_OPT_DERIVED = 6, GRC_OPT_RUNNING = 4 };
+enum { GRC_OPT_BLEND = 3 }; /* with a LIVE slot, the running number 1 - 1 / beta1 */
 typedef struct grc_opt_args {
-    double lr, weight_decay;
+    double lr, weight_decay; /* of this array */
+    double base_lr;    /* lr before an array's own factor: what running numbers are made of */
     double grad_scale; /* multiplies g first: the global-norm clip; 1 leaves the bits alone */
     double grad_limit; /* then g is clamped to +-limit, NaN stays; HUGE_VAL: no limit */
-    double p[5];       /* the optimizer's own, in the order of its row in tables.h */
+    double p[GRC_OPT_OWN]; /* the optimizer's own, in the order of its row in tables.h */
     uint64_t step;     /* 1 for the first update */
     uint32_t flags;    /* GRC_OPT_*: slot 0 of sgd is touched only with MOMENTUM, and so on */
+    double running[GRC_OPT_RUNNING], next[GRC_OPT_RUNNING]; /* numbers kept from update to update; 0 at first */
+    double d[GRC_OPT_DERIVED];                              /* of grc_opt_prepare, then grc_opt_finish */
 } grc_opt_args;
-/* One update of n parameters w from gradients g and state slots; g is left as it was. */
-typedef void grc_opt_fn(size_t n, void *w, const void *g, void *s0, void *s1, void *s2, const grc_opt_args *args);
+/* One update of n parameters w from gradients g and state slots; g is left as it was. Slots not in use may
+ * be NULL. */
+typedef void grc_opt_fn(size_t n, void *w, const void *g, void *const *slots, const grc_opt_args *args);
+/* TENSOR and TOTAL: the half of an update that comes before its norms are known. Changes slots, and puts
+ * two sums over the n elements into sum, in double, in 16 (8) virtual lanes. The opt function is the rest. */
+typedef void grc_opt_measure_fn(size_t n, const void *w, const void *g, void *const *slots,
+                                const grc_opt_args *args, double sum[2]);
+/* optimizers.c: sets args->d and args->next from everything else, before the kernel. May be repeated. */
+void grc_opt_prepare(int optimizer, grc_opt_args *args);
+/* The same between the two halves, from the sums over an array (TENSOR) or over all of them (TOTAL). */
+void grc_opt_finish(int optimizer, grc_opt_args *args, const double sum[2]);
 
 /* Rows of x (rows, cols) normalised: h = (x - mean) / sqrt(variance + eps), y = h gamma + beta. gamma and
  * beta have cols elements, or are NULL: 1 and 0. Not centered, mean is 0 and variance the mean square.
@@ -107,6 +137,7 @@ typedef struct grc_kernels {
     grc_act_backward_fn *act_backward[GRC_ACT_COUNT];
     grc_loss_fn *loss[GRC_LOSS_COUNT];
     grc_opt_fn *opt[GRC_OPT_COUNT];
+    grc_opt_measure_fn *opt_measure[GRC_OPT_COUNT]; /* NULL for ELEMENTWISE */
 
     /* y[r][j] = y[r][j] + x[r][j] */
     void (*add)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy);
@@ -141,6 +172,10 @@ typedef struct grc_kernels {
      * Y are set to 0. */
     void (*narrow)(size_t rows, size_t k, size_t n, const void *x, size_t ldx, const void *w,
                    const void *bias, void *y, size_t ldy);
+    /* dst[i] = fma(rate, src[i] - dst[i], dst[i]) */
+    void (*blend)(size_t n, double rate, const void *src, void *dst);
+    /* dst[i] = value */
+    void (*fill)(size_t n, double value, void *dst);
     /* y[r][j] = the largest of x[r][p units + j], p < pieces; NaN if one of them is. */
     void (*maxout_forward)(size_t rows, size_t units, size_t pieces, const void *x, size_t ldx, void *y,
                            size_t ldy);

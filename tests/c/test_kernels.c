@@ -79,16 +79,23 @@ static uint64_t optimizers(const grc_kernels *k, enum grc_dtype type, uint64_t h
     size_t size = type == GRC_F32 ? 4 : 8, n = rows * cols;
     for (size_t opt = 0; opt < GRC_OPT_COUNT; opt++)
         for (uint32_t flags = 0; flags < 8; flags++) {
-            void *w = array(0, type, n), *g = array(1, type, n), *state[3];
-            for (int s = 0; s < 3; s++)
+            void *w = array(0, type, n), *g = array(1, type, n), *state[GRC_SLOTS];
+            for (int s = 0; s < GRC_SLOTS; s++)
                 state[s] = memset(slot_end[2 + s] - n * size, 0, n * size);
             if (opt == GRC_OPT_sgd && !(flags & GRC_OPT_MOMENTUM))
                 state[0] = NULL;
-            grc_opt_args args = {.lr = 0.01, .weight_decay = 0.1, .grad_scale = 0.5, .grad_limit = 2.0,
-                                 .p = {0.9, 0.99, 1e-8}, .flags = flags};
-            for (args.step = 1; args.step < 4; args.step++)
-                k->opt[opt](n, w, g, state[0], state[1], state[2], &args);
-            for (int s = 0; s < 5; s++)
+            grc_opt_args args = {.lr = 0.01, .base_lr = 0.01, .weight_decay = 0.1, .grad_scale = 0.5, .grad_limit = 2.0,
+                                 .p = {0.9, 0.99, 1e-8, 1e-6, 0.5, 0.25}, .flags = flags};
+            for (args.step = 1; args.step < 4; args.step++) {
+                double sum[2];
+                grc_opt_prepare((int)opt, &args);
+                if (k->opt_measure[opt]) {
+                    k->opt_measure[opt](n, w, g, state, &args, sum);
+                    grc_opt_finish((int)opt, &args, sum);
+                }
+                k->opt[opt](n, w, g, state, &args);
+            }
+            for (int s = 0; s < 2 + GRC_SLOTS; s++)
                 hash = digest(hash, s, n * size);
         }
     return hash;

@@ -283,7 +283,18 @@ enum {
     GRADCORE_OPTIMIZER_MOMENTUM = 1, /* sgd, rmsprop: keep a momentum buffer */
     GRADCORE_OPTIMIZER_NESTEROV = 2, /* sgd */
     GRADCORE_OPTIMIZER_CENTERED = 4, /* rmsprop */
-    GRADCORE_DECAY_ALL = 8           /* weight decay on biases too */
+    GRADCORE_DECAY_ALL = 8,          /* weight decay on biases too */
+    GRADCORE_OPTIMIZER_LR_IN_MOMENTUM = 16,     /* sgd, rmsprop, lars: the velocity is made of lr g */
+    GRADCORE_OPTIMIZER_EPS_INSIDE = 32,         /* rmsprop, adagrad: under the root; adamax: in the maximum */
+    GRADCORE_OPTIMIZER_AMSGRAD = 64,            /* adam, adamw: the largest second moment so far */
+    GRADCORE_OPTIMIZER_EPS_HAT = 128,           /* adam, adamw, radam: eps beside the uncorrected root */
+    GRADCORE_OPTIMIZER_MAXIMIZE = 256,          /* all: the gradient's sign is turned */
+    GRADCORE_OPTIMIZER_DECOUPLED = 512,         /* all but lamb, lars: decay shrinks w by 1 - lr decay */
+    GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM = 1024, /* nadam: mu_t = beta1 */
+    GRADCORE_OPTIMIZER_TRUST_CLIP = 2048,       /* lamb, lars: a ratio of at most 1 */
+    GRADCORE_OPTIMIZER_DECAY_IN_NORM = 4096,    /* lars: the norm of g + decay w */
+    GRADCORE_OPTIMIZER_SAFEGUARD = 8192,        /* prodigy: no lr in the sum s */
+    GRADCORE_OPTIMIZER_CLIPPED = 16384          /* adopt: ratios within t^0.25 */
 };
 typedef struct gradcore_trainer_options {
     uint32_t size;
@@ -304,9 +315,12 @@ enum {
     GRADCORE_LR = 0,
     GRADCORE_WEIGHT_DECAY = 1,
     GRADCORE_CLIP = 2,     /* limit of clip "value", max_norm of "global_norm" */
-    GRADCORE_OWN = 3,      /* 3..7: the optimizer's own, in the order of gradcore_describe */
-    GRADCORE_HYPERS = 8
+    GRADCORE_OWN = 3,      /* 3..12: the optimizer's own, in the order of gradcore_describe */
+    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha */
+    GRADCORE_HYPERS = 16
 };
+enum { GRADCORE_SLOTS = 4, GRADCORE_RUNNING = 4 }; /* the most state arrays and running numbers */
+enum { GRADCORE_AVERAGES = 3 };                    /* the most averages of a trainer */
 
 /* What one step saw. */
 typedef struct gradcore_report {
@@ -392,6 +406,22 @@ GRADCORE_API gradcore_status gradcore_trainer_state_read(gradcore_trainer *train
 GRADCORE_API gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
                                                           int64_t index, const void *src,
                                                           gradcore_error *error);
+/* The optimizer's running numbers (GRADCORE_RUNNING of them; 0 where it has none): state for checkpoints. */
+GRADCORE_API gradcore_status gradcore_trainer_running_read(gradcore_trainer *trainer, double *running,
+                                                           gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
+                                                            gradcore_error *error);
+/* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
+ * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
+ * (lookahead: after `every` updates). Or "accumulate": an update takes the mean of the gradients of `every` steps,
+ * which the progress counts as updates. It is one more state slot, the last so far. */
+GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
+                                                          int64_t every, int64_t start, gradcore_error *error);
+/* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
+ * which leaves vectors alone without GRADCORE_DECAY_ALL), or no updates at all. */
+GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
+                                                        double lr_factor, double weight_decay, int32_t frozen,
+                                                        gradcore_error *error);
 /* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
 GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
                                                 uint64_t *updates);
@@ -400,11 +430,33 @@ GRADCORE_API gradcore_status gradcore_trainer_set_progress(gradcore_trainer *tra
 
 /* ---- Plain arrays ---- */
 
-/* One optimizer update of n elements; slots not in use are NULL. hypers: GRADCORE_HYPERS values, clip
- * unused. step is 1 for the first update. */
+/* One array of an update: slots not in use are NULL; lr_factor and weight_decay as in set_group, but NaN is
+ * the optimizer's decay for every array. */
+typedef struct gradcore_array {
+    int32_t dtype;
+    int32_t reserved;
+    int64_t n;
+    void *w;
+    const void *g;
+    void *slots[GRADCORE_SLOTS];
+    double lr_factor, weight_decay;
+} gradcore_array;
+/* What update `step` does to one array of such an average (and, for lookahead, to w); rate: decay or alpha. */
+GRADCORE_API gradcore_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step,
+                                              double rate, int32_t dtype, int64_t n, void *w, void *average,
+                                              gradcore_error *error);
+/* Bit i: gradcore_optimizer_step needs slot i. 0 for an unknown optimizer. */
+GRADCORE_API uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags);
+/* One optimizer update of all arrays of a model. hypers: GRADCORE_HYPERS values, clip unused. step is 1 for the
+ * first update, which also gives slots their starting values other than 0. running: GRADCORE_RUNNING numbers
+ * to keep from update to update, 0 at first. */
+GRADCORE_API gradcore_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step,
+                                                     const double *hypers, double *running, int64_t count,
+                                                     const gradcore_array *arrays, gradcore_error *error);
+/* The same for one array, and numbers that are not kept. Slots that the optimizer never uses are not read. */
 GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
                                                        uint64_t step, const double *hypers, int64_t n,
-                                                       void *w, const void *g, void *const slots[3],
+                                                       void *w, const void *g, void *const *slots,
                                                        gradcore_error *error);
 
 /* C (m, n) = A (m, k) B (k, n) + bias (n, or NULL), threads 0: automatic. isa NULL: automatic. C may not
@@ -534,6 +586,13 @@ typedef struct gradcore_api {
     __typeof__(gradcore_loss_rows) *loss_rows;
     __typeof__(gradcore_network_set_penalty) *network_set_penalty;
     __typeof__(gradcore_network_penalty) *network_penalty;
+    __typeof__(gradcore_trainer_running_read) *trainer_running_read;
+    __typeof__(gradcore_trainer_running_write) *trainer_running_write;
+    __typeof__(gradcore_trainer_set_group) *trainer_set_group;
+    __typeof__(gradcore_optimizer_step) *optimizer_step;
+    __typeof__(gradcore_optimizer_slots) *optimizer_slots;
+    __typeof__(gradcore_trainer_add_average) *trainer_add_average;
+    __typeof__(gradcore_average) *average;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

@@ -1,0 +1,67 @@
+"""Optimizers: frozen descriptions that a Trainer compiles, and that also update plain arrays.
+
+Every scalar hyperparameter is a number or a schedule. Weight decay leaves biases alone unless
+``decay_bias=True``. Where libraries differ, `style` says whose rule is followed; PyTorch's, where it
+has one, is the default.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .adam import Adam, AdamW
+from .adaptive import Adadelta, Adagrad, RMSprop
+from .averages import EMA, SWA, Accumulate, Lookahead
+from .base import FirstOrder, Group, Optimizer, layerwise
+from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
+from .norms import LAMB, LARS, Prodigy
+from .sgd import SGD, Rprop, ScheduleFreeSGD
+
+if TYPE_CHECKING:
+    from ..second_order import LBFGS, ConjugateGradient, LevenbergMarquardt, Minimum, NewtonCG, minimize
+
+__all__ = [
+    "LBFGS",
+    "ConjugateGradient",
+    "LevenbergMarquardt",
+    "Minimum",
+    "NewtonCG",
+    "minimize",
+    "ADOPT",
+    "EMA",
+    "LAMB",
+    "LARS",
+    "SGD",
+    "SWA",
+    "Accumulate",
+    "AdEMAMix",
+    "AdaBelief",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Group",
+    "Lion",
+    "Lookahead",
+    "NAdam",
+    "Optimizer",
+    "Prodigy",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "FirstOrder",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "layerwise",
+]
+
+ON_DEMAND = ("LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG", "minimize")
+
+
+def __getattr__(name: str) -> Any:
+    """What looks at the whole objective is imported when it is first named."""
+    if name in ON_DEMAND:
+        return getattr(importlib.import_module("gradcore.second_order"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,250 @@
+"""Averages around an optimizer: of the weights (EMA, SWA, Lookahead), of gradients (Accumulate)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from .. import _core
+from ..arrays import Array
+from ..checks import integer
+from ..errors import ArgumentError, DTypeError, StateError
+from ..hypers import AVERAGE, SHARE, UNIT, Column, Range, scalar
+from ..plain import Average, Parameters, mean_of_weights
+from ..schedules import Scalar
+from .base import FirstOrder, Optimizer
+
+
+@dataclass(frozen=True, repr=False)
+class Averaging(Optimizer):
+    """Base of the wrappers: an `optimizer`, and how its weights are averaged."""
+
+    optimizer: Optimizer
+
+    kind: ClassVar[str]  # the core's name
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.optimizer, Optimizer):
+            raise DTypeError(
+                f"{name}: optimizer: expected one of gradcore.optimizers, got {self.optimizer!r}"
+            )
+        if self.optimizer.rule.name.startswith("schedule_free") and self.kind != "accumulate":
+            raise ArgumentError(
+                f"{name}: optimizer: expected one without an average of its own, got a schedule-free one"
+            )
+        most = _core.HYPERS - AVERAGE
+        if len(self.averages()) > most:
+            raise ArgumentError(
+                f"{name}: optimizer: expected at most {most} averages, got {len(self.averages())}"
+            )
+        object.__setattr__(self, "name", self.rule.name)
+        self.reset()
+
+    @property
+    def rule(self) -> FirstOrder:
+        """The rule inside."""
+        return self.optimizer.rule
+
+    def flags(self) -> int:
+        """The core's option bits."""
+        return self.rule.flags()
+
+    def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
+        """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
+        return self.rule.settings(names)
+
+    def _own(self) -> Average:
+        raise NotImplementedError
+
+    def averages(self) -> tuple[Average, ...]:
+        """Those of the optimizer inside, then its own."""
+        return (*self.optimizer.averages(), self._own())
+
+    def columns(self) -> list[Column]:
+        """Every hyperparameter with its place in the core's rows."""
+        index = AVERAGE + len(self.optimizer.averages())
+        own = [Column(index, f"optimizer.{key}", value, range_) for key, value, range_ in self._scalars()]
+        return [*self.optimizer.columns(), *own]
+
+    def _scalars(self) -> list[tuple[str, Scalar, Range]]:
+        return []
+
+    def averaged(self, params: Parameters) -> dict[Any, Array]:
+        """The averages of plain arrays that `update` trains: copies, by position or key.
+
+        `Trainer.averaged` gives those of a network.
+        """
+        index = mean_of_weights(self.averages())
+        if index is None:
+            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
+        return self._state().average_of(params, index)
+
+    def __repr__(self) -> str:
+        shown = [repr(self.optimizer)]
+        shown += [f"{item.name}={getattr(self, item.name)!r}" for item in fields(self)[1:]]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _set(target: Averaging, key: str, value: object) -> None:
+    object.__setattr__(target, key, value)
+
+
+@dataclass(frozen=True, repr=False)
+class EMA(Averaging):
+    """An exponential average of the weights, beside them: ``average += (1 - decay) * (w - average)``.
+
+    It starts as the weights after the first update. `Trainer.averaged` is the network that has it.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    decay : float or Schedule, default 0.999
+        In [0, 1).
+
+    References
+    ----------
+    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.EMA(optimizers.Adam(), decay=0.99)
+    EMA(Adam(), decay=0.99)
+    """
+
+    optimizer: Optimizer
+    decay: Scalar = 0.999
+
+    kind: ClassVar[str] = "ema"
+
+    def __post_init__(self) -> None:
+        _set(self, "decay", scalar(self.decay, "EMA: decay", SHARE))
+        super().__post_init__()
+
+    def _own(self) -> Average:
+        return Average(self.kind, 1, 0)
+
+    def _scalars(self) -> list[tuple[str, Scalar, Range]]:
+        return [("decay", self.decay, SHARE)]
+
+
+@dataclass(frozen=True, repr=False)
+class Accumulate(Averaging):
+    """An update for the mean gradient of every `every` batches: large batches in the memory of small ones.
+
+    The steps in between change no weight; schedules count them. Clipping and the optimizer see the mean.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    every : int
+        Batches of an update.
+
+    References
+    ----------
+    Ott, Edunov, Grangier and Auli, "Scaling Neural Machine Translation", WMT 2018.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.Accumulate(optimizers.Adam(), 4)
+    Accumulate(Adam(), every=4)
+    """
+
+    optimizer: Optimizer
+    every: int
+
+    kind: ClassVar[str] = "accumulate"
+
+    def __post_init__(self) -> None:
+        _set(self, "every", integer(self.every, "Accumulate: every", 1))
+        super().__post_init__()
+        if any(average.kind == self.kind for average in self.optimizer.averages()):
+            raise ArgumentError(
+                "Accumulate: optimizer: expected one that does not accumulate, got one that does"
+            )
+
+    def _own(self) -> Average:
+        return Average(self.kind, self.every, 0)
+
+
+@dataclass(frozen=True, repr=False)
+class SWA(Averaging):
+    """The plain mean of the weights after every `every`-th update, from update `start` on.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    start : int, default 0
+        Updates before the first that counts.
+    every : int, default 1
+        Updates from one that counts to the next; the steps of an epoch for the mean over epochs.
+
+    References
+    ----------
+    Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better
+    Generalization", UAI 2018.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.SWA(optimizers.SGD(0.1), start=1000, every=100)
+    SWA(SGD(0.1), start=1000, every=100)
+    """
+
+    optimizer: Optimizer
+    start: int = field(default=0, kw_only=True)
+    every: int = field(default=1, kw_only=True)
+
+    kind: ClassVar[str] = "swa"
+
+    def __post_init__(self) -> None:
+        _set(self, "start", integer(self.start, "SWA: start"))
+        _set(self, "every", integer(self.every, "SWA: every", 1))
+        super().__post_init__()
+
+    def _own(self) -> Average:
+        return Average(self.kind, self.every, self.start)
+
+
+@dataclass(frozen=True, repr=False)
+class Lookahead(Averaging):
+    """Slow weights that go a part of the way every `every` updates, and from where the fast ones go on.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    every : int, default 5
+        Updates from one synchronisation to the next.
+    alpha : float or Schedule, default 0.5
+        In [0, 1]: the part of the way.
+
+    References
+    ----------
+    Zhang, Lucas, Hinton and Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.Lookahead(optimizers.Adam(), every=6)
+    Lookahead(Adam(), every=6, alpha=0.5)
+    """
+
+    optimizer: Optimizer
+    every: int = 5
+    alpha: Scalar = 0.5
+
+    kind: ClassVar[str] = "lookahead"
+
+    def __post_init__(self) -> None:
+        _set(self, "every", integer(self.every, "Lookahead: every", 1))
+        _set(self, "alpha", scalar(self.alpha, "Lookahead: alpha", UNIT))
+        super().__post_init__()
+
+    def _own(self) -> Average:
+        return Average(self.kind, self.every, 0)
+
+    def _scalars(self) -> list[tuple[str, Scalar, Range]]:
+        return [("alpha", self.alpha, UNIT)]
