@@ -121,16 +121,14 @@ class Network(CurvatureProducts):
             if info["trainable"]:
                 trained = trained or position
             rule = by_position[position].initializer(info["role"])
-            if rule is None:
-                continue  # the core has set it
+            if rule is None:  # the core has set it, or it is that of the weight before it
+                if info["role"] == "magnitude":
+                    values[index] = np.linalg.norm(values[index - 1], axis=0)
+                continue
             initial = rule.placed(position == trained).values(info["shape"], self._seed, index)
             value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
             check_finite(value, f"{info['name']}: initial values")
             values[index] = value
-        for info in self._info:
-            if info["role"] == "magnitude":
-                weight = values[self._index[info["name"].replace("magnitude", "weight")]]
-                values[self._index[info["name"]]] = np.linalg.norm(weight, axis=0)
         return values
 
     # ---- What it is ----
@@ -420,8 +418,7 @@ class Network(CurvatureProducts):
     def fold_batchnorm(self) -> Network:
         """A network that predicts the same up to rounding, without BatchNorm layers beside a Dense layer.
 
-        One directly behind a linear Dense goes into that; any other one directly before a Dense, into that
-        one. The rest stay. Training the result is another matter: its statistics are fixed.
+        One directly behind a linear Dense goes into that; another one directly before a Dense, into that one.
 
         Examples
         --------
