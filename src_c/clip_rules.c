@@ -18,9 +18,9 @@ static const struct {
 
 static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
 {
-    if (n->meets)
+    if (n->meets || n->derives) /* a row's gradient is not that of its own input and delta */
         return grc_fail(error, GRADCORE_INVALID,
-                        "example_norm: expected a network whose rows do not depend on each other");
+                        "example_norm: expected a network without batch, weight or spectral normalisation");
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (p->trainable && n->ops[p->op].class != &grc_op_dense)
@@ -29,9 +29,6 @@ static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
                             "%s",
                             p->name);
     }
-    if (n->meets || n->derives) /* a row's gradient is not that of its own input and delta */
-        return grc_fail(error, GRADCORE_INVALID,
-                        "example_norm: expected a network without batch or spectral normalisation, got one with it");
     return GRADCORE_OK;
 }
 

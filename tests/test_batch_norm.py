@@ -194,7 +194,7 @@ def test_gradients_of_single_rows_are_refused_where_rows_meet(layers):
     trainer = Trainer(
         Network(layers, inputs=2), "mse", optimizers.SGD(0.1), clip=gradcore.clipping.PerExample(1.0)
     )
-    with pytest.raises(ArgumentError, match="without batch or spectral normalisation"):
+    with pytest.raises(ArgumentError, match="without batch, weight or spectral"):
         trainer.step(np.ones((4, 2)), np.ones((4, 3)))
 
 
