@@ -65,6 +65,7 @@ class BuildInfo(TypedDict):
 REPORT_DTYPE: np.dtype[np.void]  # loss, correct, weight, norm, scale: f8; applied, rows: i4
 
 def build_info() -> BuildInfo: ...
+def short_labels(labels: Array, classes: int) -> Array | None: ...  # int64 (n,) as int32; None: not in range
 def names(family: str) -> list[str]: ...  # "activation", "loss", "optimizer", "layer", "isa"
 def describe(family: str, name: str, prop: str) -> str | None: ...
 

@@ -81,6 +81,24 @@ def names(family):
     return found
 
 
+def short_labels(cnp.ndarray labels, int64_t classes):
+    cdef int64_t i, label, n
+    cdef cnp.npy_intp step
+    cdef const char *source
+    cdef int32_t *out
+    if labels.ndim != 1 or cnp.PyArray_TYPE(labels) != cnp.NPY_INT64 or not cnp.PyArray_ISBEHAVED_RO(labels):
+        return None
+    n, step = cnp.PyArray_DIM(labels, 0), cnp.PyArray_STRIDE(labels, 0)
+    cdef cnp.ndarray short = empty(cnp.NPY_INT32, 1, 1, n)
+    source, out = <const char *>cnp.PyArray_DATA(labels), <int32_t *>cnp.PyArray_DATA(short)
+    for i in range(n):
+        label = (<const int64_t *>(source + i * step))[0]
+        if label < 0 or label >= classes or label > INT32_MAX:
+            return None
+        out[i] = <int32_t>label
+    return short
+
+
 def describe(family, name, prop):
     cdef list keep = []
     cdef const char *found = gradcore_describe(text(family, "family", keep), text(name, "name", keep),

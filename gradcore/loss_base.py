@@ -175,9 +175,7 @@ class Labels(Loss):
         """int32 labels themselves, whose range the core checks; int64 ones in range as int32."""
         if y.dtype is INT32:
             return y
-        if y.dtype is INT64 and y.ndim == 1 and y.size and np.maximum.reduce(y.view(np.uint64)) < outputs:
-            return y.astype(np.int32)
-        return None
+        return _core.short_labels(y, outputs) if y.dtype is INT64 else None
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` of shape (rows,) or (rows, 1) as int32 labels."""
