@@ -131,6 +131,19 @@ def test_a_row_has_the_bits_that_it_has_alone(isa, dtype, name, rows, cols):
         assert exact.same_bits(alone[2], d[one, :cols])
 
 
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 16, 17, 35])
+@pytest.mark.parametrize("cols", [1, 2, 3, 4, 5, 8, 10, 15, 16])
+def test_few_classes_have_the_bits_of_many_that_cannot_be(isa, dtype, rows, cols):
+    """Rows of one panel go by blocks across the lanes; more classes, of probability 0, by themselves."""
+    kernels, scale = raw.Kernels(isa, dtype), np.linspace(0.1, 1, rows)
+    case, z, target = sample("cross_entropy", rows, cols, dtype, scale=5)
+    wide = np.hstack([z, np.full((rows, 20), -np.inf, dtype)])
+    few, many = run(kernels, case, z, target, scale), run(kernels, case, wide, target, scale)
+    assert exact.same_bits(few[0], many[0])
+    assert np.array_equal(few[1], many[1])
+    assert exact.same_bits(few[2], np.ascontiguousarray(many[2][:, :cols]))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_padding_of_the_gradient_is_zeroed_where_it_fits_and_kept_where_not(isa, dtype, name):
     kernels = raw.Kernels(isa, dtype)
