@@ -9,7 +9,7 @@ WHEEL_LIMIT = 3 << 20
 IN_WHEEL = (
     "gradcore/__init__.py", "gradcore/py.typed", "gradcore/_core.pyi", "gradcore/_core.pxd",
     "gradcore/gradcore.pxd", "gradcore/_testing.pyi", "gradcore/include/gradcore/gradcore.h",
-    "gradcore/libgradcore-1.so", "gradcore/health/__init__.py",
+    "gradcore/include/gradcore/arrays.h", "gradcore/libgradcore-1.so", "gradcore/health/__init__.py",
 )  # fmt: skip
 IN_SDIST = (
     "pyproject.toml", "setup.py", "LICENSE", "README.md", "src_c/tables.h", "src_c/kernels/kernels.inc",

@@ -415,6 +415,7 @@ cdef Network network_from(object value):
     return <Network>value
 
 
+include "_core_passes.pxi"
 include "_core_training.pxi"
 include "_core_functions.pxi"
 include "_core_files.pxi"

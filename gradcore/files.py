@@ -228,3 +228,12 @@ def reading() -> Iterator[None]:
         raise
     except (GradcoreError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FormatError(f"file: its description does not fit its content: {error}") from error
+
+
+def check_weights(stack: tuple[layers.Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
+    """Refuse a description whose weights are not those of the file before it costs memory."""
+    width = inputs
+    for index, layer in enumerate(stack):
+        for name, shape in layer.matrices(width, str(index)):
+            tensor(tensors, name, shape)
+        width = layer.width_after(width, str(index))

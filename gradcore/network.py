@@ -476,7 +476,7 @@ class Network(CurvatureProducts):
         if isa is not None:
             choice(isa, "isa", _core.names("isa"))
         with files.reading():
-            _check_weights(layers, about["inputs"], tensors)
+            files.check_weights(layers, about["inputs"], tensors)
             network._setup(
                 layers, about["inputs"], about["seed"], about["dtype"], threads, isa, about["flush_denormals"]
             )
@@ -492,12 +492,3 @@ class Network(CurvatureProducts):
 
 def _unpickle(data: bytes, threads: int | None, isa: str | None) -> Network:
     return Network._from_file(*files.decode(data), threads, isa if isa in _core.names("isa") else None)
-
-
-def _check_weights(layers: tuple[Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
-    """Refuse a description whose weights are not those of the file before it costs memory."""
-    width = inputs
-    for index, layer in enumerate(layers):
-        for name, shape in layer.matrices(width, str(index)):
-            files.tensor(tensors, name, shape)
-        width = layer.width_after(width, str(index))

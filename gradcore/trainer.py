@@ -18,13 +18,16 @@ from .checks import choice, integer
 from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .custom_loss import LossFunction
+from .engine import make_engine, move_state
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR, Hypers
 from .losses import Loss
+from .masks import checked_masks
 from .network import Network
 from .plain import mean_of_weights
 from .rule import Rule
+from .scoring import score
 
 if TYPE_CHECKING:
     from .second_order.run import Run
@@ -256,29 +259,7 @@ class Trainer:
     def _score(
         self, x: Array, target: Array, weight: Array | None, check: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
-        """Scores in pieces of a size that only the network decides; `check` is called after each."""
-        penalty = self.net._core.penalty() if self.net._penalized else 0.0
-        if isinstance(self.loss, losses.Custom):
-            return {"loss": self.loss(self.net._core.predict(x), target)[0] + penalty}
-        step = max(256, 2**28 // max(1, self.net.elements))
-        total = loss = mass = accuracy = 0.0
-        options = self.loss.options(self._outputs, target)
-        for start in range(0, len(x), step):
-            at = slice(start, start + step)
-            part = None if weight is None else weight[at]
-            if part is not None and not part.any():
-                continue
-            of_part, right, divisor, weights = self.net._core.evaluate(
-                self.loss.name, x[at], target[at], part, options
-            )
-            total, loss = total + divisor, loss + divisor * of_part
-            mass, accuracy = mass + weights, accuracy + weights * right
-            check()
-        result = {
-            "loss": (loss / total if total else 0.0) + penalty,
-            "accuracy": accuracy / mass if mass else math.nan,
-        }
-        return result if result["accuracy"] == result["accuracy"] else {"loss": result["loss"]}
+        return score(self.net, self.loss, x, target, weight, check)
 
     def clip_ledger(self) -> dict[str, dict[str, float]]:
         """What the rules on gradients have done since this trainer was made or loaded, by parameter.
@@ -314,18 +295,7 @@ class Trainer:
             Of trainable parameters, in their shapes; False: set to 0 now, and after every update. An empty
             dict frees all of them.
         """
-        if not isinstance(masks, Mapping):
-            raise DTypeError(f"masks: expected a dict of arrays, got a {type(masks).__name__}")
-        trainable = {info["name"]: info["shape"] for info in self.net._info if info["trainable"]}
-        checked = {}
-        for name, value in masks.items():
-            choice(name, "masks", trainable)
-            mask = np.array(value)
-            if mask.dtype != np.bool_:
-                raise DTypeError(f"masks[{name!r}]: expected booleans, got {mask.dtype}")
-            if mask.shape != trainable[name]:
-                raise ShapeError(f"masks[{name!r}]: expected shape {trainable[name]}, got {mask.shape}")
-            checked[name] = mask
+        checked = checked_masks(self.net, masks)
         values = {name: np.where(mask, self.net._read(name), 0) for name, mask in checked.items()}
         if self._core is not None:
             self._ledger = self._ledger + self._core.ledger()
@@ -505,31 +475,9 @@ class Trainer:
         soft = self._soft if target is None else self.loss.soft(target)
         if old is not None and old.capacity >= rows and soft == self._soft:
             return old
-        own = self.loss if isinstance(self.loss, losses.Custom) else None
-        new = _core.Trainer(
-            self.net._core,
-            loss=own or self.loss.name,
-            loss_options=None if own else self.loss.options(self._outputs, target),
-            optimizer=self.optimizer.name,
-            flags=self.optimizer.flags(),
-            clip=self._plan.option,
-            nonfinite=self.nonfinite,
-            capacity=operator.index(rows if old is None else max(rows, old.capacity)),
-            seed=self.seed,
-        )
-        new.set_rules(self._plan.rules, self._kept(self._masks))
-        new.set_scale(self._plan.statistic)
-        for average in self.optimizer.averages():
-            new.add_average(average.kind, average.every, average.start)
-        for index, group in self._groups:
-            new.set_group(index, *group)
+        new = make_engine(self, operator.index(rows if old is None else max(rows, old.capacity)), target)
         if old is not None:
             self._ledger = self._ledger + old.ledger()
-            new.set_progress(old.step, old.updates)
-            new.running_write(old.running_read())
-            for slot in range(old.slots):
-                for index, info in enumerate(self.net._info):
-                    if info["trainable"]:
-                        new.state_write(slot, index, old.state_read(slot, index))
+            move_state(old, new, self.net._info)
         self._core, self._soft = new, soft
         return new

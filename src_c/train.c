@@ -27,81 +27,12 @@ typedef struct slice {
     int adopt;     /* others have set the weights since */
 } slice;
 
-/* ---- checks, before anything changes ---- */
-
-static grc_status check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
-{
-    const int64_t inputs = (int64_t)t->net->values[0].width, outputs = (int64_t)t->loss.target_width;
-    if (!d || d->size != sizeof *d)
-        return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
-    if (t->loss_function && d->weight)
-        return grc_fail(error, GRADCORE_INVALID, "weight: expected NULL with a loss_function, got weights");
-    if (!d->x || (!d->target && !t->loss_function))
-        return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", d->x ? "target" : "x");
-    if (d->rows < 1)
-        return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
-    if (d->rows > 1 && (d->x_stride < 0 || d->x_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
-                        (long long)d->x_stride);
-    if (!t->loss.labels && d->rows > 1
-        && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
-                        (long long)outputs, (long long)d->target_stride);
-    return GRADCORE_OK;
-}
-
+/* The rows that the slice takes, before anything changes. */
 static grc_status check_rows(const slice *s, gradcore_error *error)
 {
-    const grc_loss *loss = &s->t->loss;
-    grc_status status = GRADCORE_OK;
     const int64_t batches = (s->end - s->begin - 1) / s->batch + 1;
     const int64_t last = s->steps == batches ? s->end : s->begin + s->steps * s->batch;
-    for (int64_t p = s->begin; p < last; p++) {
-        const int64_t row = s->order ? s->order[p] : p;
-        if (row < 0 || row >= s->data->rows)
-            return grc_fail(error, GRADCORE_INVALID, "order[%lld]: expected 0 to %lld, got %lld", (long long)p,
-                            (long long)s->data->rows - 1, (long long)row);
-        if (loss->labels)
-            status = grc_loss_check_label(loss, ((const int32_t *)s->data->target)[row], row, error);
-        if (status != GRADCORE_OK)
-            return status;
-        if (s->data->weight && !(s->data->weight[row] >= 0 && s->data->weight[row] <= GRC_MOST_WEIGHT))
-            return grc_fail(error, GRADCORE_INVALID, "weight[%lld]: expected a number from 0 to %g, got %g",
-                            (long long)row, GRC_MOST_WEIGHT, s->data->weight[row]);
-    }
-    return GRADCORE_OK;
-}
-
-static grc_status check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
-{
-    if (!r || r->size != sizeof *r)
-        return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with its size set");
-    r->done = 0;
-    if (!r->hypers || !r->reports)
-        return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with size, hypers and reports");
-    grc_status status = check_data(t, r->data, error);
-    if (status != GRADCORE_OK)
-        return status;
-    if (r->batch < 1 || (size_t)r->batch > t->x->capacity)
-        return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
-                        (long long)r->batch);
-    if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
-                        (long long)r->data->rows, (long long)r->begin, (long long)r->end);
-    const int64_t batches = (r->end - r->begin - 1) / r->batch + 1;
-    if (r->steps < 1 || r->steps > batches)
-        return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
-                        (long long)r->steps);
-    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
-                                  r->hypers + i * GRADCORE_HYPERS, error);
-    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
-            status = grc_check_rate(&t->averages[j], r->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + j], error);
-    return status;
+    return grc_check_rows(s->t, s->data, s->order, s->begin, last, error);
 }
 
 /* ---- rows ---- */
@@ -448,7 +379,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
     grc_status status = grc_trainer_enter(t, error);
     if (status != GRADCORE_OK)
         return status;
-    status = check_run(t, r, error);
+    status = grc_check_run(t, r, error);
     if (status == GRADCORE_OK) {
         slice s = {.t = t,
                    .data = r->data,
@@ -493,7 +424,7 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
     grc_status status = grc_trainer_enter(t, error);
     if (status != GRADCORE_OK)
         return status;
-    status = report ? check_data(t, batch, error)
+    status = report ? grc_check_data(t, batch, error)
                     : grc_fail(error, GRADCORE_INVALID, "report: expected a pointer, got NULL");
     if (status == GRADCORE_OK && (size_t)batch->rows > t->x->capacity)
         status = grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,

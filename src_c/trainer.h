@@ -48,6 +48,14 @@ struct gradcore_trainer {
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
 
+/* ---- train_checks.c ---- */
+
+grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error);
+grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error);
+/* The rows at positions [begin, end) of `order`, or of the data where that is NULL. */
+grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
+                          int64_t end, gradcore_error *error);
+
 /* ---- averages.c ---- */
 
 grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, grc_average *out,

@@ -1,0 +1,45 @@
+"""The core's trainer behind a `Trainer`: made for a batch size, and outgrown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import _core, losses
+from .arrays import Array
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def make_engine(trainer: Trainer, capacity: int, target: Array | None) -> _core.Trainer:
+    """A core's trainer for batches of up to `capacity` rows, for targets like `target`, without any state."""
+    own = trainer.loss if isinstance(trainer.loss, losses.Custom) else None
+    engine = _core.Trainer(
+        trainer.net._core,
+        loss=own or trainer.loss.name,
+        loss_options=None if own else trainer.loss.options(trainer._outputs, target),
+        optimizer=trainer.optimizer.name,
+        flags=trainer.optimizer.flags(),
+        clip=trainer._plan.option,
+        nonfinite=trainer.nonfinite,
+        capacity=capacity,
+        seed=trainer.seed,
+    )
+    engine.set_rules(trainer._plan.rules, trainer._kept(trainer._masks))
+    engine.set_scale(trainer._plan.statistic)
+    for average in trainer.optimizer.averages():
+        engine.add_average(average.kind, average.every, average.start)
+    for index, group in trainer._groups:
+        engine.set_group(index, *group)
+    return engine
+
+
+def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> None:
+    """The optimizer's state and counters of `old` to `new`, which was made for the same parameters."""
+    new.set_progress(old.step, old.updates)
+    new.running_write(old.running_read())
+    for slot in range(old.slots):
+        for index, info in enumerate(parameters):
+            if info["trainable"]:
+                new.state_write(slot, index, old.state_read(slot, index))

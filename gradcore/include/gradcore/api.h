@@ -1,0 +1,77 @@
+/* A part of gradcore.h, which includes it: the table of its functions. */
+#ifndef GRADCORE_H
+#error "include gradcore/gradcore.h"
+#endif
+#ifndef GRADCORE_API_H
+#define GRADCORE_API_H
+
+/* ---- All of it as a table, for those who load the library at run time ---- */
+
+/* Members are only ever appended; `size` tells how many there are. */
+typedef struct gradcore_api {
+    uint32_t size;
+    uint32_t version_major, version_minor, numerics_version;
+    __typeof__(gradcore_get_build_info) *get_build_info;
+    __typeof__(gradcore_list) *list;
+    __typeof__(gradcore_describe) *describe;
+    __typeof__(gradcore_network_create) *network_create;
+    __typeof__(gradcore_network_destroy) *network_destroy;
+    __typeof__(gradcore_network_get_info) *network_get_info;
+    __typeof__(gradcore_network_parameter) *network_parameter;
+    __typeof__(gradcore_network_read) *network_read;
+    __typeof__(gradcore_network_write) *network_write;
+    __typeof__(gradcore_network_initialize) *network_initialize;
+    __typeof__(gradcore_network_predict) *network_predict;
+    __typeof__(gradcore_network_evaluate) *network_evaluate;
+    __typeof__(gradcore_pass_create) *pass_create;
+    __typeof__(gradcore_pass_destroy) *pass_destroy;
+    __typeof__(gradcore_pass_forward) *pass_forward;
+    __typeof__(gradcore_pass_backward) *pass_backward;
+    __typeof__(gradcore_pass_gradient) *pass_gradient;
+    __typeof__(gradcore_pass_activation) *pass_activation;
+    __typeof__(gradcore_trainer_create) *trainer_create;
+    __typeof__(gradcore_trainer_destroy) *trainer_destroy;
+    __typeof__(gradcore_trainer_run) *trainer_run;
+    __typeof__(gradcore_trainer_gradients) *trainer_gradients;
+    __typeof__(gradcore_trainer_gradient) *trainer_gradient;
+    __typeof__(gradcore_trainer_norms) *trainer_norms;
+    __typeof__(gradcore_trainer_state_slots) *trainer_state_slots;
+    __typeof__(gradcore_trainer_state_read) *trainer_state_read;
+    __typeof__(gradcore_trainer_state_write) *trainer_state_write;
+    __typeof__(gradcore_trainer_get_progress) *trainer_get_progress;
+    __typeof__(gradcore_trainer_set_progress) *trainer_set_progress;
+    __typeof__(gradcore_optimizer_update) *optimizer_update;
+    __typeof__(gradcore_gemm) *gemm;
+    __typeof__(gradcore_activation_forward) *activation_forward;
+    __typeof__(gradcore_activation_backward) *activation_backward;
+    __typeof__(gradcore_loss) *loss;
+    __typeof__(gradcore_fill) *fill;
+    __typeof__(gradcore_shuffle) *shuffle;
+    __typeof__(gradcore_file_save) *file_save;
+    __typeof__(gradcore_file_open) *file_open;
+    __typeof__(gradcore_file_encode) *file_encode;
+    __typeof__(gradcore_file_decode) *file_decode;
+    __typeof__(gradcore_free) *free;
+    __typeof__(gradcore_file_tensors) *file_tensors;
+    __typeof__(gradcore_file_tensor) *file_tensor;
+    __typeof__(gradcore_file_pairs) *file_pairs;
+    __typeof__(gradcore_file_pair) *file_pair;
+    __typeof__(gradcore_file_close) *file_close;
+    __typeof__(gradcore_trainer_set_rules) *trainer_set_rules;
+    __typeof__(gradcore_trainer_ledger) *trainer_ledger;
+    __typeof__(gradcore_network_evaluate_loss) *network_evaluate_loss;
+    __typeof__(gradcore_loss_rows) *loss_rows;
+    __typeof__(gradcore_network_set_penalty) *network_set_penalty;
+    __typeof__(gradcore_network_penalty) *network_penalty;
+    __typeof__(gradcore_trainer_running_read) *trainer_running_read;
+    __typeof__(gradcore_trainer_running_write) *trainer_running_write;
+    __typeof__(gradcore_trainer_set_group) *trainer_set_group;
+    __typeof__(gradcore_optimizer_step) *optimizer_step;
+    __typeof__(gradcore_optimizer_slots) *optimizer_slots;
+    __typeof__(gradcore_trainer_add_average) *trainer_add_average;
+    __typeof__(gradcore_average) *average;
+} gradcore_api;
+/* NULL where this library is of another major version, or older than the minor one asked for. */
+GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);
+
+#endif

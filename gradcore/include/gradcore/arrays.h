@@ -1,0 +1,73 @@
+/* A part of gradcore.h, which includes it: optimizers, products and losses on plain arrays; random numbers. */
+#ifndef GRADCORE_H
+#error "include gradcore/gradcore.h"
+#endif
+#ifndef GRADCORE_ARRAYS_H
+#define GRADCORE_ARRAYS_H
+
+/* ---- Plain arrays ---- */
+
+/* One array of an update: slots not in use are NULL; lr_factor and weight_decay as in set_group, but NaN is
+ * the optimizer's decay for every array. */
+typedef struct gradcore_array {
+    int32_t dtype;
+    int32_t reserved;
+    int64_t n;
+    void *w;
+    const void *g;
+    void *slots[GRADCORE_SLOTS];
+    double lr_factor, weight_decay;
+} gradcore_array;
+/* What update `step` does to one array of such an average (and, for lookahead, to w); rate: decay or alpha. */
+GRADCORE_API gradcore_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step,
+                                              double rate, int32_t dtype, int64_t n, void *w, void *average,
+                                              gradcore_error *error);
+/* Bit i: gradcore_optimizer_step needs slot i. 0 for an unknown optimizer. */
+GRADCORE_API uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags);
+/* One optimizer update of all arrays of a model. hypers: GRADCORE_HYPERS values, clip unused. step is 1 for the
+ * first update, which also gives slots their starting values other than 0. running: GRADCORE_RUNNING numbers
+ * to keep from update to update, 0 at first. */
+GRADCORE_API gradcore_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step,
+                                                     const double *hypers, double *running, int64_t count,
+                                                     const gradcore_array *arrays, gradcore_error *error);
+/* The same for one array, and numbers that are not kept. Slots that the optimizer never uses are not read. */
+GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
+                                                       uint64_t step, const double *hypers, int64_t n,
+                                                       void *w, const void *g, void *const *slots,
+                                                       gradcore_error *error);
+
+/* C (m, n) = A (m, k) B (k, n) + bias (n, or NULL), threads 0: automatic. isa NULL: automatic. C may not
+ * overlap A or B. a_row, a_col, b_row, b_col: strides in elements; C is row-major with stride ldc. */
+GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a,
+                                           int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
+                                           int64_t b_col, const void *bias, void *c, int64_t ldc,
+                                           int32_t threads, const char *isa, gradcore_error *error);
+/* y = f(x) over n contiguous elements; y may be x. */
+GRADCORE_API gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha,
+                                                         int64_t n, const void *x, void *y,
+                                                         gradcore_error *error);
+/* d_x = d_y f'(x) over n contiguous elements; d_x may be d_y. Needs x, whatever the training step keeps. */
+GRADCORE_API gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha,
+                                                          int64_t n, const void *x, const void *d_y,
+                                                          void *d_x, gradcore_error *error);
+/* losses (rows, unweighted) and d (rows, cols; NULL or the gradient of the mean) of contiguous z. */
+GRADCORE_API gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
+                                           const void *z, const void *target, double *losses, void *d,
+                                           gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options,
+                                                int32_t dtype, int64_t rows, int64_t cols, const void *z,
+                                                const void *target, double *losses, void *d,
+                                                gradcore_error *error);
+
+/* ---- Random numbers (Philox4x32-10) and initial values, the same on every platform ---- */
+
+/* kind: "uniform" [a, b), "normal" mean a, std b, "truncated_normal" (same, cut at 2 std, not rescaled),
+ * "orthogonal" (gain a). out: (rows, cols) doubles, row-major. */
+GRADCORE_API gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,
+                                           int64_t cols, double a, double b, double *out,
+                                           gradcore_error *error);
+/* The permutation of 0..n-1 that epoch `epoch` of seed `seed` trains in. */
+GRADCORE_API gradcore_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order,
+                                              gradcore_error *error);
+
+#endif

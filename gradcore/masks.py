@@ -1,0 +1,30 @@
+"""Masks of parameters, as `Trainer.set_masks` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import Array
+from .checks import choice
+from .errors import DTypeError, ShapeError
+from .network import Network
+
+
+def checked_masks(net: Network, masks: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    """Copies of masks that fit the trainable parameters they are named after."""
+    if not isinstance(masks, Mapping):
+        raise DTypeError(f"masks: expected a dict of arrays, got a {type(masks).__name__}")
+    trainable = {info["name"]: info["shape"] for info in net._info if info["trainable"]}
+    checked = {}
+    for name, value in masks.items():
+        choice(name, "masks", trainable)
+        mask = np.array(value)
+        if mask.dtype != np.bool_:
+            raise DTypeError(f"masks[{name!r}]: expected booleans, got {mask.dtype}")
+        if mask.shape != trainable[name]:
+            raise ShapeError(f"masks[{name!r}]: expected shape {trainable[name]}, got {mask.shape}")
+        checked[name] = mask
+    return checked
