@@ -49,10 +49,14 @@ static void turn_to(update *u, int parameter)
     const grc_parameter *p = &t->net->parameters[parameter];
     const grc_group *group = &t->groups[parameter];
     const int spared = p->ndim == 1 && !(t->flags & GRADCORE_DECAY_ALL);
+    const int elementwise = grc_optimizer_kind(t->optimizer) == GRC_OPT_ELEMENTWISE;
+    const double lr = u->lr * group->lr;
+    const int prepared = elementwise && u->parameter != GRC_NONE && u->args.lr == lr; /* powers cost a while */
     u->parameter = parameter;
-    u->args.lr = u->lr * group->lr;
+    u->args.lr = lr;
     u->args.weight_decay = !isnan(group->decay) ? group->decay : spared ? 0 : u->decay;
-    grc_opt_prepare(t->optimizer, &u->args);
+    if (!prepared)
+        grc_opt_prepare(t->optimizer, &u->args);
     if (u->measured && grc_optimizer_kind(t->optimizer) == GRC_OPT_TENSOR) {
         const size_t first = x->chunk_first[parameter], chunks = x->chunk_first[parameter + 1] - first;
         const double sum[2] = {grc_sum(chunks, x->chunk_sum[0] + first),
