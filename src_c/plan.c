@@ -195,7 +195,7 @@ grc_region grc_own(const gradcore_network *n, int index, int t, int count)
     const grc_parameter *p = &n->parameters[index];
     const size_t panels = grc_panels(n, grc_stored_cols(p));
     if (p->ndim == 1)
-        return index % count == t ? (grc_region){0, 1, 0, panels} : (grc_region){0, 0, 0, 0};
+        return p->op % count == t ? (grc_region){0, 1, 0, panels} : (grc_region){0, 0, 0, 0};
     const grc_region r = grc_region_of(grc_stored_rows(p), panels, t, count);
     return r.rows && r.panels ? r : (grc_region){0, 0, 0, 0};
 }

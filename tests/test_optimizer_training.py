@@ -1,6 +1,6 @@
 """Optimizers inside a trainer: bits, checkpoints, groups, and the weights of schedule-free ones.
 
-The hashes are those of numerics version 1; see test_reproducible.py.
+The hashes are those of numerics version 2; see test_reproducible.py.
 """
 
 import functools

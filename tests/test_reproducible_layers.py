@@ -1,5 +1,5 @@
 """Networks with the later layers: the same bits for any number of threads, on every instruction set, and when
-resumed from a checkpoint. The hashes are those of numerics version 1."""
+resumed from a checkpoint. The hashes are those of numerics version 2."""
 
 import functools
 

@@ -18,7 +18,7 @@
 
 #include "../tables.h"
 
-#define GRC_KC 256 /* products are chains of at most GRC_KC fused multiply-adds: part of numerics v1 */
+#define GRC_KC 256 /* products are chains of at most GRC_KC fused multiply-adds: part of the numerics */
 #define GRC_PANEL_BYTES 64
 #define GRC_NARROW 4 /* outputs that fill at most a GRC_NARROW-th of a panel are narrow */
 
