@@ -22,6 +22,7 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "torch-compile": ("torch_peer:Torch", {"fused": False, "compiled": True}, True),
     "torch-compile-fused": ("torch_peer:Torch", {"fused": True, "compiled": True}, True),
     "jax": ("jax_peer:Jax", {}, False),
+    "jax-loss": ("jax_peer:Jax", {"reads_loss": True}, True),
     "keras": ("keras_peer:Keras", {}, False),
 }
 

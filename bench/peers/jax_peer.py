@@ -1,7 +1,8 @@
 """JAX: one jitted update with donated state per step, or lax.scan over a whole epoch in one call.
 
 Everything lives on the device before timing. Steps are dispatched without waiting; only the end of a
-turn waits. Labels become one-hot rows inside the jitted loss: on CPUs an indexed pick has a slow
+turn waits. With `reads_loss` a step also computes the loss and brings it back as a float, as a training loop that
+prints it does, and as gradcore's `step` always does. Labels become one-hot rows inside the jitted loss: on CPUs an indexed pick has a slow
 scatter as its gradient.
 """
 
@@ -18,7 +19,8 @@ from peers import Contender
 
 
 class Jax(Contender):
-    def __init__(self) -> None:
+    def __init__(self, reads_loss: bool = False) -> None:
+        self.reads_loss = reads_loss
         self.jax: Any = import_module("jax")
         self.jax.config.update("jax_platforms", "cpu")
 
@@ -38,6 +40,7 @@ class Jax(Contender):
         self.key = jax.random.key(4)
         self.forward = jax.jit(self.outputs)
         self.update = jax.jit(self.train_batch, donate_argnums=0)
+        self.update_with_loss = jax.jit(self.train_with_loss, donate_argnums=0)
         self.scan = jax.jit(self.train_epoch, donate_argnums=0)
 
     def outputs(self, parameters: Any, x: Any) -> Any:
@@ -64,16 +67,20 @@ class Jax(Contender):
         return -self.jax.numpy.mean(self.jax.numpy.sum(hot * self.jax.nn.log_softmax(z), axis=1))
 
     def train_batch(self, state: Any, x: Any, y: Any) -> Any:
+        return self.train_with_loss(state, x, y)[0]
+
+    def train_with_loss(self, state: Any, x: Any, y: Any) -> Any:
+        """The new state, and the loss before; whoever drops the loss does not pay for it."""
         jax, jnp = self.jax, self.jax.numpy
         parameters, moments, count = state
-        gradients = jax.grad(self.objective)(parameters, x, y)
+        loss, gradients = jax.value_and_grad(self.objective)(parameters, x, y)
         if self.rule.clip is not None:
             norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
             factor = jnp.minimum(1.0, self.rule.clip / jnp.maximum(norm, 1e-30))
             gradients = jax.tree.map(lambda g: g * factor, gradients)
         count = count + 1
         parameters, moments = self.apply(parameters, gradients, moments, count)
-        return parameters, moments, count
+        return (parameters, moments, count), loss
 
     def apply(self, parameters: Any, gradients: Any, moments: Any, count: Any) -> Any:
         """(parameters, moments) after one update."""
@@ -116,7 +123,11 @@ class Jax(Contender):
         return self.train_batch(state, x[steps * batch :], y[steps * batch :]) if rows % batch else state
 
     def step(self) -> None:
-        self.state = self.update(self.state, *self.batches[self.position])
+        if self.reads_loss:
+            self.state, loss = self.update_with_loss(self.state, *self.batches[self.position])
+            float(loss)
+        else:
+            self.state = self.update(self.state, *self.batches[self.position])
         self.position = (self.position + 1) % len(self.batches)
 
     def epoch(self) -> None:
