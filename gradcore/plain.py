@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,10 @@ from . import _core
 from .arrays import Array
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import AVERAGE, Hypers
+from .rule import Rule
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
-
-Settings = Callable[[Sequence[str]], list[tuple[float, float, bool]]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,8 @@ def mean_of_weights(averages: Sequence[Average]) -> int | None:
 class PlainState:
     """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(
-        self, name: str, flags: int, hypers: Hypers, settings: Settings, averages: Sequence[Average]
-    ) -> None:
-        self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
+    def __init__(self, rule: Rule, flags: int, hypers: Hypers, averages: Sequence[Average]) -> None:
+        self._rule, self._name, self._flags, self._hypers = rule, rule.name, flags, hypers
         self._averages = averages
         self._means: dict[Hashable, list[Array]] = {}
         self._calls = 0
@@ -60,14 +57,16 @@ class PlainState:
                     f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
                 )
         row = self._hypers.row(self._calls)
-        settings = self._settings([str(key) for key in pairs])
+        settings = self._rule.settings([str(key) for key in pairs])
+        whole = self._rule.whole({str(key): parameter.shape for key, (parameter, _) in pairs.items()})
         parts = math.prod(average.every for average in self._averages if average.kind == "accumulate")
         step, place = self._calls // parts + 1, self._calls % parts
         work, arrays = [], []
         for (key, (parameter, gradient)), (lr_factor, decay, frozen) in zip(
             pairs.items(), settings, strict=True
         ):
-            slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
+            rows = _rows(parameter) if str(key) in whole and parameter.size else 0
+            slots = self._slots.get(key) or self._new_slots(parameter, rows)
             w, g = _contiguous(parameter), _contiguous(gradient)
             means = self._means.setdefault(key, [w.copy() for _ in self._averages])
             for average, mean in zip(self._averages, means, strict=True):
@@ -76,7 +75,7 @@ class PlainState:
                     g = mean
             work.append((key, parameter, w, slots))
             if w.size and not frozen:
-                arrays.append((w, g, slots, lr_factor, decay))
+                arrays.append((w, g, slots, lr_factor, decay, rows))
         self._calls += 1
         if place + 1 < parts:
             return
@@ -88,6 +87,14 @@ class PlainState:
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
+
+    def _new_slots(self, like: Array, rows: int) -> list[Array | None]:
+        used = _core.optimizer_slots(self._name, self._flags)
+        slots = [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
+        for i, order in enumerate((rows, like.size // rows) if rows else ()):
+            if 1 < order <= self._rule.largest_factor:
+                slots[2 + i] = np.zeros((2 * order, order), like.dtype)
+        return slots
 
     def average_of(self, params: Parameters, index: int) -> dict[Hashable, Array]:
         """One of the averages, by position or key."""
@@ -112,9 +119,8 @@ def _contiguous(array: Array) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
 
 
-def _new_slots(name: str, flags: int, like: Array) -> list[Array | None]:
-    used = _core.optimizer_slots(name, flags)
-    return [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
+def _rows(array: Array) -> int:
+    return array.shape[0] if array.ndim == 2 else 1
 
 
 def _pairs(params: Parameters, grads: Gradients) -> dict[Hashable, tuple[Array, Array]]:

@@ -9,6 +9,7 @@ enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
 struct grc_clipping;
+struct grc_matrices;
 typedef struct grc_group { /* what a parameter has of its own */
     double lr, decay; /* factor of lr; weight decay, NaN: the optimizer's */
     int frozen;
@@ -42,6 +43,7 @@ struct gradcore_trainer {
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
     struct grc_clipping *clipping; /* rules beyond `clip`, or NULL */
+    struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
     atomic_int busy;
 };
 
@@ -70,6 +72,17 @@ uint64_t grc_accumulated(const gradcore_trainer *t); /* gradients of an update, 
 /* Adds the gradients of what thread t owns to those that wait, `done` of them taken since the trainer was made.
  * Returns 1 if the update has to wait for more; else x->grad and its norms are those of the mean. */
 int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count);
+
+/* ---- matrices.c ---- */
+
+int grc_is_matrix(const gradcore_trainer *t, int parameter); /* it has an update as a whole */
+/* That update. All threads call it; begins and ends with a barrier. */
+void grc_matrix_step(const gradcore_trainer *t, grc_team *team, int parameter, const grc_opt_args *args, int thread,
+                     int count);
+/* soap's state: a copy of this thread's share, or back; whether its share is finite. */
+void grc_keep_factors(const gradcore_trainer *t, int restore, int thread, int count);
+int grc_factors_are_finite(const gradcore_trainer *t, int thread, int count);
+void grc_matrices_destroy(gradcore_trainer *t);
 
 /* ---- update.c ---- */
 

@@ -14,6 +14,7 @@ from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
 from .averages import EMA, SWA, Accumulate, Lookahead
 from .base import FirstOrder, Group, Optimizer, layerwise
+from .matrices import SOAP, Muon
 from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
 from .norms import LAMB, LARS, Prodigy
 from .sgd import SGD, Rprop, ScheduleFreeSGD
@@ -33,6 +34,7 @@ __all__ = [
     "LAMB",
     "LARS",
     "SGD",
+    "SOAP",
     "SWA",
     "Accumulate",
     "AdEMAMix",
@@ -45,6 +47,7 @@ __all__ = [
     "Group",
     "Lion",
     "Lookahead",
+    "Muon",
     "NAdam",
     "Optimizer",
     "Prodigy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -54,6 +54,17 @@ class Averaging(Optimizer):
     def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
         """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
         return self.rule.settings(names)
+
+    def whole(
+        self, shapes: Mapping[str, tuple[int, ...]], roles: Mapping[str, str] | None = None
+    ) -> set[str]:
+        """The names of the parameters that are taken as matrices."""
+        return self.rule.whole(shapes, roles)
+
+    @property
+    def largest_factor(self) -> int:
+        """Sides of a matrix with more rows have no factor of their own."""
+        return self.rule.largest_factor
 
     def _own(self) -> Average:
         raise NotImplementedError

@@ -34,6 +34,7 @@ _BITS = {
     "decay_in_norm": _core.DECAY_IN_NORM,
     "safeguard": _core.SAFEGUARD,
     "clipped": _core.CLIPPED,
+    "corrected": _core.CORRECTED,
 }
 
 
@@ -159,7 +160,7 @@ class Optimizer(Rule):
         if self._plain is None:
             rule = self.rule
             flags, hypers = rule.flags() | _core.DECAY_ALL, Hypers(self.columns())
-            state = PlainState(rule.name, flags, hypers, rule.settings, self.averages())
+            state = PlainState(rule, flags, hypers, self.averages())
             object.__setattr__(self, "_plain", state)
         assert self._plain is not None
         return self._plain
@@ -249,6 +250,10 @@ class FirstOrder(Optimizer):
             **{key: getattr(self, key) for key in self.ranges},
         }
 
+    def _range(self, key: str) -> Range:
+        """What a schedule of one of those may return."""
+        return self.ranges.get(key, SHARE)
+
     def flags(self) -> int:
         """The core's option bits."""
         bits = sum(bit for key, bit in _BITS.items() if getattr(self, key, False))
@@ -262,7 +267,7 @@ class FirstOrder(Optimizer):
             Column(LR, "optimizer.lr", getattr(self, "lr"), NOT_NEGATIVE),  # noqa: B009
             Column(WEIGHT_DECAY, "optimizer.weight_decay", getattr(self, "weight_decay"), NOT_NEGATIVE),  # noqa: B009
             *(
-                Column(OWN + i, f"optimizer.{key}", own[key], self.ranges.get(key, SHARE))
+                Column(OWN + i, f"optimizer.{key}", own[key], self._range(key))
                 for i, key in enumerate(order)
                 if key in own
             ),

@@ -294,7 +294,9 @@ enum {
     GRADCORE_OPTIMIZER_TRUST_CLIP = 2048,       /* lamb, lars: a ratio of at most 1 */
     GRADCORE_OPTIMIZER_DECAY_IN_NORM = 4096,    /* lars: the norm of g + decay w */
     GRADCORE_OPTIMIZER_SAFEGUARD = 8192,        /* prodigy: no lr in the sum s */
-    GRADCORE_OPTIMIZER_CLIPPED = 16384          /* adopt: ratios within t^0.25 */
+    GRADCORE_OPTIMIZER_CLIPPED = 16384,         /* adopt: ratios within t^0.25 */
+    GRADCORE_OPTIMIZER_CORRECTED = 32768,       /* muon: momentum without the bias of its start */
+    GRADCORE_OPTIMIZER_UNCLAMPED = 65536        /* muon: sqrt(fan_out / fan_in), below 1 too */
 };
 typedef struct gradcore_trainer_options {
     uint32_t size;
@@ -422,6 +424,17 @@ GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trai
 GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
                                                         double lr_factor, double weight_decay, int32_t frozen,
                                                         gradcore_error *error);
+/* Before the first step: the trainable parameters (mask: not 0) that muon or soap take as matrices; the others are
+ * updated element by element. muon: matrices only. largest: soap's factors are of sides of up to that many. */
+GRADCORE_API gradcore_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask,
+                                                           int64_t largest, gradcore_error *error);
+/* The order of the factor of a matrix' rows (side 0) or columns (1), 0 where there is none; the factor, state for
+ * checkpoints: (2, order, order), a running mean of gradients times themselves, and its eigenvectors as columns. */
+GRADCORE_API int64_t gradcore_trainer_factor_order(const gradcore_trainer *trainer, int64_t index, int32_t side);
+GRADCORE_API gradcore_status gradcore_trainer_factor_read(gradcore_trainer *trainer, int64_t index, int32_t side,
+                                                          void *dst, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
+                                                           const void *src, gradcore_error *error);
 /* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
 GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
                                                 uint64_t *updates);
