@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +17,29 @@ from .rule import Rule
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
+GradientFunction = Callable[[Parameters], Gradients]
 
 
 @dataclass(frozen=True)
 class Average:
-    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead."""
+    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead.
+
+    Or accumulate, sam and asam, which have a place and a rate among them.
+    """
 
     kind: str
     every: int
     start: int
 
+    @property
+    def is_sam(self) -> bool:
+        """Whether it makes the gradient of an update that at another point."""
+        return self.kind in ("sam", "asam")
+
 
 def mean_of_weights(averages: Sequence[Average]) -> int | None:
     """Which of them is the outermost average of weights."""
-    found = [i for i, average in enumerate(averages) if average.kind != "accumulate"]
+    found = [i for i, a in enumerate(averages) if a.kind != "accumulate" and not a.is_sam]
     return found[-1] if found else None
 
 
@@ -87,6 +96,30 @@ class PlainState:
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
+
+    def gradients(self, params: Parameters, function: GradientFunction) -> Gradients:
+        """What the function makes of params; with SAM, of a point up its slope. They are back afterwards."""
+        first = function(params)
+        index = next((i for i, average in enumerate(self._averages) if average.is_sam), None)
+        if index is None:
+            return first
+        pairs = _pairs(params, first)
+        settings = self._rule.settings([str(key) for key in pairs])
+        moving = [pair for pair, (_, _, frozen) in zip(pairs.values(), settings, strict=True) if not frozen]
+        adaptive = self._averages[index].kind == "asam"
+        slopes = [(w * g if adaptive else g).astype(np.float64, copy=False) for w, g in moving]
+        squares = [float(np.square(slope).sum()) for slope in slopes]
+        rate = float(self._hypers.row(self._calls)[AVERAGE + index]) / (math.sqrt(sum(squares)) + 1e-12)
+        if not math.isfinite(sum(squares)):
+            return first
+        kept = [w.copy() for w, _ in moving]
+        try:
+            for w, g in moving:
+                w += w.dtype.type(rate) * (w * (w * g) if adaptive else g)
+            return function(params)
+        finally:
+            for (w, _), value in zip(moving, kept, strict=True):
+                w[...] = value
 
     def _new_slots(self, like: Array, rows: int) -> list[Array | None]:
         used = _core.optimizer_slots(self._name, self._flags)

@@ -114,7 +114,7 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     grc_exec_destroy(t->x);
     grc_loss_close(&t->loss);
     for (int i = 0; i < t->average_count; i++)
-        grc_release(&n->allocator, t->averages[i].vector, n->vector * n->item);
+        grc_release(&n->allocator, t->averages[i].vector, t->averages[i].size);
     grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
     grc_release(&n->allocator, t, sizeof *t);
 }

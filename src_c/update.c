@@ -284,7 +284,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         grc_derive(x->net, GRC_NEW_UPDATE, t, count);
     }
     grc_refresh(x, t, count);
-    grc_settle(x, a->rows, t, count);
+    grc_learn(tr, a->climbed, a->rows, t, count);
     return GRC_APPLIED;
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
-from .averages import EMA, SWA, Accumulate, Lookahead
+from .averages import EMA, SAM, SWA, Accumulate, Lookahead
 from .base import FirstOrder, Group, Optimizer, layerwise
 from .matrices import SOAP, Muon
 from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
@@ -33,6 +33,7 @@ __all__ = [
     "EMA",
     "LAMB",
     "LARS",
+    "SAM",
     "SGD",
     "SOAP",
     "SWA",

@@ -12,7 +12,7 @@ from .. import _core
 from ..checks import choice, flag, number
 from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
-from ..plain import Average, Gradients, Parameters, PlainState
+from ..plain import Average, GradientFunction, Gradients, Parameters, PlainState
 from ..rule import Rule
 from ..schedules import Scalar
 
@@ -130,7 +130,7 @@ class Optimizer(Rule):
         """Every hyperparameter with its place in the core's rows."""
         raise NotImplementedError
 
-    def update(self, params: Parameters, grads: Gradients) -> None:
+    def update(self, params: Parameters, grads: Gradients | GradientFunction) -> None:
         """One update of plain arrays, in place, with the kernels of the training step.
 
         The state (moments and the step number) is kept in this object, by position or by key, until
@@ -141,8 +141,8 @@ class Optimizer(Rule):
         ----------
         params : list or dict of float32 or float64 arrays
             Updated in place; any strides.
-        grads : the same
-            Same keys, shapes and dtypes; left as they are.
+        grads : the same, or a function of params that returns it
+            Same keys, shapes and dtypes; left as they are. Within `SAM` a function, which is called twice.
 
         Examples
         --------
@@ -154,6 +154,13 @@ class Optimizer(Rule):
         >>> w
         array([ 0.9, -2.1])
         """
+        if callable(grads):
+            grads = self._state().gradients(params, grads)
+        elif any(average.is_sam for average in self.averages()):
+            raise ArgumentError(
+                "grads: expected a function of params within SAM, which takes gradients at two points, "
+                f"got a {type(grads).__name__}"
+            )
         self._state().update(params, grads)
 
     def _state(self) -> PlainState:

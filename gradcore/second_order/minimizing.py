@@ -207,7 +207,13 @@ def _first_order(rule: Optimizer, objective: _Function, point: Point) -> Point:
     variables = objective.variables
     x, gradient = variables.structured(point.x), variables.structured(point.gradient)
     single = isinstance(x, np.ndarray)
-    rule.update([x] if single else x, [gradient] if single else gradient)
+    known = [gradient]
+
+    def gradients(_: object) -> Any:  # SAM asks a second time, when x is elsewhere
+        found = known.pop() if known else variables.structured(objective(variables.flat(x, "x")).gradient)
+        return [found] if single else found
+
+    rule.update([x] if single else x, gradients)
     return objective(variables.flat(x, "x"))
 
 

@@ -318,7 +318,7 @@ enum {
     GRADCORE_WEIGHT_DECAY = 1,
     GRADCORE_CLIP = 2,     /* limit of clip "value", max_norm of "global_norm" */
     GRADCORE_OWN = 3,      /* 3..12: the optimizer's own, in the order of gradcore_describe */
-    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha */
+    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha; sam, asam: rho */
     GRADCORE_HYPERS = 16
 };
 enum { GRADCORE_SLOTS = 4, GRADCORE_RUNNING = 4 }; /* the most state arrays and running numbers */
@@ -416,7 +416,8 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
 /* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
  * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
  * (lookahead: after `every` updates). Or "accumulate": an update takes the mean of the gradients of `every` steps,
- * which the progress counts as updates. It is one more state slot, the last so far. */
+ * which the progress counts as updates. It is one more state slot, the last so far. Or "sam" and "asam": the gradient
+ * of an update is that of the same batch at the weights + rho g / |g|, adaptive: rho w^2 g / |w g|. */
 GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
                                                           int64_t every, int64_t start, gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
