@@ -73,7 +73,7 @@ FULL_BATCH = {
     "LBFGS": '`minimize(method="lbfgs")`, `Trainer`',
     "ConjugateGradient": '`minimize(method="ncg")`, `Trainer`',
     "NewtonCG": '`minimize(method="newton-cg")`, `Trainer`',
-    "LevenbergMarquardt": "`Trainer`, float64, loss `mse`",
+    "LevenbergMarquardt": '`minimize(method="lm")` of residuals; `Trainer`, float64, loss `mse`',
 }
 
 
