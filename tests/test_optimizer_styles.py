@@ -1,5 +1,6 @@
 """The catalogue of optimizers: other libraries' trajectories, styles, and that each of them optimises."""
 
+import make_keras_vectors as keras
 import make_optimizer_vectors as others
 import make_vectors
 import numpy as np
@@ -31,6 +32,29 @@ def test_updates_follow_the_library_of_the_style(dtype, name):
             bar = LOOSER.get((name, dtype), BARS[dtype])
             assert error.max() <= bar, f"step {step}, number {error.argmax()}: {error.max()}"
             at, want = next(kept, (None, None))
+
+
+KERAS = np.load(keras.PATH)
+
+
+@pytest.mark.parametrize("name", keras.CONFIGURATIONS)
+def test_updates_of_style_keras_follow_keras(dtype, name):
+    """The same, of Keras itself."""
+    _, _, kind, options = keras.CONFIGURATIONS[name]
+    rates = keras.rates_of(kind)
+    weights = [value.astype(dtype) for value in make_vectors.start()]
+    optimizer = getattr(optimizers, kind)(
+        lr=lambda step: rates[step >= make_vectors.CHANGE], style="keras", **options
+    )
+    largest = np.abs(np.concatenate([w.reshape(-1) for w in weights])).astype(np.float64)
+    kept = dict(zip(keras.KEPT, KERAS[name], strict=True))
+    for step, gradients in enumerate(make_vectors.gradients()):
+        optimizer.update(weights, [gradient.astype(dtype) for gradient in gradients])
+        got = np.concatenate([w.reshape(-1) for w in weights]).astype(np.float64)
+        largest = np.maximum(largest, np.abs(got))
+        if step in kept:
+            error = np.abs(got - kept[step]) / np.maximum(largest, np.abs(kept[step]))
+            assert error.max() <= BARS[dtype], f"step {step}, number {error.argmax()}: {error.max()}"
 
 
 # ---- Each of them really optimises ----
