@@ -1,6 +1,7 @@
 """The catalogue of optimizers: other libraries' trajectories, styles, and that each of them optimises."""
 
 import make_keras_vectors as keras
+import make_matrix_vectors as matrices
 import make_optimizer_vectors as others
 import make_vectors
 import numpy as np
@@ -55,6 +56,19 @@ def test_updates_of_style_keras_follow_keras(dtype, name):
         if step in kept:
             error = np.abs(got - kept[step]) / np.maximum(largest, np.abs(kept[step]))
             assert error.max() <= BARS[dtype], f"step {step}, number {error.argmax()}: {error.max()}"
+
+
+def test_every_style_has_a_trajectory_of_a_peer():
+    """SOAP's rule is held by its formula in test_matrices.py."""
+    held = {("SOAP", "paper")}
+    held |= {(kind, options.get("style")) for *_, kind, options in make_vectors.CONFIGURATIONS.values()}
+    held |= {(kind, options.get("style")) for *_, kind, options in others.CONFIGURATIONS.values()}
+    held |= {(kind, "keras") for *_, kind, _ in keras.CONFIGURATIONS.values()}
+    held |= {("Muon", options.get("style")) for *_, options in matrices.CONFIGURATIONS.values()}
+    for name in classes():
+        first, *more = getattr(optimizers, name).styles
+        assert (name, None) in held or (name, first) in held, name
+        assert all((name, style) in held for style in more), name
 
 
 # ---- Each of them really optimises ----
