@@ -7,6 +7,7 @@ program for it, gradcore runs alone.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -227,6 +228,8 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
     if case.family == "optimizer":
         optimizer = make_optimizer(case.name)
         w, g = case.arrays(2)
+        if core.describe("optimizer", case.name, "kind") == "MATRIX":
+            w, g = (array.reshape(math.isqrt(array.size), -1) for array in (w, g))  # all sizes are squares
         return lambda: optimizer.update([w], [g])
     if case.family == "layer":
         return layer_call(case, core)

@@ -73,7 +73,7 @@ FULL_BATCH = {
     "LBFGS": '`minimize(method="lbfgs")`, `Trainer`',
     "ConjugateGradient": '`minimize(method="ncg")`, `Trainer`',
     "NewtonCG": '`minimize(method="newton-cg")`, `Trainer`',
-    "LevenbergMarquardt": "`Trainer`, float64, loss `mse`",
+    "LevenbergMarquardt": '`minimize(method="lm")` of residuals; `Trainer`, float64, loss `mse`',
 }
 
 
@@ -121,7 +121,7 @@ def first_order() -> list[str]:
                 lines.append(f"- {style}: as above")
         lines += [""] if len(kind.styles) > 1 or any(kind.styles.values()) else []
     lines += ["### Around any of them", ""]
-    for kind in (optimizers.EMA, optimizers.SWA, optimizers.Lookahead, optimizers.Accumulate):
+    for kind in (optimizers.EMA, optimizers.SWA, optimizers.Lookahead, optimizers.Accumulate, optimizers.SAM):
         lines.append(
             f"- `{kind.__name__}(optimizer, ...)`: {(kind.__doc__ or '').splitlines()[0].replace('``', '`')}"
         )

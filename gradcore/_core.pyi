@@ -172,6 +172,10 @@ class Trainer:
     def running_write(self, value: NDArray[np.float64]) -> None: ...
     def add_average(self, kind: str, every: int, start: int) -> None: ...
     def set_group(self, index: int, lr_factor: float, weight_decay: float, frozen: bool) -> None: ...
+    def set_matrices(self, mask: bytes, largest: int) -> None: ...  # before the first step
+    def factor_order(self, index: int, side: int) -> int: ...  # of its rows (0) or columns (1); 0: none
+    def factor_read(self, index: int, side: int) -> Array: ...  # (2 order, order)
+    def factor_write(self, index: int, side: int, value: Array) -> None: ...
     def state_read(self, slot: int, index: int) -> Array: ...
     def state_write(self, slot: int, index: int, value: Array) -> None: ...
 
@@ -190,6 +194,8 @@ TRUST_CLIP: int
 DECAY_IN_NORM: int
 SAFEGUARD: int
 CLIPPED: int
+CORRECTED: int
+UNCLAMPED: int
 SLOTS: int  # 4: state arrays that an optimizer may have
 RUNNING: int  # 4: numbers that it may keep
 
@@ -212,8 +218,8 @@ def optimizer_step(
     step: int,
     hypers: NDArray[np.float64],
     running: NDArray[np.float64],  # (RUNNING,), updated in place
-    arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float]],
-) -> None: ...  # (w, g, SLOTS slots, lr_factor, weight_decay or NaN) of every parameter
+    arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float, int]],
+) -> None: ...  # (w, g, SLOTS slots, lr_factor, weight_decay or NaN, rows of a matrix or 0) of each
 def gemm(
     a: Array, b: Array, bias: Array | None, out: Array | None, threads: int = 0, isa: str | None = None
 ) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size

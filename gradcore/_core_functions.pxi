@@ -70,7 +70,14 @@ def optimizer_slots(optimizer, flags):
     return gradcore_optimizer_slots(text(optimizer, "optimizer", keep), integer(flags, "flags", 0, UINT32_MAX))
 
 
-# One update of a model: `arrays` holds (w, g, slots, lr_factor, weight_decay) of each parameter.
+# A factor of soap: (2 order, order), order being that of a side of the matrix.
+cdef void *factor(object value, str name, int typenum, int64_t order, bint writable) except? NULL:
+    cdef cnp.npy_intp dims[2]
+    dims[0], dims[1] = 2 * order, order
+    return exact(value, name, typenum, 2, dims, writable)
+
+
+# One update of a model: `arrays` holds (w, g, slots, lr_factor, weight_decay, rows) of each parameter.
 def optimizer_step(optimizer, flags, step, hypers, running, arrays):
     cdef gradcore_error error
     cdef gradcore_status status
@@ -87,18 +94,24 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays):
     c_arrays = <gradcore_array *>calloc_or_raise(count + 1, sizeof(gradcore_array))
     try:
         for i in range(count):
-            w, g, slots, lr_factor, weight_decay = arrays[i]
+            w, g, slots, lr_factor, weight_decay, rows = arrays[i]
             a = &c_arrays[i]
             typenum = float_type(w, f"arrays[{i}]")
             a.dtype = c_dtype(typenum)
             a.n = cnp.PyArray_SIZE(<cnp.ndarray>w)
+            a.rows = integer(rows, "rows", 0, INT32_MAX)
             a.w = same(w, "w", w, typenum, True)
             a.g = same(g, "g", w, typenum, False)
             if len(slots) != GRADCORE_SLOTS:
                 raise errors.DTypeError(f"slots: expected {SLOTS} arrays or None, got {len(slots)}")
             for slot in range(GRADCORE_SLOTS):
                 a.slots[slot] = NULL
-                if slots[slot] is not None:
+                if slots[slot] is None:
+                    continue
+                if a.rows > 0 and slot >= 2:
+                    a.slots[slot] = factor(slots[slot], f"slots[{slot}]", typenum,
+                                           a.rows if slot == 2 else a.n // a.rows, True)
+                else:
                     a.slots[slot] = same(slots[slot], f"slots[{slot}]", w, typenum, True)
             a.lr_factor = real(lr_factor, "lr_factor")
             a.weight_decay = real(weight_decay, "weight_decay")

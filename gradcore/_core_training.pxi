@@ -379,6 +379,40 @@ cdef class Trainer:
         error.message[0] = 0
         check(gradcore_trainer_set_group(self.handle, i, c_factor, c_decay, c_frozen, &error), &error)
 
+    # mask: a flag for each parameter
+    def set_matrices(self, mask, largest):
+        cdef gradcore_error error
+        cdef bytes flags = bytes(mask)
+        cdef int64_t c_largest = integer(largest, "largest", 0, INT64_MAX)
+        self.require()
+        if len(flags) != self.network.parameter_count:
+            raise errors.ShapeError(f"mask: expected {self.network.parameter_count} flags, got {len(flags)}")
+        error.message[0] = 0
+        check(gradcore_trainer_set_matrices(self.handle, <const uint8_t *><const char *>flags, c_largest, &error),
+              &error)
+
+    def factor_order(self, index, side):
+        self.require()
+        return gradcore_trainer_factor_order(self.handle, integer(index, "index", 0, INT32_MAX),
+                                             integer(side, "side", 0, 1))
+
+    def factor_read(self, index, side):
+        cdef gradcore_error error
+        cdef int64_t order = self.factor_order(index, side), i = index
+        cdef int32_t c_side = side
+        cdef cnp.ndarray array = empty(self.network.typenum, 2, 2 * order, order)
+        error.message[0] = 0
+        check(gradcore_trainer_factor_read(self.handle, i, c_side, cnp.PyArray_DATA(array), &error), &error)
+        return array
+
+    def factor_write(self, index, side, value):
+        cdef gradcore_error error
+        cdef int64_t order = self.factor_order(index, side), i = index
+        cdef int32_t c_side = side
+        cdef const void *data = factor(value, "value", self.network.typenum, order, False)
+        error.message[0] = 0
+        check(gradcore_trainer_factor_write(self.handle, i, c_side, data, &error), &error)
+
     def state_read(self, slot, index):
         cdef gradcore_error error
         cdef gradcore_status status

@@ -67,7 +67,7 @@ cdef extern from *:
 
     int GRC_SLOTS, GRC_OPT_OWN, GRC_OPT_RUNNING
     ctypedef struct grc_opt_args:
-        double lr, weight_decay, base_lr, grad_scale, grad_limit
+        double lr, weight_decay, lr_factor, base_lr, grad_scale, grad_limit
         double p[10]
         uint64_t step
         uint32_t flags
@@ -246,7 +246,7 @@ cdef class Kernels:
         args.lr, args.weight_decay = lr, weight_decay
         args.grad_scale, args.grad_limit = grad_scale, grad_limit
         args.step, args.flags = step, flags
-        args.base_lr = lr
+        args.base_lr, args.lr_factor = lr, 1
         slots[0], slots[1], slots[2], slots[3] = at(s0), at(s1), at(s2), at(s3)
         for j, value in enumerate(p[:GRC_OPT_OWN]):
             args.p[<int>j] = value

@@ -12,6 +12,7 @@ from .arrays import Array
 from .callbacks import StopState
 from .checks import number
 from .clipping import Clip
+from .engine import factors
 from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
@@ -54,6 +55,10 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
             for slot in range(core.slots)
             for index, info in enumerate(trainer.net._info)
             if info["trainable"]
+        ]
+        tensors += [
+            (f"factor.{side}.{trainer.net._info[index]['name']}", core.factor_read(index, side))
+            for index, side in factors(core, trainer.net._info)
         ]
     if fit is not None:
         tensors += [(f"best.{name}", value) for name, value in fit.stop.parameters.items()]
@@ -130,6 +135,10 @@ def _from_file(
                         name = f"optimizer.{slot}.{info['name']}"
                         value = files.tensor(tensors, name, info["shape"], network.dtype)
                         core.state_write(slot, index, value)
+            for index, side in factors(core, network._info):
+                order = core.factor_order(index, side)
+                name = f"factor.{side}.{network._info[index]['name']}"
+                core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), network.dtype))
             core.set_progress(about["steps"], about["updates"])
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         trainer._epochs = int(about["epochs"])

@@ -32,12 +32,21 @@ def make_engine(trainer: Trainer, capacity: int, target: Array | None) -> _core.
         engine.add_average(average.kind, average.every, average.start)
     for index, group in trainer._groups:
         engine.set_group(index, *group)
+    if any(trainer._whole):
+        engine.set_matrices(trainer._whole, trainer.optimizer.largest_factor)
     return engine
+
+
+def factors(engine: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
+    """The factors that the optimizer keeps of matrices: index of the parameter, and side."""
+    return [(i, side) for i in range(len(parameters)) for side in (0, 1) if engine.factor_order(i, side)]
 
 
 def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> None:
     """The optimizer's state and counters of `old` to `new`, which was made for the same parameters."""
     new.set_progress(old.step, old.updates)
+    for index, side in factors(old, parameters):
+        new.factor_write(index, side, old.factor_read(index, side))
     new.running_write(old.running_read())
     for slot in range(old.slots):
         for index, info in enumerate(parameters):

@@ -200,6 +200,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_OPTIMIZER_DECAY_IN_NORM
         GRADCORE_OPTIMIZER_SAFEGUARD
         GRADCORE_OPTIMIZER_CLIPPED
+        GRADCORE_OPTIMIZER_CORRECTED
+        GRADCORE_OPTIMIZER_UNCLAMPED
         GRADCORE_LR
         GRADCORE_WEIGHT_DECAY
         GRADCORE_CLIP
@@ -291,6 +293,13 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                  int64_t start, gradcore_error *error)
     gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,
                                                double weight_decay, int32_t frozen, gradcore_error *error)
+    gradcore_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask, int64_t largest,
+                                                  gradcore_error *error)
+    int64_t gradcore_trainer_factor_order(const gradcore_trainer *trainer, int64_t index, int32_t side)
+    gradcore_status gradcore_trainer_factor_read(gradcore_trainer *trainer, int64_t index, int32_t side, void *dst,
+                                                 gradcore_error *error)
+    gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
+                                                  const void *src, gradcore_error *error)
     void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates)
     gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step, uint64_t updates,
                                                   gradcore_error *error)
@@ -298,7 +307,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
     # Plain arrays
     ctypedef struct gradcore_array:
         int32_t dtype
-        int32_t reserved
+        int32_t rows
         int64_t n
         void *w
         const void *g

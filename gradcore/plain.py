@@ -13,35 +13,41 @@ from . import _core
 from .arrays import Array
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import AVERAGE, Hypers
+from .rule import Rule
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
-
-Settings = Callable[[Sequence[str]], list[tuple[float, float, bool]]]
+GradientFunction = Callable[[Parameters], Gradients]
 
 
 @dataclass(frozen=True)
 class Average:
-    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead."""
+    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead.
+
+    Or accumulate, sam and asam, which have a place and a rate among them.
+    """
 
     kind: str
     every: int
     start: int
 
+    @property
+    def is_sam(self) -> bool:
+        """Whether it makes the gradient of an update that at another point."""
+        return self.kind in ("sam", "asam")
+
 
 def mean_of_weights(averages: Sequence[Average]) -> int | None:
     """Which of them is the outermost average of weights."""
-    found = [i for i, average in enumerate(averages) if average.kind != "accumulate"]
+    found = [i for i, a in enumerate(averages) if a.kind != "accumulate" and not a.is_sam]
     return found[-1] if found else None
 
 
 class PlainState:
     """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(
-        self, name: str, flags: int, hypers: Hypers, settings: Settings, averages: Sequence[Average]
-    ) -> None:
-        self._name, self._flags, self._hypers, self._settings = name, flags, hypers, settings
+    def __init__(self, rule: Rule, flags: int, hypers: Hypers, averages: Sequence[Average]) -> None:
+        self._rule, self._name, self._flags, self._hypers = rule, rule.name, flags, hypers
         self._averages = averages
         self._means: dict[Hashable, list[Array]] = {}
         self._calls = 0
@@ -60,14 +66,16 @@ class PlainState:
                     f"got {parameter.dtype} of shape {parameter.shape}; call reset() to start anew"
                 )
         row = self._hypers.row(self._calls)
-        settings = self._settings([str(key) for key in pairs])
+        settings = self._rule.settings([str(key) for key in pairs])
+        whole = self._rule.whole({str(key): parameter.shape for key, (parameter, _) in pairs.items()})
         parts = math.prod(average.every for average in self._averages if average.kind == "accumulate")
         step, place = self._calls // parts + 1, self._calls % parts
         work, arrays = [], []
         for (key, (parameter, gradient)), (lr_factor, decay, frozen) in zip(
             pairs.items(), settings, strict=True
         ):
-            slots = self._slots.get(key) or _new_slots(self._name, self._flags, parameter)
+            rows = _rows(parameter) if str(key) in whole and parameter.size else 0
+            slots = self._slots.get(key) or self._new_slots(parameter, rows)
             w, g = _contiguous(parameter), _contiguous(gradient)
             means = self._means.setdefault(key, [w.copy() for _ in self._averages])
             for average, mean in zip(self._averages, means, strict=True):
@@ -76,7 +84,7 @@ class PlainState:
                     g = mean
             work.append((key, parameter, w, slots))
             if w.size and not frozen:
-                arrays.append((w, g, slots, lr_factor, decay))
+                arrays.append((w, g, slots, lr_factor, decay, rows))
         self._calls += 1
         if place + 1 < parts:
             return
@@ -88,6 +96,38 @@ class PlainState:
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
+
+    def gradients(self, params: Parameters, function: GradientFunction) -> Gradients:
+        """What the function makes of params; with SAM, of a point up its slope. They are back afterwards."""
+        first = function(params)
+        index = next((i for i, average in enumerate(self._averages) if average.is_sam), None)
+        if index is None:
+            return first
+        pairs = _pairs(params, first)
+        settings = self._rule.settings([str(key) for key in pairs])
+        moving = [pair for pair, (_, _, frozen) in zip(pairs.values(), settings, strict=True) if not frozen]
+        adaptive = self._averages[index].kind == "asam"
+        slopes = [(w * g if adaptive else g).astype(np.float64, copy=False) for w, g in moving]
+        squares = [float(np.square(slope).sum()) for slope in slopes]
+        rate = float(self._hypers.row(self._calls)[AVERAGE + index]) / (math.sqrt(sum(squares)) + 1e-12)
+        if not math.isfinite(sum(squares)):
+            return first
+        kept = [w.copy() for w, _ in moving]
+        try:
+            for w, g in moving:
+                w += w.dtype.type(rate) * (w * (w * g) if adaptive else g)
+            return function(params)
+        finally:
+            for (w, _), value in zip(moving, kept, strict=True):
+                w[...] = value
+
+    def _new_slots(self, like: Array, rows: int) -> list[Array | None]:
+        used = _core.optimizer_slots(self._name, self._flags)
+        slots = [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
+        for i, order in enumerate((rows, like.size // rows) if rows else ()):
+            if 1 < order <= self._rule.largest_factor:
+                slots[2 + i] = np.zeros((2 * order, order), like.dtype)
+        return slots
 
     def average_of(self, params: Parameters, index: int) -> dict[Hashable, Array]:
         """One of the averages, by position or key."""
@@ -112,9 +152,8 @@ def _contiguous(array: Array) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
 
 
-def _new_slots(name: str, flags: int, like: Array) -> list[Array | None]:
-    used = _core.optimizer_slots(name, flags)
-    return [np.zeros(like.shape, like.dtype) if used >> i & 1 else None for i in range(_core.SLOTS)]
+def _rows(array: Array) -> int:
+    return array.shape[0] if array.ndim == 2 else 1
 
 
 def _pairs(params: Parameters, grads: Gradients) -> dict[Hashable, tuple[Array, Array]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -36,6 +36,17 @@ class Rule:
     def averages(self) -> tuple[Average, ...]:
         """What is averaged beside the updates, the innermost first."""
         return ()
+
+    def whole(
+        self, shapes: Mapping[str, tuple[int, ...]], roles: Mapping[str, str] | None = None
+    ) -> set[str]:
+        """The names of the parameters that are taken as matrices. Plain arrays have no roles."""
+        return set()
+
+    @property
+    def largest_factor(self) -> int:
+        """Of those, sides with more rows have no factor of their own."""
+        return 0
 
     def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
         """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""

@@ -101,6 +101,9 @@ class Trainer:
         trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
         settings = optimizer.settings([name for _, name in trained])
         self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
+        shapes = {info["name"]: info["shape"] for info in net._info if info["trainable"]}
+        whole = optimizer.whole(shapes, {info["name"]: info["role"] for info in net._info})
+        self._whole = bytes(info["name"] in whole for info in net._info)
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None

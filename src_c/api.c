@@ -65,6 +65,10 @@ static const gradcore_api api = {
     .optimizer_slots = &gradcore_optimizer_slots,
     .trainer_add_average = &gradcore_trainer_add_average,
     .average = &gradcore_average,
+    .trainer_set_matrices = &gradcore_trainer_set_matrices,
+    .trainer_factor_order = &gradcore_trainer_factor_order,
+    .trainer_factor_read = &gradcore_trainer_factor_read,
+    .trainer_factor_write = &gradcore_trainer_factor_write,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

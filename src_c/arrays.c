@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "loss.h"
+#include "matrix_arrays.h"
 #include "rng.h"
 
 static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
@@ -45,6 +46,7 @@ typedef struct update_call {
     size_t count;
     double lr, decay;
     grc_opt_args args;
+    grc_matrix_work matrices;
 } update_call;
 
 /* Elements that are measured at a time; their sums are added as the training step adds its chunks'. */
@@ -54,6 +56,7 @@ enum { CHUNK = 1024 };
 static void turn_to(update_call *c, const gradcore_array *array)
 {
     c->args.lr = c->lr * array->lr_factor;
+    c->args.lr_factor = array->lr_factor;
     c->args.weight_decay = isnan(array->weight_decay) ? c->decay : array->weight_decay;
     grc_opt_prepare(c->optimizer, &c->args);
 }
@@ -107,9 +110,13 @@ static void update_body(void *p)
     for (size_t i = 0; i < c->count; i++) {
         const gradcore_array *array = &c->arrays[i];
         turn_to(c, array);
+        if (array->rows && array->n) {
+            grc_matrix_work_step(&c->matrices, array, &c->args);
+            continue;
+        }
         if (kind == GRC_OPT_TENSOR)
             measure_array(c, array, sum);
-        if (kind != GRC_OPT_ELEMENTWISE)
+        if (grc_measures(c->optimizer))
             grc_opt_finish(c->optimizer, &c->args, kind == GRC_OPT_TENSOR ? sum : total);
         c->kernels[array->dtype]->opt[c->optimizer]((size_t)array->n, array->w, array->g, array->slots, &c->args);
     }
@@ -140,7 +147,8 @@ static grc_status check_array(const gradcore_array *array, int optimizer, uint32
     if (!isnan(array->weight_decay) && !(array->weight_decay >= 0 && array->weight_decay <= 1e10))
         return grc_fail(error, GRADCORE_INVALID, "weight_decay: expected NaN or a number from 0 to 1e10, got %g",
                         array->weight_decay);
-    return grc_check_hypers(optimizer, array->dtype, 0, hypers, error);
+    const grc_status status = grc_check_matrix(array, optimizer, error);
+    return status != GRADCORE_OK ? status : grc_check_hypers(optimizer, array->dtype, 0, hypers, error);
 }
 
 grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step, const double *hypers,
@@ -177,7 +185,12 @@ grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64
                             .flags = flags};
     memcpy(c.args.p, hypers + GRADCORE_OWN, sizeof c.args.p);
     memcpy(c.args.running, running, sizeof c.args.running);
+    c.matrices = (grc_matrix_work){.optimizer = c.optimizer, .kernels = {c.kernels[0], c.kernels[1]}};
+    const grc_status status = grc_matrix_work_open(&c.matrices, c.count, arrays, error);
+    if (status != GRADCORE_OK)
+        return status;
     run_alone(&update_body, &c);
+    grc_matrix_work_close(&c.matrices);
     memcpy(running, c.args.next, sizeof c.args.next);
     return GRADCORE_OK;
 }

@@ -1,11 +1,12 @@
-/* Averages beside the optimizer: of the weights (EMA, SWA, Lookahead), and of gradients before it sees them. */
+/* Averages beside the optimizer: of the weights (EMA, SWA, Lookahead), and of gradients before it sees them; here
+ * too is what else keeps a vector and a rate beside it, sam.c. */
 #include <math.h>
 #include <string.h>
 
 #include "trainer.h"
 
-static const char *const kinds[] = {"ema", "swa", "lookahead", "accumulate"};
-enum { EMA, SWA, LOOKAHEAD, ACCUMULATE, KINDS };
+static const char *const kinds[] = {"ema", "swa", "lookahead", "accumulate", "sam", "asam"};
+enum { EMA, SWA, LOOKAHEAD, ACCUMULATE, SAM, ASAM, KINDS };
 
 grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, grc_average *out,
                                 gradcore_error *error)
@@ -18,8 +19,18 @@ grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, 
             *out = (grc_average){.kind = i, .every = (uint64_t)every, .start = (uint64_t)start};
             return GRADCORE_OK;
         }
-    return grc_fail(error, GRADCORE_INVALID, "kind: expected 'ema', 'swa', 'lookahead' or 'accumulate', got '%.40s'",
-                    kind ? kind : "(null)");
+    return grc_fail(error, GRADCORE_INVALID, "kind: expected 'ema', 'swa', 'lookahead', 'accumulate', 'sam' or 'asam', "
+                    "got '%.40s'", kind ? kind : "(null)");
+}
+
+static int is_sam(const grc_average *a)
+{
+    return a->kind == SAM || a->kind == ASAM;
+}
+
+int grc_average_is_adaptive(const grc_average *a)
+{
+    return a->kind == ASAM;
 }
 
 grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *error)
@@ -28,6 +39,8 @@ grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *err
         return grc_fail(error, GRADCORE_INVALID, "decay: expected a number in [0, 1), got %g", rate);
     if (a->kind == LOOKAHEAD && !(rate >= 0 && rate <= 1))
         return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number in [0, 1], got %g", rate);
+    if (is_sam(a) && !(rate >= 0 && rate <= 1e30))
+        return grc_fail(error, GRADCORE_INVALID, "rho: expected a number from 0 to 1e30, got %g", rate);
     return GRADCORE_OK;
 }
 
@@ -45,7 +58,7 @@ uint64_t grc_accumulated(const gradcore_trainer *t)
     return a ? a->every : 1;
 }
 
-int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count)
+int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, int climbed, size_t rows, int thread, int count)
 {
     grc_exec *x = t->x;
     const gradcore_network *n = x->net;
@@ -77,7 +90,7 @@ int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t ro
     if (last)
         grc_barrier(team);
     else
-        grc_settle(x, rows, thread, count);
+        grc_learn(t, climbed, rows, thread, count);
     return !last;
 }
 
@@ -118,16 +131,20 @@ grc_status gradcore_trainer_add_average(gradcore_trainer *t, const char *kind, i
     status = grc_describe_average(kind, every, start, &average, error);
     if (status == GRADCORE_OK && average.kind == ACCUMULATE && accumulation(t))
         status = grc_fail(error, GRADCORE_STATE, "average: expected one accumulation, got one more");
+    else if (status == GRADCORE_OK && is_sam(&average) && t->sam)
+        status = grc_fail(error, GRADCORE_STATE, "average: expected one of sam and asam, got one more");
     else if (status == GRADCORE_OK && t->average_count == GRADCORE_AVERAGES)
         status = grc_fail(error, GRADCORE_STATE, "average: expected at most %d, got one more", GRADCORE_AVERAGES);
     else if (status == GRADCORE_OK && atomic_load(&t->step) > 0)
         status = grc_fail(error, GRADCORE_STATE, "average: expected it before the first step, got it after %llu",
                           (unsigned long long)atomic_load(&t->step));
     else if (status == GRADCORE_OK) {
-        average.vector = grc_allocate(&t->net->allocator, t->net->vector * t->net->item);
-        if (average.vector)
+        average.size = (is_sam(&average) ? 2 : 1) * t->net->vector * t->net->item;
+        average.vector = grc_allocate(&t->net->allocator, average.size);
+        if (average.vector) {
             t->averages[t->average_count++] = average;
-        else
+            t->sam = is_sam(&average) ? t->average_count : t->sam;
+        } else
             status = grc_fail(error, GRADCORE_NO_MEMORY, "average: expected memory for it, got none");
     }
     grc_trainer_leave(t);

@@ -342,7 +342,8 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
      | GRADCORE_DECAY_ALL | GRADCORE_OPTIMIZER_LR_IN_MOMENTUM | GRADCORE_OPTIMIZER_EPS_INSIDE                \
      | GRADCORE_OPTIMIZER_AMSGRAD | GRADCORE_OPTIMIZER_EPS_HAT | GRADCORE_OPTIMIZER_MAXIMIZE                 \
      | GRADCORE_OPTIMIZER_DECOUPLED | GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM | GRADCORE_OPTIMIZER_TRUST_CLIP   \
-     | GRADCORE_OPTIMIZER_DECAY_IN_NORM | GRADCORE_OPTIMIZER_SAFEGUARD | GRADCORE_OPTIMIZER_CLIPPED)
+     | GRADCORE_OPTIMIZER_DECAY_IN_NORM | GRADCORE_OPTIMIZER_SAFEGUARD | GRADCORE_OPTIMIZER_CLIPPED        \
+     | GRADCORE_OPTIMIZER_CORRECTED | GRADCORE_OPTIMIZER_UNCLAMPED)
 #define GRC_LEAST_EPS 1e-30   /* of a normalisation: its inverse root is finite in float */
 #define GRC_MOST_PENALTY 1e10
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
@@ -356,6 +357,10 @@ static inline size_t grc_round_up(size_t n, size_t unit)
 static inline size_t grc_min(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+static inline size_t grc_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 static inline void *grc_at(const gradcore_network *n, const void *base, size_t element)
 {
@@ -430,6 +435,7 @@ enum grc_start grc_slot_start(int optimizer, int slot);
 int grc_find_slot(int optimizer, enum grc_start start); /* the first one that starts so, or GRC_NONE */
 double grc_slot_value(int optimizer, int slot, const double *own, double lr); /* INITIAL, RATE: the start */
 enum grc_opt_kind grc_optimizer_kind(int optimizer);
+int grc_measures(int optimizer); /* TENSOR or TOTAL */
 #define GRC_NAMES_LENGTH 400
 /* "relu, tanh, ..." of a family into text, for messages about unknown names. */
 const char *grc_names(const char *family, char *text, size_t size);

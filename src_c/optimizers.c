@@ -1,6 +1,7 @@
 /* The numbers of an update that are the same for all elements, in double: corrections for bias, running
  * products and sums, ratios of norms. Kernels round them to the element type once. */
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -108,6 +109,41 @@ static void finish_prodigy(grc_opt_args *a, const double sum[2])
     a->d[3] = a->next[0] * a->p[3];
 }
 
+/* d[0..4] as prepare_adam and prepare_nadam leave them, with the rate d[5]: of what is no matrix. */
+static void prepare_muon(grc_opt_args *a)
+{
+    const double *beta = a->p + GRC_MUON_BETA1;
+    grc_opt_args rest = *a;
+    rest.p[0] = beta[0];
+    rest.p[1] = beta[1];
+    rest.p[2] = a->p[GRC_MUON_EPS];
+    rest.lr = a->p[GRC_MUON_ADAM_LR] * a->lr_factor;
+    prepare_adam(&rest);
+    memcpy(a->d, rest.d, sizeof a->d);
+    a->d[4] = 0;
+    a->d[5] = rest.lr;
+    if ((a->flags & GRC_OPT_CORRECTED) && (a->flags & GRC_OPT_NESTEROV)) {
+        a->d[0] = rest.lr * beta[0] / (1.0 - power(beta[0], a->step + 1));
+        a->d[4] = rest.lr * (1.0 - beta[0]) / (1.0 - power(beta[0], a->step));
+    }
+}
+
+void grc_muon_mix(const grc_opt_args *a, double mix[2])
+{
+    const double momentum = a->p[0];
+    const int corrected = (a->flags & GRC_OPT_CORRECTED) != 0, nesterov = (a->flags & GRC_OPT_NESTEROV) != 0;
+    const double ahead = 1.0 - power(momentum, a->step + (uint64_t)nesterov), now = 1.0 - power(momentum, a->step);
+    mix[0] = (nesterov ? momentum : 1.0) / (corrected ? ahead : 1.0);
+    mix[1] = nesterov ? (1.0 - momentum) / (corrected ? now : 1.0) : 0.0;
+}
+
+/* The first update only looks at the gradient: all counts are one behind. */
+static void prepare_soap(grc_opt_args *a)
+{
+    const uint64_t t = a->step > 1 ? a->step - 1 : 1;
+    a->d[0] = a->lr * sqrt(1.0 - power(a->p[1], t)) / (1.0 - power(a->p[0], t));
+}
+
 static void finish_lars(grc_opt_args *a, const double sum[2])
 {
     const double w = sqrt(sum[0]), g = sqrt(sum[1]);
@@ -161,6 +197,12 @@ void grc_opt_prepare(int optimizer, grc_opt_args *a)
         break;
     case GRC_OPT_prodigy:
         prepare_prodigy(a);
+        break;
+    case GRC_OPT_muon:
+        prepare_muon(a);
+        break;
+    case GRC_OPT_soap:
+        prepare_soap(a);
         break;
     default:
         break;

@@ -1,4 +1,4 @@
-/* Random orthogonal matrices: the Q of a normal matrix, by Householder reflections in blocks.
+/* Orthonormal rows by Householder reflections in blocks, and random orthogonal matrices: those of a normal one.
  *
  * a (count, length), count <= length, holds independent rows; a = L Q with L lower triangular of positive
  * diagonal, and Q replaces a. A block of reflections H_1 ... H_s, their vectors the rows of V with
@@ -9,38 +9,15 @@
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "orthogonal.h"
 #include "rng.h"
 
-#define BLOCK 64  /* reflections applied at a time to the rows below */
-#define INNER 16  /* within a block */
-#define TILE 96   /* rows, and */
-#define STRIP 512 /* columns of a product that is subtracted at a time */
+#define BLOCK GRC_ORTHOGONAL_BLOCK /* reflections applied at a time to the rows below */
+#define INNER 16                   /* within a block */
+#define TILE GRC_ORTHOGONAL_TILE   /* rows, and */
+#define STRIP GRC_ORTHOGONAL_STRIP /* columns of a product that is subtracted at a time */
 
-typedef struct orthogonal {
-    const grc_kernels *k;
-    uint64_t seed;
-    uint32_t stream;
-    size_t count, length, ld; /* ld: length rounded up to whole panels, zeros behind */
-    double *a;                /* (count, ld) */
-    double *head;             /* (count): signs of L's diagonal */
-    double *v, *vt, *tv;      /* (BLOCK, ld), (ld, BLOCK), (BLOCK, ld): V, V', T V or T' V */
-    double *t, *gram;         /* (BLOCK, BLOCK) each */
-    double *tiles;            /* for each thread w (TILE, BLOCK) and (TILE, STRIP) */
-} orthogonal;
-
-/* Sum of a[i] b[i] in eight lanes, so that compilers may vectorise it without changing a bit. */
-static double dot(size_t n, const double *a, const double *b)
-{
-    double lane[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; j++)
-            lane[j] += a[i + (size_t)j] * b[i + (size_t)j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += a[i + j] * b[i + j];
-    return grc_fold_lanes(lane);
-}
+typedef grc_orthogonal orthogonal;
 
 /* Rows [first, end): row k from column k on becomes the vector of the reflection that clears it behind k. */
 static void reflect_rows(orthogonal *o, size_t first, size_t end)
@@ -48,15 +25,15 @@ static void reflect_rows(orthogonal *o, size_t first, size_t end)
     for (size_t k = first; k < end; k++) {
         const size_t n = o->length - k;
         double *v = o->a + k * o->ld + k;
-        const double norm = sqrt(dot(n, v, v));
+        const double norm = sqrt(grc_dot_lanes(n, v, v));
         o->head[k] = v[0] < 0 ? 1 : -1;
         v[0] -= o->head[k] * norm;
-        const double square = dot(n, v, v), factor = square > 0 ? sqrt(2 / square) : 0;
+        const double square = grc_dot_lanes(n, v, v), factor = square > 0 ? sqrt(2 / square) : 0;
         for (size_t i = 0; i < n; i++)
             v[i] *= factor;
         for (size_t j = k + 1; j < end; j++) {
             double *x = o->a + j * o->ld + k;
-            const double along = dot(n, v, x);
+            const double along = grc_dot_lanes(n, v, x);
             for (size_t i = 0; i < n; i++)
                 x[i] -= along * v[i];
         }
@@ -133,14 +110,9 @@ static void factor_block(orthogonal *o, size_t first, size_t end)
 }
 
 /* Thread 0 does what is sequential; the rows of every product are shared. */
-static void orthogonalise(void *context, grc_team *team, int t, int count)
+void grc_orthonormalise(grc_orthogonal *o, grc_team *team, int t, int count)
 {
-    orthogonal *o = context;
     size_t row, end;
-    grc_rows_of(o->count, 1, t, count, &row, &end);
-    for (; row < end; row++)
-        for (size_t j = 0; j < o->length; j++)
-            o->a[row * o->ld + j] = grc_normal(o->seed, o->stream, 0, row * o->length + j);
     grc_barrier(team);
     for (size_t first = 0; first < o->count; first += BLOCK) {
         const size_t next = grc_min(first + BLOCK, o->count);
@@ -171,7 +143,7 @@ static void orthogonalise(void *context, grc_team *team, int t, int count)
     }
 }
 
-static void lay_out(orthogonal *o, int threads, grc_arena *arena)
+void grc_orthogonal_lay_out(grc_orthogonal *o, int threads, grc_arena *arena)
 {
     o->a = grc_take(arena, o->count * o->ld, sizeof(double));
     o->head = grc_take(arena, o->count, sizeof(double));
@@ -183,12 +155,29 @@ static void lay_out(orthogonal *o, int threads, grc_arena *arena)
     o->tiles = grc_take(arena, (size_t)threads * TILE * (BLOCK + STRIP), sizeof(double));
 }
 
+typedef struct filling {
+    grc_orthogonal *o;
+    uint64_t seed;
+    uint32_t stream;
+} filling;
+static void fill(void *context, grc_team *team, int t, int count)
+{
+    const filling *f = context;
+    const grc_orthogonal *o = f->o;
+    size_t row, end;
+    grc_rows_of(o->count, 1, t, count, &row, &end);
+    for (; row < end; row++)
+        for (size_t j = 0; j < o->length; j++)
+            o->a[row * o->ld + j] = grc_normal(f->seed, f->stream, 0, row * o->length + j);
+    grc_orthonormalise(f->o, team, t, count);
+}
+
 grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
                                double *out, gradcore_error *error)
 {
     const char *reason;
     const int turned = rows > cols;
-    orthogonal o = {.k = grc_kernels_find(NULL, GRC_F64, error), .seed = seed, .stream = stream,
+    orthogonal o = {.k = grc_kernels_find(NULL, GRC_F64, error),
                     .count = turned ? cols : rows, .length = turned ? rows : cols};
     if (!o.k)
         return GRADCORE_INVALID;
@@ -198,13 +187,14 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
     grc_arena arena = {NULL, 0, 0};
     for (int pass = 0; pass < 2; pass++) {
         arena.used = 0;
-        lay_out(&o, threads, &arena);
+        grc_orthogonal_lay_out(&o, threads, &arena);
         if (pass == 0
             && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
             return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none",
                             arena.used);
     }
-    grc_team_run(threads, 0, &orthogonalise, &o);
+    filling f = {&o, seed, stream};
+    grc_team_run(threads, 0, &fill, &f);
     for (size_t i = 0; i < o.count; i++)
         for (size_t j = 0; j < o.length; j++)
             out[turned ? j * cols + i : i * cols + j] = gain * o.head[i] * o.a[i * o.ld + j];

@@ -124,6 +124,12 @@ enum grc_opt_kind grc_optimizer_kind(int optimizer)
     return kinds[optimizer];
 }
 
+int grc_measures(int optimizer)
+{
+    const enum grc_opt_kind kind = grc_optimizer_kind(optimizer);
+    return kind == GRC_OPT_TENSOR || kind == GRC_OPT_TOTAL;
+}
+
 enum grc_saves grc_saves_of(int activation)
 {
 #define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
@@ -160,6 +166,12 @@ grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double 
                             name, value);
         if (*range == 'o' && !(value > 0 && value < 1))
             return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in (0, 1), got %g", length,
+                            name, value);
+        if (*range == 'c' && !(value >= 0 && value <= 1e9 && value == floor(value)))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a whole number from 0 to 1e9, got %g", length,
+                            name, value);
+        if (*range == 'r' && !(value >= -1e30 && value <= 1e30))
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from -1e30 to 1e30, got %g", length,
                             name, value);
         name += length + (name[length] == ' ');
         range++;

@@ -95,11 +95,12 @@
       "mean over rows of sum of target (log target - log softmax(logits))")
 
 /* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a
- * gradient is ready), TENSOR (measures every array first) or TOTAL (measures all of them first); its four
- * state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), or always with a start
+ * gradient is ready), TENSOR (measures every array first), TOTAL (measures all of them first) or MATRIX (takes
+ * some matrices as wholes, all else element by element); its four state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), or always with a start
  * other than 0 (INITIAL: the hyperparameter "initial"; RATE: lr; WEIGHTS: w; LIVE: the weights that are
  * trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in
- * order, and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0; its formula, in which
+ * order, and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0, c whole and at least 0, r
+ * any; its formula, in which
  * m^ and v^ are corrected for bias. */
 #define GRC_OPTIMIZERS(X)                                                                             \
     X(sgd, ELEMENTWISE, MOMENTUM, ABSENT, ABSENT, ABSENT, "momentum dampening", "su",                 \
@@ -141,7 +142,13 @@
       "u = trust |w| / (|g| + decay |w| + eps) (g + decay w); v = momentum v + u; w -= lr v")         \
     X(prodigy, TOTAL, ALWAYS, ALWAYS, ALWAYS, WEIGHTS,                                                \
       "beta1 beta2 beta3 eps initial coefficient", "sssepn",                                           \
-      "Adam on d g with rate d lr; d = max(d, coefficient r / |s|), r and s sums of <g, w0 - w> and g")
+      "Adam on d g with rate d lr; d = max(d, coefficient r / |s|), r and s sums of <g, w0 - w> and g") \
+    X(muon, MATRIX, ALWAYS, ALWAYS, ABSENT, ABSENT,                                                   \
+      "momentum a b c eps steps rms beta1 beta2 adam_lr", "srrrecnssn",                               \
+      "m = momentum m + (1 - momentum) g; x = m / |m|; steps times: x = a x + (b xx' + c xx'xx') x; " \
+      "w = (1 - lr decay) w - lr sqrt(max(1, fan_out / fan_in)) x; adamw for what is no matrix")      \
+    X(soap, MATRIX, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps shampoo_beta frequency", "sseuc", \
+      "Adam on l'gr, l and r eigenvectors of running means of gg' and g'g; w -= lr l m^ / (sqrt v^ + eps) r'")
 
 /* Op class (its file in ops/ defines grc_op_<name>), the layer kind that makes it. */
 #define GRC_OPS(X)                                                                                    \
@@ -172,7 +179,7 @@
     X(avx512)
 
 enum { GRC_SLOTS = 4 }; /* of an optimizer's state */
-enum grc_opt_kind { GRC_OPT_ELEMENTWISE, GRC_OPT_TENSOR, GRC_OPT_TOTAL };
+enum grc_opt_kind { GRC_OPT_ELEMENTWISE, GRC_OPT_TENSOR, GRC_OPT_TOTAL, GRC_OPT_MATRIX };
 enum grc_saves { GRC_SAVES_NOTHING, GRC_SAVES_OUTPUT, GRC_SAVES_INPUT };
 
 #define GRC_ENUM_ACT(name, ...) GRC_ACT_##name,

@@ -277,6 +277,34 @@ static double scale_of(slice *s, grc_team *team, const double *h, double norm, i
     return scale * s->scaled;
 }
 
+/* Loss and gradients of step i's batch. */
+static totals take_gradients(slice *s, grc_team *team, int64_t i, int t, int count)
+{
+    gradcore_trainer *tr = s->t;
+    const size_t rows = tr->x->rows;
+    const totals sums =
+        (tr->loss_function ? &train_with_own_loss : &train_own_rows)(s, team, batch_of(s, i), t, count);
+    grc_barrier(team);
+    if (s->failed != GRADCORE_OK)
+        return sums;
+    if (grc_uses_partials(tr->x))
+        grc_fold_partials(tr->x, (rows + GRC_KC - 1) / GRC_KC, t, count);
+    else
+        grc_gradients(tr->x, t, count);
+    grc_barrier(team);
+    return sums;
+}
+
+/* The gradients at a point up the slope instead, of the same batch under the same masks. */
+static double look_sharp(slice *s, grc_team *team, int64_t i, int t, int count)
+{
+    gradcore_trainer *tr = s->t;
+    grc_sam_climb(tr, team, s->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + tr->sam - 1], tr->x->rows, t, count);
+    take_gradients(s, team, i, t, count);
+    grc_sam_return(tr, team, t, count);
+    return gradient_norm(tr->x);
+}
+
 static void run_team(void *context, grc_team *team, int t, int count)
 {
     slice *s = context;
@@ -298,32 +326,32 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const totals sums = (tr->loss_function ? &train_with_own_loss : &train_own_rows)(
-            s, team, batch_of(s, i), t, count);
-        grc_barrier(team);
+        const totals sums = take_gradients(s, team, i, t, count);
         if (s->failed != GRADCORE_OK)
             break;
-        if (grc_uses_partials(x))
-            grc_fold_partials(x, (rows + GRC_KC - 1) / GRC_KC, t, count);
-        else
-            grc_gradients(x, t, count);
-        grc_barrier(team);
-
         double norm = gradient_norm(x);
         double loss = s->own_loss; /* 0 where it is not the caller's function that tells */
         if (!tr->loss_function && sums.divisor > 0)
             loss = grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor;
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
+        const double correct = t == 0 ? grc_weighted_sum(rows, x->row_weight, x->row_correct) : 0;
         int finite = isfinite(norm) && isfinite(loss), waits = 0;
+        const int climbed = s->update && tr->sam && finite;
+        if (climbed) {
+            norm = look_sharp(s, team, i, t, count);
+            finite = isfinite(norm);
+            if (s->failed != GRADCORE_OK)
+                break;
+        }
         if (s->update && parts > 1 && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE)) {
-            waits = grc_accumulate(tr, team, updates, rows, t, count);
+            waits = grc_accumulate(tr, team, updates, climbed, rows, t, count);
             norm = waits ? norm : gradient_norm(x);
             finite = waits || (isfinite(norm) && isfinite(loss));
         }
         const double scale = waits ? 1 : scale_of(s, team, h, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates / parts + 1, .norm = norm, .scale = scale,
-                                      .finite = finite, .rows = rows, .running = running};
+                                      .finite = finite, .climbed = climbed, .rows = rows, .running = running};
         const int refused = isnan(scale);
         const grc_verdict v = waits                   ? GRC_APPLIED
                               : s->update && !refused ? grc_update(tr, team, &args, t, count)
@@ -333,7 +361,6 @@ static void run_team(void *context, grc_team *team, int t, int count)
         step += s->update && !stop;
         updates += v == GRC_APPLIED;
         if (t == 0) {
-            const double correct = grc_weighted_sum(rows, x->row_weight, x->row_correct);
             const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = sums.weight,

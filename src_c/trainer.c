@@ -85,7 +85,7 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
-                             grc_optimizer_kind(t->optimizer) != GRC_OPT_ELEMENTWISE,
+                             grc_measures(t->optimizer),
                              t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
     if (status == GRADCORE_OK
         && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups))) {
@@ -110,10 +110,11 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
         return;
     gradcore_network *n = t->net;
     grc_clipping_destroy(t);
+    grc_matrices_destroy(t);
     grc_exec_destroy(t->x);
     grc_loss_close(&t->loss);
     for (int i = 0; i < t->average_count; i++)
-        grc_release(&n->allocator, t->averages[i].vector, n->vector * n->item);
+        grc_release(&n->allocator, t->averages[i].vector, t->averages[i].size);
     grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
     grc_release(&n->allocator, t, sizeof *t);
 }

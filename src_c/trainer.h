@@ -9,6 +9,7 @@ enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
 struct grc_clipping;
+struct grc_matrices;
 typedef struct grc_group { /* what a parameter has of its own */
     double lr, decay; /* factor of lr; weight decay, NaN: the optimizer's */
     int frozen;
@@ -18,6 +19,7 @@ typedef struct grc_average { /* averages.c */
     int kind;
     uint64_t every, start;
     void *vector;
+    size_t size; /* bytes of it: one parameter vector, two of sam.c */
 } grc_average;
 
 struct gradcore_trainer {
@@ -35,6 +37,7 @@ struct gradcore_trainer {
     atomic_uint_fast64_t updates; /* applied so far: the optimizer's own count */
     grc_average averages[GRADCORE_AVERAGES];
     int average_count;
+    int sam;                      /* 1 + the average that is sam.c's, or 0 */
     grc_group *groups;            /* [parameter] */
     double running[GRADCORE_RUNNING]; /* the optimizer's numbers, advanced by every applied update */
     uint64_t evaluated;           /* LIVE slots: version of the weights that are their evaluation point */
@@ -42,6 +45,7 @@ struct gradcore_trainer {
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
     struct grc_clipping *clipping; /* rules beyond `clip`, or NULL */
+    struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
     atomic_int busy;
 };
 
@@ -69,7 +73,30 @@ void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step
 uint64_t grc_accumulated(const gradcore_trainer *t); /* gradients of an update, 1 without accumulation */
 /* Adds the gradients of what thread t owns to those that wait, `done` of them taken since the trainer was made.
  * Returns 1 if the update has to wait for more; else x->grad and its norms are those of the mean. */
-int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, size_t rows, int thread, int count);
+int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, int climbed, size_t rows, int thread,
+                   int count);
+int grc_average_is_adaptive(const grc_average *a); /* asam */
+
+/* ---- sam.c ---- */
+
+/* All threads call these with the same arguments; both end with a barrier. Once the gradient of the batch is there:
+ * weights += rho g / |g|, adaptive: rho w^2 g / |w g|. What the batch tells the ops besides is put aside. */
+void grc_sam_climb(gradcore_trainer *trainer, grc_team *team, double rho, size_t rows, int t, int count);
+/* The weights as they were. */
+void grc_sam_return(gradcore_trainer *trainer, grc_team *team, int t, int count);
+/* grc_settle, or what was put aside by a climb. */
+void grc_learn(gradcore_trainer *trainer, int climbed, size_t rows, int t, int count);
+
+/* ---- matrices.c ---- */
+
+int grc_is_matrix(const gradcore_trainer *t, int parameter); /* it has an update as a whole */
+/* That update. All threads call it; begins and ends with a barrier. */
+void grc_matrix_step(const gradcore_trainer *t, grc_team *team, int parameter, const grc_opt_args *args, int thread,
+                     int count);
+/* soap's state: a copy of this thread's share, or back; whether its share is finite. */
+void grc_keep_factors(const gradcore_trainer *t, int restore, int thread, int count);
+int grc_factors_are_finite(const gradcore_trainer *t, int thread, int count);
+void grc_matrices_destroy(gradcore_trainer *t);
 
 /* ---- update.c ---- */
 
@@ -78,6 +105,7 @@ typedef struct grc_update_args {
     uint64_t step;        /* 1 for the first update */
     double norm, scale;   /* of all gradients; what clipping multiplies them by */
     int finite;           /* loss and norm are */
+    int climbed;          /* the gradient is from a point that sam.c went to */
     size_t rows;          /* of the batch: x->rows may be the next one's by now */
     double *running;      /* in and, when applied, out: every thread has its copy */
 } grc_update_args;

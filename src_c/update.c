@@ -54,6 +54,7 @@ static void turn_to(update *u, int parameter)
     const int prepared = elementwise && u->parameter != GRC_NONE && u->args.lr == lr; /* powers cost a while */
     u->parameter = parameter;
     u->args.lr = lr;
+    u->args.lr_factor = group->lr;
     u->args.weight_decay = !isnan(group->decay) ? group->decay : spared ? 0 : u->decay;
     if (!prepared)
         grc_opt_prepare(t->optimizer, &u->args);
@@ -71,7 +72,7 @@ static void apply(grc_exec *x, int parameter, size_t offset, size_t size, void *
     const gradcore_network *n = x->net;
     update *u = context;
     void *slot[GRC_SLOTS];
-    if (u->t->groups[parameter].frozen)
+    if (u->t->groups[parameter].frozen || grc_is_matrix(u->t, parameter))
         return;
     if (u->parameter != parameter)
         turn_to(u, parameter);
@@ -123,12 +124,23 @@ static void start(grc_exec *x, int parameter, size_t offset, size_t size, void *
     }
 }
 
+/* The matrices that the optimizer takes as wholes, one after the other, each by all threads. */
+static void apply_to_matrices(update *u, grc_team *team, int t, int count)
+{
+    for (int i = 0; i < u->t->net->parameter_count; i++)
+        if (grc_is_matrix(u->t, i) && !u->t->groups[i].frozen) {
+            turn_to(u, i);
+            grc_matrix_step(u->t, team, i, &u->args, t, count);
+        }
+}
+
 static void run_optimizer(update *u, grc_team *team, int t, int count)
 {
     grc_exec *x = u->t->x;
     if (u->args.step == 1)
         visit_own(x, t, count, &start, u);
-    if (grc_optimizer_kind(u->t->optimizer) != GRC_OPT_ELEMENTWISE) {
+    apply_to_matrices(u, team, t, count);
+    if (grc_measures(u->t->optimizer)) {
         visit_own(x, t, count, &measure, u);
         grc_barrier(team);
         const size_t chunks = x->chunk_first[x->net->parameter_count];
@@ -249,8 +261,11 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         visit_own(x, t, count, &start_averages, &averages);
     if (careful) {
         visit_own(x, t, count, &keep, NULL);
+        grc_keep_factors(tr, 0, t, count);
         run_optimizer(&u, team, t, count);
         visit_own(x, t, count, &look_for_nonfinite, &tr->spoiled);
+        if (!grc_factors_are_finite(tr, t, count))
+            atomic_store(&tr->spoiled, 1);
         grc_barrier(team);
         const int spoiled = atomic_load(&tr->spoiled);
         grc_barrier(team);
@@ -258,6 +273,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
             atomic_store(&tr->spoiled, 0);
         if (spoiled) {
             visit_own(x, t, count, &restore, NULL);
+            grc_keep_factors(tr, 1, t, count);
             return GRC_SKIPPED;
         }
     } else {
@@ -272,7 +288,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
         grc_derive(x->net, GRC_NEW_UPDATE, t, count);
     }
     grc_refresh(x, t, count);
-    grc_settle(x, a->rows, t, count);
+    grc_learn(tr, a->climbed, a->rows, t, count);
     return GRC_APPLIED;
 }
 

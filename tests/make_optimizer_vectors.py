@@ -1,7 +1,7 @@
 """Writes vectors/catalogue.npz: optimizers of other libraries in float64, on make_vectors.py's gradients.
 
 Run once: python tests/make_optimizer_vectors.py, with PyTorch 2.13, optax, timm, scikit-learn, schedulefree.
-Keras is not at hand: its rules are written out below in NumPy, from the formulas of its release 3.15.
+Rules of Keras are written out below in NumPy; make_keras_vectors.py has Keras itself.
 """
 
 import importlib

@@ -155,11 +155,75 @@ def prodigy(
     return w - rate * (m / (np.sqrt(v) + state["d"] * eps) + weight_decay * w)
 
 
+def muon(
+    w,
+    g,
+    state,
+    lr,
+    step,
+    momentum=0.95,
+    steps=5,
+    coefficients=(3.4445, -4.7750, 2.0315),
+    eps=1e-7,
+    weight_decay=0.1,
+):
+    m = _mean(state, "m", momentum, g)
+    x = momentum * m + (1 - momentum) * g
+    x = x / max(math.sqrt((x**2).sum()), eps)
+    a, b, c = coefficients
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (1 - lr * weight_decay) * w - lr * math.sqrt(max(1.0, w.shape[1] / w.shape[0])) * x
+
+
+def eigenbasis(gram):
+    """Eigenvectors as columns, those of the largest eigenvalues first."""
+    return np.linalg.eigh(gram)[1][:, ::-1]
+
+
+def soap(
+    w,
+    g,
+    state,
+    lr,
+    step,
+    betas=(0.95, 0.95),
+    eps=1e-8,
+    frequency=10,
+    sides=(True, True),
+    weight_decay=0.01,
+    bases=None,
+):
+    """The first moment stays as it is and is turned every time. sides: which of them have a basis; bases: the
+    first ones, where the gradient leaves them open."""
+    grams = (g @ g.T, g.T @ g)
+    if step == 1:
+        state["grams"] = [(1 - betas[1]) * gram for gram in grams]
+        found = bases or [eigenbasis(gram) for gram in state["grams"]]
+        state["bases"] = [q if side else np.eye(len(q)) for q, side in zip(found, sides, strict=True)]
+        return w
+    t, (left, right) = step - 1, state["bases"]
+    m, v = _mean(state, "m", betas[0], g), _mean(state, "v", betas[1], (left.T @ g @ right) ** 2)
+    rate = lr * math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+    w = w - rate * left @ (left.T @ m @ right / (np.sqrt(v) + eps)) @ right.T
+    state["grams"] = [
+        betas[1] * old + (1 - betas[1]) * new for old, new in zip(state["grams"], grams, strict=True)
+    ]
+    for axis, (gram, side) in enumerate(zip(state["grams"], sides, strict=True)):
+        if side and t % frequency == 0:
+            q = state["bases"][axis]
+            order = np.argsort(-np.diag(q.T @ gram @ q), kind="stable")
+            state["bases"][axis] = np.linalg.qr(gram @ q[:, order])[0]
+            state["v"] = np.take(state["v"], order, axis=axis)
+    return (1 - lr * weight_decay) * w
+
+
 # The engine's name: (class of gradcore.optimizers, oracle)
 CLASSES = {
     "adagrad": "Adagrad", "adadelta": "Adadelta", "adamax": "Adamax", "nadam": "NAdam", "radam": "RAdam",
     "adabelief": "AdaBelief", "lion": "Lion", "adopt": "ADOPT", "ademamix": "AdEMAMix", "rprop": "Rprop",
     "schedule_free_sgd": "ScheduleFreeSGD", "schedule_free_adamw": "ScheduleFreeAdamW", "lamb": "LAMB",
-    "lars": "LARS", "prodigy": "Prodigy",
+    "lars": "LARS", "prodigy": "Prodigy", "muon": "Muon", "soap": "SOAP",
 }  # fmt: skip
 OPTIMIZERS = {name: globals()[name] for name in CLASSES}

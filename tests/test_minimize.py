@@ -117,6 +117,71 @@ def test_a_first_order_step_is_the_step_of_update_and_leaves_its_state():
     assert np.array_equal(found.x, x)
 
 
+# ---- Residuals ----
+
+
+def exponentials(x):
+    """Sums of two exponentials through ten points, of which (1, -0.5, 2, -3) is exact."""
+    t = np.linspace(0, 2, 10)
+    parts = np.exp(x[1] * t), np.exp(x[3] * t)
+    want = np.exp(-0.5 * t) + 2 * np.exp(-3 * t)
+    jacobian = np.stack([parts[0], x[0] * t * parts[0], parts[1], x[2] * t * parts[1]], axis=1)
+    return x[0] * parts[0] + x[2] * parts[1] - want, jacobian
+
+
+LM = ("lm", optimizers.LevenbergMarquardt(mu=1.0), optimizers.LevenbergMarquardt(damping="fletcher"))
+
+
+@pytest.mark.parametrize("method", LM, ids=str)
+def test_levenberg_marquardt_takes_residuals(method):
+    found = optimizers.minimize(exponentials, [0.7, -0.2, 1.5, -4.0], method, tolerance=1e-12)
+    np.testing.assert_allclose(found.x, [1.0, -0.5, 2.0, -3.0], atol=1e-8)
+    assert found.value == 0.5 * float((exponentials(found.x)[0] ** 2).sum()) or found.value < 1e-20
+    assert found.iterations < 60
+    assert all(b < a for a, b in zip(found.history, found.history[1:], strict=False))
+
+
+def test_residuals_that_stay_are_those_of_scipy():
+    """A line through points that lie on none: the normal equations, half the sum of squares."""
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    found = optimizers.minimize(lambda x: (a @ x - b, a), np.zeros(3), "lm", tolerance=1e-10)
+    best, rest, *_ = np.linalg.lstsq(a, b, rcond=None)
+    np.testing.assert_allclose(found.x, best, rtol=1e-7)
+    assert np.isclose(found.value, 0.5 * rest[0], rtol=1e-12)
+
+
+def test_residuals_of_structures():
+    """The Jacobian has x's structure, with a row for each residual."""
+    target = {"m": np.array([[1.0, 2.0], [3.0, 4.0]]), "v": np.array([-1.0])}
+
+    def fun(x):
+        rest = np.concatenate([(x["m"] - target["m"]).reshape(-1), x["v"] - target["v"]])
+        return rest, {"m": np.eye(5)[:, :4].reshape(5, 2, 2), "v": np.eye(5)[:, 4:]}
+
+    found = optimizers.minimize(fun, {"m": np.zeros((2, 2)), "v": np.zeros(1)}, "lm")
+    for key, value in target.items():
+        np.testing.assert_allclose(found.x[key], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", [
+    optimizers.Muon(0.05, weight_decay=0.0), optimizers.SOAP(0.05, weight_decay=0.0), optimizers.LAMB(0.05)
+], ids=str)  # fmt: skip
+def test_rules_of_matrices_minimise_lists_of_them(rule):
+    """Of a product of two matrices that is to be a third."""
+    rng = np.random.default_rng(5)
+    want = rng.standard_normal((4, 6))
+
+    def fun(x):
+        rest = x[0] @ x[1] - want
+        return float((rest**2).sum()) / 2, [rest @ x[1].T, x[0].T @ rest]
+
+    start = [0.3 * rng.standard_normal((4, 5)), 0.3 * rng.standard_normal((5, 6))]
+    found = optimizers.minimize(fun, start, rule, steps=400)
+    assert found.value < 0.02 * fun(start)[0]
+    assert found.evaluations == found.iterations + 1
+
+
 STRUCTURES = {
     "list": [np.ones((2, 3)), np.full(2, -1.0, np.float32)],
     "dict": {"w": np.ones((2, 3), np.float32), "b": np.full((), 2.0)},
@@ -310,9 +375,19 @@ BAD = {
     "x0 text": ({"x0": "start"}, D, "x0: expected"),
     "x0 empty": ({"x0": np.zeros(0)}, S, "x0: expected at least one number"),
     "x0 empty list": ({"x0": []}, S, "x0: expected at least one number"),
-    "method name": ({"method": "bfgs"}, A, "method: expected one of lbfgs, ncg, newton-cg, got 'bfgs'"),
+    "method name": ({"method": "bfgs"}, A, "method: expected one of lbfgs, ncg, newton-cg, lm, got 'bfgs'"),
     "method class": ({"method": optimizers.LBFGS}, D, "method: expected one of lbfgs"),
-    "method lm": ({"method": optimizers.LevenbergMarquardt()}, A, "which needs residuals"),
+    "lm of a value": ({"method": "lm"}, S, r"fun: residuals: expected shape \(n,\)"),
+    "lm one part": ({"method": "lm", "fun": lambda x: x}, D, "residuals and their Jacobian"),
+    "lm short": (
+        {"method": "lm", "fun": lambda x: (x, np.eye(3))},
+        S,
+        r"fun: Jacobian: expected shape \(2, 2\) as in x0, got \(3, 3\)",
+    ),
+    "lm turned": ({"method": "lm", "fun": lambda x: (np.ones(3), np.ones((2, 3)))}, S, "fun: Jacobian"),
+    "lm nan": ({"method": "lm", "fun": lambda x: (x, np.full((2, 2), math.nan))}, N, "finite value"),
+    "lm large": ({"method": "lm", "x0": np.ones(20_001)}, A, "x0: expected at most 20,000"),
+    "hvp for lm": ({"method": "lm", "hvp": lambda x, v: v}, A, "hvp: expected none"),
     "gauss-newton": ({"method": optimizers.NewtonCG(curvature="gauss_newton")}, A, "curvature 'hessian'"),
     "weight_decay": ({"method": optimizers.LBFGS(weight_decay=0.1)}, A, "expected no weight_decay"),
     "hvp for lbfgs": ({"hvp": lambda x, v: v}, A, "hvp: expected none for LBFGS"),

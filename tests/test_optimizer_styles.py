@@ -1,5 +1,7 @@
 """The catalogue of optimizers: other libraries' trajectories, styles, and that each of them optimises."""
 
+import make_keras_vectors as keras
+import make_matrix_vectors as matrices
 import make_optimizer_vectors as others
 import make_vectors
 import numpy as np
@@ -33,6 +35,42 @@ def test_updates_follow_the_library_of_the_style(dtype, name):
             at, want = next(kept, (None, None))
 
 
+KERAS = np.load(keras.PATH)
+
+
+@pytest.mark.parametrize("name", keras.CONFIGURATIONS)
+def test_updates_of_style_keras_follow_keras(dtype, name):
+    """The same, of Keras itself."""
+    _, _, kind, options = keras.CONFIGURATIONS[name]
+    rates = keras.rates_of(kind)
+    weights = [value.astype(dtype) for value in make_vectors.start()]
+    optimizer = getattr(optimizers, kind)(
+        lr=lambda step: rates[step >= make_vectors.CHANGE], style="keras", **options
+    )
+    largest = np.abs(np.concatenate([w.reshape(-1) for w in weights])).astype(np.float64)
+    kept = dict(zip(keras.KEPT, KERAS[name], strict=True))
+    for step, gradients in enumerate(make_vectors.gradients()):
+        optimizer.update(weights, [gradient.astype(dtype) for gradient in gradients])
+        got = np.concatenate([w.reshape(-1) for w in weights]).astype(np.float64)
+        largest = np.maximum(largest, np.abs(got))
+        if step in kept:
+            error = np.abs(got - kept[step]) / np.maximum(largest, np.abs(kept[step]))
+            assert error.max() <= BARS[dtype], f"step {step}, number {error.argmax()}: {error.max()}"
+
+
+def test_every_style_has_a_trajectory_of_a_peer():
+    """SOAP's rule is held by its formula in test_matrices.py."""
+    held = {("SOAP", "paper")}
+    held |= {(kind, options.get("style")) for *_, kind, options in make_vectors.CONFIGURATIONS.values()}
+    held |= {(kind, options.get("style")) for *_, kind, options in others.CONFIGURATIONS.values()}
+    held |= {(kind, "keras") for *_, kind, _ in keras.CONFIGURATIONS.values()}
+    held |= {("Muon", options.get("style")) for *_, options in matrices.CONFIGURATIONS.values()}
+    for name in classes():
+        first, *more = getattr(optimizers, name).styles
+        assert (name, None) in held or (name, first) in held, name
+        assert all((name, style) in held for style in more), name
+
+
 # ---- Each of them really optimises ----
 
 # rates for: a quadratic of condition 1e4, Rosenbrock's valley, digits
@@ -56,6 +94,8 @@ RATES = {
     "LAMB": ({}, 0.01, 0.01, 1e-2),
     "LARS": ({"trust": 0.02}, 0.5, 0.05, 0.3),
     "Prodigy": ({}, 1.0, 1.0, 1.0),
+    "Muon": ({"weight_decay": 0.0}, 0.05, 0.02, 3e-3),
+    "SOAP": ({}, 0.05, 0.02, 3e-3),
 }
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
-from .averages import EMA, SWA, Accumulate, Lookahead
+from .averages import EMA, SAM, SWA, Accumulate, Lookahead
 from .base import FirstOrder, Group, Optimizer, layerwise
+from .matrices import SOAP, Muon
 from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
 from .norms import LAMB, LARS, Prodigy
 from .sgd import SGD, Rprop, ScheduleFreeSGD
@@ -32,7 +33,9 @@ __all__ = [
     "EMA",
     "LAMB",
     "LARS",
+    "SAM",
     "SGD",
+    "SOAP",
     "SWA",
     "Accumulate",
     "AdEMAMix",
@@ -45,6 +48,7 @@ __all__ = [
     "Group",
     "Lion",
     "Lookahead",
+    "Muon",
     "NAdam",
     "Optimizer",
     "Prodigy",

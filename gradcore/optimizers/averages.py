@@ -1,16 +1,16 @@
-"""Averages around an optimizer: of the weights (EMA, SWA, Lookahead), of gradients (Accumulate)."""
+"""Around an optimizer: averages of weights (EMA, SWA, Lookahead) and gradients (Accumulate), and SAM."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from .. import _core
 from ..arrays import Array
-from ..checks import integer
+from ..checks import flag, integer
 from ..errors import ArgumentError, DTypeError, StateError
-from ..hypers import AVERAGE, SHARE, UNIT, Column, Range, scalar
+from ..hypers import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
 from ..plain import Average, Parameters, mean_of_weights
 from ..schedules import Scalar
 from .base import FirstOrder, Optimizer
@@ -30,7 +30,7 @@ class Averaging(Optimizer):
             raise DTypeError(
                 f"{name}: optimizer: expected one of gradcore.optimizers, got {self.optimizer!r}"
             )
-        if self.optimizer.rule.name.startswith("schedule_free") and self.kind != "accumulate":
+        if self.optimizer.rule.name.startswith("schedule_free") and self.kind not in ("accumulate", "sam"):
             raise ArgumentError(
                 f"{name}: optimizer: expected one without an average of its own, got a schedule-free one"
             )
@@ -54,6 +54,17 @@ class Averaging(Optimizer):
     def settings(self, names: Sequence[str]) -> list[tuple[float, float, bool]]:
         """Factor of lr, weight decay (NaN: the optimizer's) and frozen, for each parameter's name."""
         return self.rule.settings(names)
+
+    def whole(
+        self, shapes: Mapping[str, tuple[int, ...]], roles: Mapping[str, str] | None = None
+    ) -> set[str]:
+        """The names of the parameters that are taken as matrices."""
+        return self.rule.whole(shapes, roles)
+
+    @property
+    def largest_factor(self) -> int:
+        """Sides of a matrix with more rows have no factor of their own."""
+        return self.rule.largest_factor
 
     def _own(self) -> Average:
         raise NotImplementedError
@@ -248,3 +259,58 @@ class Lookahead(Averaging):
 
     def _scalars(self) -> list[tuple[str, Scalar, Range]]:
         return [("alpha", self.alpha, UNIT)]
+
+
+@dataclass(frozen=True, repr=False)
+class SAM(Averaging):
+    """Sharpness-aware minimisation: the update is by the gradient at ``w + rho * g / |g|``.
+
+    So every step takes two gradients of the same batch, under the same masks of dropout; the loss of a step
+    and the running averages of BatchNorm are those of the first, without the step up. Clipping and the
+    optimizer see the second. Frozen parameters stay, and are no part of ``|g|``. Where the first gradient
+    is not finite there is no second. `update` of plain arrays needs a function that makes gradients.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    rho : float or Schedule, default 0.05
+        >= 0: the length of the step up.
+    adaptive : bool, default False
+        ASAM: up by ``rho * w**2 * g / |w * g|``, which does not depend on the scale of the weights; there rho
+        is about ten times as large.
+
+    References
+    ----------
+    Foret, Kleiner, Mobahi and Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving
+    Generalization", ICLR 2021; Kwon, Kim, Park and Choi, "ASAM: Adaptive Sharpness-Aware Minimization", ICML
+    2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcore import optimizers
+    >>> sam = optimizers.SAM(optimizers.SGD(0.1), rho=0.5)
+    >>> w = np.array([3.0, 4.0])
+    >>> sam.update([w], lambda params: [params[0].copy()])  # the gradient of |w|^2 / 2, at |w| = 5.5
+    >>> w
+    array([2.67, 3.56])
+    """
+
+    optimizer: Optimizer
+    rho: Scalar = 0.05
+    adaptive: bool = field(default=False, kw_only=True)
+
+    kind: ClassVar[str] = "sam"
+
+    def __post_init__(self) -> None:
+        _set(self, "rho", scalar(self.rho, "SAM: rho", NOT_NEGATIVE))
+        _set(self, "adaptive", flag(self.adaptive, "SAM: adaptive"))
+        super().__post_init__()
+        if any(average.is_sam for average in self.optimizer.averages()):
+            raise ArgumentError("SAM: optimizer: expected one without SAM, got one within it")
+
+    def _own(self) -> Average:
+        return Average("asam" if self.adaptive else "sam", 1, 0)
+
+    def _scalars(self) -> list[tuple[str, Scalar, Range]]:
+        return [("rho", self.rho, NOT_NEGATIVE)]

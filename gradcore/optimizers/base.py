@@ -12,7 +12,7 @@ from .. import _core
 from ..checks import choice, flag, number
 from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
-from ..plain import Average, Gradients, Parameters, PlainState
+from ..plain import Average, GradientFunction, Gradients, Parameters, PlainState
 from ..rule import Rule
 from ..schedules import Scalar
 
@@ -34,6 +34,7 @@ _BITS = {
     "decay_in_norm": _core.DECAY_IN_NORM,
     "safeguard": _core.SAFEGUARD,
     "clipped": _core.CLIPPED,
+    "corrected": _core.CORRECTED,
 }
 
 
@@ -129,7 +130,7 @@ class Optimizer(Rule):
         """Every hyperparameter with its place in the core's rows."""
         raise NotImplementedError
 
-    def update(self, params: Parameters, grads: Gradients) -> None:
+    def update(self, params: Parameters, grads: Gradients | GradientFunction) -> None:
         """One update of plain arrays, in place, with the kernels of the training step.
 
         The state (moments and the step number) is kept in this object, by position or by key, until
@@ -140,8 +141,8 @@ class Optimizer(Rule):
         ----------
         params : list or dict of float32 or float64 arrays
             Updated in place; any strides.
-        grads : the same
-            Same keys, shapes and dtypes; left as they are.
+        grads : the same, or a function of params that returns it
+            Same keys, shapes and dtypes; left as they are. Within `SAM` a function, which is called twice.
 
         Examples
         --------
@@ -153,13 +154,20 @@ class Optimizer(Rule):
         >>> w
         array([ 0.9, -2.1])
         """
+        if callable(grads):
+            grads = self._state().gradients(params, grads)
+        elif any(average.is_sam for average in self.averages()):
+            raise ArgumentError(
+                "grads: expected a function of params within SAM, which takes gradients at two points, "
+                f"got a {type(grads).__name__}"
+            )
         self._state().update(params, grads)
 
     def _state(self) -> PlainState:
         if self._plain is None:
             rule = self.rule
             flags, hypers = rule.flags() | _core.DECAY_ALL, Hypers(self.columns())
-            state = PlainState(rule.name, flags, hypers, rule.settings, self.averages())
+            state = PlainState(rule, flags, hypers, self.averages())
             object.__setattr__(self, "_plain", state)
         assert self._plain is not None
         return self._plain
@@ -249,6 +257,10 @@ class FirstOrder(Optimizer):
             **{key: getattr(self, key) for key in self.ranges},
         }
 
+    def _range(self, key: str) -> Range:
+        """What a schedule of one of those may return."""
+        return self.ranges.get(key, SHARE)
+
     def flags(self) -> int:
         """The core's option bits."""
         bits = sum(bit for key, bit in _BITS.items() if getattr(self, key, False))
@@ -262,7 +274,7 @@ class FirstOrder(Optimizer):
             Column(LR, "optimizer.lr", getattr(self, "lr"), NOT_NEGATIVE),  # noqa: B009
             Column(WEIGHT_DECAY, "optimizer.weight_decay", getattr(self, "weight_decay"), NOT_NEGATIVE),  # noqa: B009
             *(
-                Column(OWN + i, f"optimizer.{key}", own[key], self.ranges.get(key, SHARE))
+                Column(OWN + i, f"optimizer.{key}", own[key], self._range(key))
                 for i, key in enumerate(order)
                 if key in own
             ),

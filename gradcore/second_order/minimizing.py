@@ -18,13 +18,20 @@ from ..rule import Rule
 from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
 from .conjugate import ConjugateGradient
 from .lbfgs import LBFGS
+from .levenberg import LARGEST, LevenbergMarquardt
 from .newton import NewtonCG
+from .residuals import Residuals
 from .run import Run
 from .variables import Variables
 
 __all__ = ["METHODS", "Minimum", "minimize"]
 
-METHODS: dict[str, type[FullBatch]] = {"lbfgs": LBFGS, "ncg": ConjugateGradient, "newton-cg": NewtonCG}
+METHODS: dict[str, type[FullBatch]] = {
+    "lbfgs": LBFGS,
+    "ncg": ConjugateGradient,
+    "newton-cg": NewtonCG,
+    "lm": LevenbergMarquardt,
+}
 CALLBACK = "callback"
 STEPS, TOLERANCE = 1000, 1e-7
 
@@ -79,13 +86,15 @@ def minimize(
     ----------
     fun : callable
         Of x, which has the structure, shapes and types of x0 and may be kept; returns value and gradient,
-        the latter of x's structure. A value that is not finite makes a step shorter; what `fun` raises
-        comes through.
+        the latter of x's structure; for "lm" an array (n,) of residuals and their Jacobian, which has x's
+        structure with n rows in each part: (n, *shape). A value that is not finite makes a step shorter;
+        what `fun` raises comes through.
     x0 : array-like, or list or dict of arrays
         Where to start; left as it is. float32 and float64 arrays keep their type, others become float64.
-    method : {"lbfgs", "ncg", "newton-cg"} or Optimizer, default "lbfgs"
+    method : {"lbfgs", "ncg", "newton-cg", "lm"} or Optimizer, default "lbfgs"
         Any of `gradcore.optimizers` with its options, such as ``LBFGS(history=20)`` or ``Adam(1e-2)``;
-        whatever state it has from `update` is neither used nor changed.
+        "lm", Levenberg-Marquardt, minimises half the sum of the squares of residuals. Whatever state an
+        optimizer has from `update` is neither used nor changed.
     steps : int, optional
         Iterations at most. Default: the method's max_iterations, else 1000.
     tolerance : float, optional
@@ -117,6 +126,10 @@ def minimize(
     >>> found = optimizers.minimize(rosenbrock, [-1.2, 1.0])
     >>> found.x.round(6), found.reason
     (array([1., 1.]), 'gradient tolerance')
+    >>> def residuals(x):
+    ...     return np.array([1 - x[0], 10 * (x[1] - x[0] ** 2)]), np.array([[-1, 0], [-20 * x[0], 10]])
+    >>> optimizers.minimize(residuals, [-1.2, 1.0], method="lm").x.round(6)
+    array([1., 1.])
     """
     if not callable(fun):
         raise DTypeError(f"fun: expected a function of x, got {fun!r}")
@@ -138,7 +151,10 @@ def minimize(
         if bound < 0:
             raise ArgumentError(f"tolerance: expected a number >= 0, got {tolerance}")
     variables = Variables(x0)
-    objective = _Function(fun, hvp, variables)
+    least_squares = isinstance(rule, LevenbergMarquardt)
+    if least_squares and variables.start.size > LARGEST:
+        raise ArgumentError(f"x0: expected at most {LARGEST:,} numbers for lm, got {variables.start.size:,}")
+    objective = Residuals(fun, variables) if least_squares else _Function(fun, hvp, variables)
     start = objective(variables.start)
     if not start.finite:
         raise NonFiniteError(f"fun: expected a finite value and gradient at x0, got the value {start.value}")
@@ -159,16 +175,12 @@ def _method(method: object) -> Rule:
         return METHODS[choice(method, "method", METHODS)]()
     if not isinstance(method, Rule):
         raise DTypeError(f"method: expected one of {', '.join(METHODS)} or an optimizer, got {method!r}")
-    if isinstance(method, FullBatch) and not isinstance(method, tuple(METHODS.values())):
-        raise ArgumentError(
-            f"method: expected one that needs values and gradients, got {method!r}, which needs residuals"
-        )
     return dataclasses.replace(method)  # type: ignore[type-var]
 
 
 def _descend(
     rule: Rule,
-    objective: _Function,
+    objective: _Function | Residuals,
     point: Point,
     limit: int,
     tolerance: float,
@@ -202,12 +214,18 @@ def _descend(
             return best, reason, values
 
 
-def _first_order(rule: Optimizer, objective: _Function, point: Point) -> Point:
+def _first_order(rule: Optimizer, objective: _Function | Residuals, point: Point) -> Point:
     """One update of the kind that a training step does."""
     variables = objective.variables
     x, gradient = variables.structured(point.x), variables.structured(point.gradient)
     single = isinstance(x, np.ndarray)
-    rule.update([x] if single else x, [gradient] if single else gradient)
+    known = [gradient]
+
+    def gradients(_: object) -> Any:  # SAM asks a second time, when x is elsewhere
+        found = known.pop() if known else variables.structured(objective(variables.flat(x, "x")).gradient)
+        return [found] if single else found
+
+    rule.update([x] if single else x, gradients)
     return objective(variables.flat(x, "x"))
 
 

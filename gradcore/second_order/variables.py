@@ -47,6 +47,14 @@ class Variables:
 
     def flat(self, value: object, name: str) -> Vector:
         """A new vector from a value of this structure; NaN and infinities pass."""
+        return np.concatenate(self._pieces(value, name, ()))
+
+    def flat_rows(self, value: object, name: str, rows: int) -> Vector:
+        """A new matrix, a row for each of the first axis of the parts: (rows, *shape) each."""
+        pieces = self._pieces(value, name, (rows,))
+        return np.ascontiguousarray(np.concatenate([piece.reshape(rows, -1) for piece in pieces], axis=1))
+
+    def _pieces(self, value: object, name: str, lead: tuple[int, ...]) -> list[Vector]:
         self._label = name
         if self._kind is dict and not isinstance(value, Mapping):
             raise DTypeError(f"{name}: expected a dict as x0 is, got a {type(value).__name__}")
@@ -59,10 +67,10 @@ class Variables:
         for key, shape in self._shapes.items():
             label, part = items[key]
             array = as_array(part, label)
-            if array.shape != shape:
-                raise ShapeError(f"{label}: expected shape {shape} as in x0, got {array.shape}")
+            if array.shape != lead + shape:
+                raise ShapeError(f"{label}: expected shape {lead + shape} as in x0, got {array.shape}")
             pieces.append(np.asarray(array, np.float64).reshape(-1))
-        return np.concatenate(pieces)
+        return pieces
 
     def structured(self, flat: Vector) -> Any:
         """New arrays of the structure's shapes and types."""

@@ -79,12 +79,16 @@ enum {
     GRC_OPT_TRUST_CLIP = 2048,
     GRC_OPT_DECAY_IN_NORM = 4096,
     GRC_OPT_SAFEGUARD = 8192,
-    GRC_OPT_CLIPPED = 16384
+    GRC_OPT_CLIPPED = 16384,
+    GRC_OPT_CORRECTED = 32768,
+    GRC_OPT_UNCLAMPED = 65536
 };
 enum { GRC_OPT_OWN = 10, GRC_OPT_DERIVED = 6, GRC_OPT_RUNNING = 4 };
 enum { GRC_OPT_BLEND = 3 }; /* with a LIVE slot, the running number 1 - 1 / beta1 */
+enum { GRC_MUON_EPS = 4, GRC_MUON_STEPS, GRC_MUON_RMS, GRC_MUON_BETA1, GRC_MUON_ADAM_LR = 9 }; /* in p */
 typedef struct grc_opt_args {
     double lr, weight_decay; /* of this array */
+    double lr_factor;        /* the array's own, which lr has in it */
     double base_lr;    /* lr before an array's own factor: what running numbers are made of */
     double grad_scale; /* multiplies g first: the global-norm clip; 1 leaves the bits alone */
     double grad_limit; /* then g is clamped to +-limit, NaN stays; HUGE_VAL: no limit */
@@ -103,6 +107,8 @@ typedef void grc_opt_measure_fn(size_t n, const void *w, const void *g, void *co
                                 const grc_opt_args *args, double sum[2]);
 /* optimizers.c: sets args->d and args->next from everything else, before the kernel. May be repeated. */
 void grc_opt_prepare(int optimizer, grc_opt_args *args);
+/* What muon's direction is made of: mix[0] times the momentum and mix[1] times the gradient. */
+void grc_muon_mix(const grc_opt_args *args, double mix[2]);
 /* The same between the two halves, from the sums over an array (TENSOR) or over all of them (TOTAL). */
 void grc_opt_finish(int optimizer, grc_opt_args *args, const double sum[2]);
 
@@ -229,6 +235,17 @@ typedef struct grc_kernels {
                            const double *along, size_t count, void *dx);
     /* sum[j] = chain over the rows, from 0, of fma(d[r][j], h[r][j], sum); stats NULL: h is x. */
     void (*norm_columns)(const grc_norm *g, const void *d, const void *x, const void *stats, void *sum);
+    /* The gradient x that the update sees; m += (1 - p[0])(x - m); out = mix[0] m + mix[1] x. */
+    void (*muon_direction)(size_t n, const void *g, void *m, void *out, const grc_opt_args *args,
+                           const double mix[2]);
+    /* Moments m and v of x, which then becomes m / (sqrt(v) + eps). */
+    void (*soap_direction)(size_t n, void *x, void *m, void *v, const grc_opt_args *args);
+    /* out = g, scaled, clamped and signed as the update sees it. */
+    void (*seen_gradient)(size_t n, const void *g, void *out, const grc_opt_args *args);
+    /* y[i] = fma(a, x[i], b y[i]); x may be y. */
+    void (*combine)(size_t n, double a, const void *x, double b, void *y);
+    /* y (cols, rows) = the transpose of x (rows, cols). */
+    void (*turn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy);
 } grc_kernels;
 
 /* reduce.c. A finite |x| >= 2^15 as q pi / 2 + *high + *low, |*high| <= pi / 4; returns q modulo 4. */

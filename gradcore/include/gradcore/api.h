@@ -70,6 +70,10 @@ typedef struct gradcore_api {
     __typeof__(gradcore_optimizer_slots) *optimizer_slots;
     __typeof__(gradcore_trainer_add_average) *trainer_add_average;
     __typeof__(gradcore_average) *average;
+    __typeof__(gradcore_trainer_set_matrices) *trainer_set_matrices;
+    __typeof__(gradcore_trainer_factor_order) *trainer_factor_order;
+    __typeof__(gradcore_trainer_factor_read) *trainer_factor_read;
+    __typeof__(gradcore_trainer_factor_write) *trainer_factor_write;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

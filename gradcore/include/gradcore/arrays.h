@@ -8,10 +8,12 @@
 /* ---- Plain arrays ---- */
 
 /* One array of an update: slots not in use are NULL; lr_factor and weight_decay as in set_group, but NaN is
- * the optimizer's decay for every array. */
+ * the optimizer's decay for every array. With rows, muon and soap take it as a matrix: (rows, n / rows); soap's
+ * slots 2 and 3 are then the factors of its rows and of its columns, as in gradcore_trainer_factor_read, each
+ * NULL where there shall be none. */
 typedef struct gradcore_array {
     int32_t dtype;
-    int32_t reserved;
+    int32_t rows;
     int64_t n;
     void *w;
     const void *g;

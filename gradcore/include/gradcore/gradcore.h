@@ -294,7 +294,9 @@ enum {
     GRADCORE_OPTIMIZER_TRUST_CLIP = 2048,       /* lamb, lars: a ratio of at most 1 */
     GRADCORE_OPTIMIZER_DECAY_IN_NORM = 4096,    /* lars: the norm of g + decay w */
     GRADCORE_OPTIMIZER_SAFEGUARD = 8192,        /* prodigy: no lr in the sum s */
-    GRADCORE_OPTIMIZER_CLIPPED = 16384          /* adopt: ratios within t^0.25 */
+    GRADCORE_OPTIMIZER_CLIPPED = 16384,         /* adopt: ratios within t^0.25 */
+    GRADCORE_OPTIMIZER_CORRECTED = 32768,       /* muon: momentum without the bias of its start */
+    GRADCORE_OPTIMIZER_UNCLAMPED = 65536        /* muon: sqrt(fan_out / fan_in), below 1 too */
 };
 typedef struct gradcore_trainer_options {
     uint32_t size;
@@ -316,7 +318,7 @@ enum {
     GRADCORE_WEIGHT_DECAY = 1,
     GRADCORE_CLIP = 2,     /* limit of clip "value", max_norm of "global_norm" */
     GRADCORE_OWN = 3,      /* 3..12: the optimizer's own, in the order of gradcore_describe */
-    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha */
+    GRADCORE_AVERAGE = 13, /* 13..15: ema: decay; lookahead: alpha; sam, asam: rho */
     GRADCORE_HYPERS = 16
 };
 enum { GRADCORE_SLOTS = 4, GRADCORE_RUNNING = 4 }; /* the most state arrays and running numbers */
@@ -414,7 +416,8 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
 /* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
  * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
  * (lookahead: after `every` updates). Or "accumulate": an update takes the mean of the gradients of `every` steps,
- * which the progress counts as updates. It is one more state slot, the last so far. */
+ * which the progress counts as updates. It is one more state slot, the last so far. Or "sam" and "asam": the gradient
+ * of an update is that of the same batch at the weights + rho g / |g|, adaptive: rho w^2 g / |w g|. */
 GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
                                                           int64_t every, int64_t start, gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
@@ -422,6 +425,17 @@ GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trai
 GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
                                                         double lr_factor, double weight_decay, int32_t frozen,
                                                         gradcore_error *error);
+/* Before the first step: the trainable parameters (mask: not 0) that muon or soap take as matrices; the others are
+ * updated element by element. muon: matrices only. largest: soap's factors are of sides of up to that many. */
+GRADCORE_API gradcore_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask,
+                                                           int64_t largest, gradcore_error *error);
+/* The order of the factor of a matrix' rows (side 0) or columns (1), 0 where there is none; the factor, state for
+ * checkpoints: (2, order, order), a running mean of gradients times themselves, and its eigenvectors as columns. */
+GRADCORE_API int64_t gradcore_trainer_factor_order(const gradcore_trainer *trainer, int64_t index, int32_t side);
+GRADCORE_API gradcore_status gradcore_trainer_factor_read(gradcore_trainer *trainer, int64_t index, int32_t side,
+                                                          void *dst, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
+                                                           const void *src, gradcore_error *error);
 /* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
 GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
                                                 uint64_t *updates);
