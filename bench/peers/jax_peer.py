@@ -1,9 +1,9 @@
 """JAX: one jitted update with donated state per step, or lax.scan over a whole epoch in one call.
 
 Everything lives on the device before timing. Steps are dispatched without waiting; only the end of a
-turn waits. With `reads_loss` a step also computes the loss and brings it back as a float, as a training loop that
-prints it does, and as gradcore's `step` always does. Labels become one-hot rows inside the jitted loss: on CPUs an indexed pick has a slow
-scatter as its gradient.
+turn waits. With `reads_loss` a step also computes the loss and brings it back as a float, as a training
+loop that prints it does, and as gradcore's `step` always does. Labels become one-hot rows inside the
+jitted loss: on CPUs an indexed pick has a slow scatter as its gradient.
 """
 
 from __future__ import annotations
