@@ -305,6 +305,15 @@ static double look_sharp(slice *s, grc_team *team, int64_t i, int t, int count)
     return gradient_norm(tr->x);
 }
 
+/* After weights to train and weights to evaluate were exchanged. */
+static void derive_again(gradcore_trainer *tr, grc_team *team, int t, int count)
+{
+    if (!tr->net->derives)
+        return;
+    grc_barrier(team);
+    grc_derive(tr->net, GRC_NEW_VALUES, t, count);
+}
+
 static void run_team(void *context, grc_team *team, int t, int count)
 {
     slice *s = context;
@@ -316,8 +325,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
     const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
     double running[GRADCORE_RUNNING];
     memcpy(running, tr->running, sizeof running);
-    if (s->live && updates / parts > 0)
+    if (s->live && updates / parts > 0) {
         grc_enter_training(tr, s->adopt, t, count);
+        derive_again(tr, team, t, count);
+    }
     if (s->refresh)
         grc_refresh(x, t, count);
     if (t == 0)
@@ -373,8 +384,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
-    if (s->live && updates / parts > 0)
+    if (s->live && updates / parts > 0) {
         grc_leave_training(tr, running, t, count);
+        derive_again(tr, team, t, count);
+    }
     if (t == 0) {
         memcpy(tr->running, running, sizeof running);
         tr->step = step;

@@ -157,3 +157,29 @@ BAD_DESCRIPTIONS = [
 def test_the_core_refuses_descriptions_that_make_no_sense(specs):
     with pytest.raises(ArgumentError, match="layers"):
         _core.Network(specs, 3)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_weights_to_evaluate_and_weights_to_train_have_scales_of_their_own(options, tmp_path):
+    """A schedule-free optimizer trains other weights than those that predict."""
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((96, 12), dtype=np.float32), rng.integers(0, 3, 96).astype(np.int32)
+
+    def steps(trainer, numbers):
+        for i in numbers:
+            at = slice(i % 3 * 32, i % 3 * 32 + 32)
+            trainer.step(X[at], y[at])
+        return trainer
+
+    def start():
+        net = Network([Dense(16, "tanh", **options), Dense(3)], inputs=12, seed=0)
+        return Trainer(net, "cross_entropy", optimizers.ScheduleFreeAdamW(lr=1e-2))
+
+    whole, half = steps(start(), range(20)), steps(start(), range(10))
+    same = Network(list(whole.net.layers), inputs=12)
+    same.set_parameters(whole.net.parameters())
+    np.testing.assert_array_equal(whole.net.predict(X), same.predict(X))
+    half.save(tmp_path / "half")
+    resumed = steps(Trainer.load(tmp_path / "half"), range(10, 20))
+    for name, value in whole.net.parameters().items():
+        np.testing.assert_array_equal(resumed.net.parameters()[name], value)
