@@ -65,6 +65,10 @@ static const gradcore_api api = {
     .optimizer_slots = &gradcore_optimizer_slots,
     .trainer_add_average = &gradcore_trainer_add_average,
     .average = &gradcore_average,
+    .network_heads = &gradcore_network_heads,
+    .network_head = &gradcore_network_head,
+    .network_evaluate_heads = &gradcore_network_evaluate_heads,
+    .trainer_conflicts = &gradcore_trainer_conflicts,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -70,6 +70,10 @@ typedef struct gradcore_api {
     __typeof__(gradcore_optimizer_slots) *optimizer_slots;
     __typeof__(gradcore_trainer_add_average) *trainer_add_average;
     __typeof__(gradcore_average) *average;
+    __typeof__(gradcore_network_heads) *network_heads;
+    __typeof__(gradcore_network_head) *network_head;
+    __typeof__(gradcore_network_evaluate_heads) *network_evaluate_heads;
+    __typeof__(gradcore_trainer_conflicts) *trainer_conflicts;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);
