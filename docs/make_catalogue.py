@@ -17,7 +17,7 @@ LAYERS = {
     "embedding": "`Embedding(columns)`: columns of integer codes replaced by rows of learned tables",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers, projection, gain)`: y = gain layers(x) + x, or + x projection",
-    "heads": "`Heads(branches, uncertainty)`: several named outputs, each by layers of its own, from one value",
+    "heads": "`Heads(branches, uncertainty)`: several named outputs, each a stack of layers on one value",
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
     "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns; running averages predict",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core
 from .arrays import Array, as_weights
 from .checks import flag, number
 from .custom_loss import Custom
@@ -258,16 +259,14 @@ class PerHead(Loss):
         """The loss from those of the heads, without penalties."""
         weights = dict(self.weights)
         last = net.layers[-1]
-        total = 0.0
-        variances = [None] * len(means)
+        terms = list(means)
         if isinstance(last, Heads) and last.uncertainty:
-            variances = net._read(f"{len(net.layers) - 1}.log_variance").astype(np.float64).tolist()
-        for (name, loss), mean, s in zip(self.losses, means, variances, strict=True):
-            term = mean
-            if s is not None:
-                term = (1.0 if loss.classifies else 0.5) * math.exp(-s) * mean + s / 2
-            total += weights.get(name, 1.0) * term
-        return total
+            s = net._read(f"{len(net.layers) - 1}.log_variance")
+            precision = _core.activation_forward("exponential", -s.reshape(1, -1), None, 0.0)[0]
+            factors = [1.0 if loss.classifies else 0.5 for _, loss in self.losses]
+            parts = zip(factors, precision.tolist(), means, s.tolist(), strict=True)
+            terms = [factor * p * mean + variance / 2 for factor, p, mean, variance in parts]
+        return math.fsum(weights.get(name, 1.0) * term for name, term in zip(self.names, terms, strict=True))
 
     def score(
         self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]

@@ -249,8 +249,8 @@ grc_status gradcore_network_evaluate_heads(gradcore_network *n, const gradcore_h
 {
     gradcore_trainer t = {.net = n}; /* no more of it than its tasks */
     grc_status status = check_call(n, d, scores, n ? n->head_count : 0, error);
-    if (status == GRADCORE_OK && !d->target)
-        status = grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
+    if (status == GRADCORE_OK)
+        status = grc_check_head_data(d, n->head_count, error);
     if (status != GRADCORE_OK)
         return status;
     const gradcore_trainer_options o = {.heads = losses, .head_count = n->head_count};

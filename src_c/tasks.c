@@ -139,6 +139,19 @@ void grc_close_tasks(gradcore_trainer *t)
 
 /* ---- a batch ---- */
 
+grc_status grc_check_head_data(const gradcore_data *d, int heads, gradcore_error *error)
+{
+    const gradcore_head_data *h = d->target;
+    if (!h || d->weight)
+        return grc_fail(error, GRADCORE_INVALID, "%s", d->weight
+                            ? "weight: expected NULL with heads, which have their own, got weights"
+                            : "target: expected a pointer, got NULL");
+    for (int i = 0; i < heads; i++)
+        if (h[i].size != sizeof *h)
+            return grc_fail(error, GRADCORE_INVALID, "target[%d].size: expected %zu, got %u", i, sizeof *h, h[i].size);
+    return GRADCORE_OK;
+}
+
 gradcore_data grc_head_data(const gradcore_data *d, int index)
 {
     const gradcore_head_data *h = (const gradcore_head_data *)d->target + index;

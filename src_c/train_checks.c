@@ -15,14 +15,8 @@ static grc_status check_target(const grc_task *task, const gradcore_data *d, gra
 
 static grc_status check_heads(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
 {
-    const gradcore_head_data *heads = d->target;
-    grc_status status = GRADCORE_OK;
-    if (d->weight)
-        return grc_fail(error, GRADCORE_INVALID, "weight: expected NULL with heads, which have their own");
+    grc_status status = grc_check_head_data(d, t->task_count, error);
     for (int i = 0; i < t->task_count && status == GRADCORE_OK; i++) {
-        if (heads[i].size != sizeof *heads)
-            return grc_fail(error, GRADCORE_INVALID, "target[%d].size: expected %zu, got %u", i, sizeof *heads,
-                            heads[i].size);
         const gradcore_data own = grc_head_data(d, i);
         status = check_target(&t->tasks[i], &own, error);
     }

@@ -80,6 +80,7 @@ void grc_close_tasks(gradcore_trainer *t);
 size_t grc_target_bytes(const grc_task *task, const gradcore_network *n); /* of a row */
 grc_status grc_check_head_losses(const gradcore_network *n, const gradcore_head_loss *losses, int64_t count,
                                  gradcore_error *error);
+grc_status grc_check_head_data(const gradcore_data *d, int heads, gradcore_error *error);
 /* The data of head `index` by itself. */
 gradcore_data grc_head_data(const gradcore_data *d, int index);
 /* Of the batch in x: after the barrier behind grc_lose_rows. */
