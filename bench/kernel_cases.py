@@ -116,7 +116,7 @@ def all_cases(core: Any, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Case]:
             if family == "activation":
                 yield Case(family, name, rows, columns, "forward", dtype=dtype)
                 yield Case(family, name, rows, columns, "backward", dtype=dtype)
-            elif name != "end":  # closes a residual block, no layer of its own
+            elif name not in shared.BRACKETS:
                 depth = ISA_DEPTH if family == "isa" else 0
                 yield Case(family, name, rows, columns, depth=depth, dtype=dtype)
         for rows, columns in shared.BENCH_SIZES["activation"]:
@@ -248,6 +248,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "activation": [{"kind": "activation", "activation": "relu"}],
         "dropout": [{"kind": "dropout", "rate": 0.5}],
         "residual": [{"kind": "residual"}, dense, {"kind": "end"}],
+        "heads": [{"kind": "heads"}, {"kind": "head", "name": "one"}, dense, {"kind": "end_heads"}],
         "batch_norm": [{"kind": "batch_norm"}],
         "layer_scale": [{"kind": "layer_scale", "initial": 0.1}],
         "alpha_dropout": [{"kind": "alpha_dropout", "rate": 0.5}],

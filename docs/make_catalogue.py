@@ -17,6 +17,7 @@ LAYERS = {
     "embedding": "`Embedding(columns)`: columns of integer codes replaced by rows of learned tables",
     "standardize": "`Standardize()`: y = (x - mean) inverse_std, column by column",
     "residual": "`Residual(*layers, projection, gain)`: y = gain layers(x) + x, or + x projection",
+    "heads": "`Heads(branches, uncertainty)`: several named outputs, each a stack of layers on one value",
     "layer_scale": "`LayerScale(initial)`: y = x gamma, a learned factor a column",
     "layer_norm": "`LayerNorm(eps, scale, shift)`: each row (x - mean) / sqrt(variance + eps) gamma + beta",
     "batch_norm": "`BatchNorm(momentum, eps, scale, shift)`: the same by columns; running averages predict",
@@ -182,7 +183,7 @@ def page() -> str:
     )
     lines += table("Initialisers", "| name | class | values |", initial_values())
     lines[-1:] = ["", *ABOUT_INITIALISERS, ""]
-    layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind != "end"]
+    layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind in LAYERS]
     lines += table("Layers", "| kind | class |", layers)
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ from .errors import (
     StateError,
 )
 from .gates import GLU, Maxout, PReLU
+from .heads import Heads
 from .history import History
 from .layers import (
     Activation,
@@ -57,6 +58,7 @@ __all__ = [
     "FormatError",
     "GaussianNoise",
     "GradcoreError",
+    "Heads",
     "History",
     "Layer",
     "LayerNorm",

@@ -16,6 +16,7 @@ cdef class Network:
     cdef readonly str isa
     cdef readonly object dtype
     cdef readonly list parameters
+    cdef readonly list heads  # (name, first column, columns) of each
     cdef object __weakref__
 
     cdef int require(self) except -1
@@ -39,6 +40,7 @@ cdef class Trainer:
     cdef gradcore_trainer *handle
     cdef int64_t columns  # of a target; 0: int32 labels; -1: the loss is a Python function
     cdef object loss_function
+    cdef list head_columns  # of each head's target, or None
     cdef bint reported  # report holds a step
     cdef gradcore_report report
     cdef readonly int64_t capacity

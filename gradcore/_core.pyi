@@ -6,7 +6,7 @@ the network's dtype may have any row stride as long as columns are contiguous; o
 DTypeError / ShapeError (the Python layer converts before it calls).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -20,6 +20,10 @@ class LossOptions(TypedDict, total=False):
     flags: int  # of gradcore_loss_options
     vector: NDArray[np.float64] | None  # (outputs,)
     ignore_index: int
+
+Target = Array | Iterable[Array]  # iterables: of one for each head
+RowWeights = NDArray[np.float64] | Iterable[NDArray[np.float64] | None] | None
+HeadLoss = tuple[str, LossOptions | None, float]  # name, options, weight
 
 class LayerSpec(TypedDict, total=False):
     kind: str  # one of names("layer")
@@ -42,6 +46,8 @@ class LayerSpec(TypedDict, total=False):
     gain: bool
     rescaled: bool
     continues: bool
+    name: str  # of a head
+    uncertain: bool
 
 class ParameterInfo(TypedDict):
     name: str  # "0.weight"
@@ -79,6 +85,7 @@ class Network:
     isa: str
     elements: int  # trainable numbers
     parameters: list[ParameterInfo]
+    heads: list[tuple[str, int, int]]  # name, first column, columns of each head
     def __init__(
         self,
         layers: Sequence[LayerSpec],
@@ -105,6 +112,13 @@ class Network:
         options: LossOptions | None = None,
     ) -> tuple[float, float, float, float]: ...
     # weighted mean loss, accuracy (NaN for regression losses), what each was divided by
+    def evaluate_heads(
+        self,
+        losses: Iterable[HeadLoss],
+        x: Array,
+        target: Iterable[Array],
+        weight: Iterable[NDArray[np.float64] | None] | None = None,
+    ) -> list[tuple[float, float, float, float]]: ...  # the same for each head
 
 class Pass:
     """Forward and backward by hand; keeps the activations of one batch."""
@@ -135,27 +149,32 @@ class Trainer:
         capacity: int,
         seed: int,
         loss_options: LossOptions | None = None,
+        heads: Iterable[HeadLoss] | None = None,  # instead of loss, which is None then
+        surgery: bool = False,
     ) -> None: ...
+    # With heads, a target is an iterable of one array for each, and a weight None or an iterable of weights.
+    def conflicts(self) -> NDArray[np.float64]: ...  # (heads, heads, 3), see gradcore_trainer_conflicts
     def train_step(
-        self, x: Array, target: Array, weight: NDArray[np.float64] | None, hypers: NDArray[np.float64]
+        self, x: Array, target: Target, weight: RowWeights, hypers: NDArray[np.float64]
     ) -> float: ...  # one update over all rows of x; hypers (HYPERS,); the loss before it. The fast path.
     def last_report(self) -> tuple[float, float, float, float, float, bool, int]: ...  # of train_step
     def run(
         self,
         x: Array,
-        target: Array,
-        weight: NDArray[np.float64] | None,
+        target: Target,
+        weight: RowWeights,
         order: NDArray[np.int64] | None,
         begin: int,
         end: int,
         batch: int,
         hypers: NDArray[np.float64],  # (steps, HYPERS)
         reports: NDArray[np.void],  # (steps,) of REPORT_DTYPE, filled
+        heads: NDArray[np.float64] | None = None,  # (steps, 3 heads + 2), see gradcore_run.heads
     ) -> int: ...  # steps done; GIL released
-    def gradients(self, x: Array, target: Array, weight: NDArray[np.float64] | None) -> float: ...
+    def gradients(self, x: Array, target: Target, weight: RowWeights) -> float: ...
     def gradient(self, index: int) -> Array: ...
     def flat_gradients(
-        self, x: Array, target: Array, weight: NDArray[np.float64] | None, out: Array
+        self, x: Array, target: Target, weight: RowWeights, out: Array
     ) -> tuple[float, float, float]: ...  # fills out (elements,); loss, weight of right rows, weight of all
     def norms(self) -> NDArray[np.float64]: ...  # (parameters, 2): gradient norm, weight norm
     # (name, limit, other, order, scheduled, a flag for each parameter), as gradcore_rule says

@@ -118,6 +118,7 @@ LAYER_FLAGS = {
     "gain": (GRADCORE_LAYER_GAIN, True),
     "rescaled": (GRADCORE_LAYER_RESCALED, True),
     "continues": (GRADCORE_LAYER_CONTINUES, True),
+    "uncertain": (GRADCORE_LAYER_UNCERTAIN, True),
 }
 
 
@@ -132,6 +133,8 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.activation = optional_text(value, f"{name}['activation']", keep)
         elif key == "units":
             layer.units = integer(value, f"{name}['units']", -INT64_MAX, INT64_MAX)
+        elif key == "name":
+            layer.name = text(value, f"{name}['name']", keep)
         elif key == "pieces":
             layer.pieces = integer(value, f"{name}['pieces']", -INT64_MAX, INT64_MAX)
         elif key == "alpha":
@@ -157,7 +160,7 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
         elif key != "kind":
             raise errors.ArgumentError(
                 f"{name}: expected keys kind, activation, units, pieces, alpha, rate, eps, momentum, "
-                f"initial, std, column, width, {', '.join(LAYER_FLAGS)}, "
+                f"initial, std, column, width, name, {', '.join(LAYER_FLAGS)}, "
                 f"got {shown(key)}")
     return 0
 
@@ -215,6 +218,7 @@ cdef class Network:
         self.parameter_count, self.layer_count = info.parameters, info.layers
         self.threads, self.isa = info.threads, text_from(info.isa)
         self.parameters = [self.parameter_dict(i) for i in range(info.parameters)]
+        self.heads = heads_of(handle)
 
     def __dealloc__(self):
         gradcore_network_destroy(self.handle)
@@ -409,6 +413,9 @@ cdef class Network:
         check(status, &error)
         return score.loss, score.accuracy, score.divisor, score.weight
 
+    def evaluate_heads(self, losses, x, target, weight=None):
+        return evaluate_heads(self, losses, x, target, weight)
+
 
 cdef Network network_from(object value):
     if not isinstance(value, Network):
@@ -418,6 +425,7 @@ cdef Network network_from(object value):
 
 
 include "_core_passes.pxi"
+include "_core_heads.pxi"
 include "_core_training.pxi"
 include "_core_functions.pxi"
 include "_core_files.pxi"

@@ -30,9 +30,9 @@ cdef LossCall loss_call(Trainer trainer, object target, gradcore_data *data):
     return call
 
 
-cdef int raise_from(LossCall call) except -1:
-    if call is not None and call.error is not None:
-        raise call.error
+cdef int raise_from(object call) except -1:
+    if type(call) is LossCall and (<LossCall>call).error is not None:
+        raise (<LossCall>call).error
     return 0
 
 
@@ -71,7 +71,8 @@ cdef gradcore_status call_loss(void *context, const gradcore_loss_batch *b, doub
 
 @cython.no_gc_clear
 cdef class Trainer:
-    def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed, loss_options=None):
+    def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed, loss_options=None,
+                 heads=None, surgery=False):
         cdef gradcore_error error
         cdef gradcore_loss_options c_loss_options
         cdef gradcore_trainer_options options
@@ -87,7 +88,13 @@ cdef class Trainer:
         options.capacity = integer(capacity, "capacity", 1, INT64_MAX)
         options.seed = unsigned64(seed, "seed")
         cdef int64_t columns = -1
-        if callable(loss):
+        cdef HeadLosses head_losses = None
+        if heads is not None:
+            head_losses = HeadLosses(owner, heads)
+            options.heads, options.head_count = head_losses.losses, len(head_losses.columns)
+            options.head_flags = GRADCORE_GRADIENT_SURGERY if truth(surgery, "surgery") else 0
+            options.loss = optional_text(loss, "loss", keep)
+        elif callable(loss):
             options.loss = NULL
             options.loss_function = &call_loss
         else:
@@ -100,7 +107,8 @@ cdef class Trainer:
         error.message[0] = 0
         check(gradcore_trainer_create(owner.handle, &options, &handle, &error), &error)
         self.handle, self.network, self.columns = handle, owner, columns
-        self.loss_function = loss if columns < 0 else None
+        self.loss_function = loss if columns < 0 and head_losses is None else None
+        self.head_columns = None if head_losses is None else head_losses.columns
         self.capacity, self.slots = options.capacity, gradcore_trainer_state_slots(handle)
 
     def __dealloc__(self):
@@ -196,17 +204,25 @@ cdef class Trainer:
         check(gradcore_trainer_ledger(self.handle, <double *>cnp.PyArray_DATA(array), &error), &error)
         return array
 
+    def conflicts(self):
+        cdef gradcore_error error
+        self.require()
+        cdef Py_ssize_t n = len(self.network.heads)
+        cdef cnp.ndarray array = empty(cnp.NPY_FLOAT64, 2, n, 3 * n)
+        error.message[0] = 0
+        check(gradcore_trainer_conflicts(self.handle, <double *>cnp.PyArray_DATA(array), &error), &error)
+        return array.reshape(n, n, 3)
+
     # The structs live on the stack, not in self: another thread may be in the same call without the GIL.
     def train_step(self, x, target, weight, hypers):
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
-        cdef LossCall call
+        cdef object call
         cdef gradcore_run run
         cdef gradcore_report report
         self.require()
-        data_from(self.network, self.columns, x, target, weight, &data)
-        call = loss_call(self, target, &data)
+        call = trainer_data(self, x, target, weight, &data)
         run.size = sizeof(gradcore_run)
         run.reserved = 0
         run.data = &data
@@ -221,6 +237,7 @@ cdef class Trainer:
         if self.scale_rule is not None:
             run.scale = ask_scale
         run.scale_context = <void *>self
+        run.heads = NULL
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
@@ -237,17 +254,16 @@ cdef class Trainer:
             raise errors.StateError("trainer: expected a train_step before last_report")
         return r.loss, r.correct, r.weight, r.norm, r.scale, bool(r.applied), r.rows
 
-    def run(self, x, target, weight, order, begin, end, batch, hypers, reports):
+    def run(self, x, target, weight, order, begin, end, batch, hypers, reports, heads=None):
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
-        cdef LossCall call
+        cdef object call
         cdef gradcore_run run
         cdef cnp.npy_intp dims[2]
         cdef int64_t length
         self.require()
-        data_from(self.network, self.columns, x, target, weight, &data)
-        call = loss_call(self, target, &data)
+        call = trainer_data(self, x, target, weight, &data)
         memset(&run, 0, sizeof(run))
         run.size = sizeof(gradcore_run)
         run.data = &data
@@ -266,6 +282,7 @@ cdef class Trainer:
         dims[1] = GRADCORE_HYPERS
         run.hypers = <const double *>exact(hypers, "hypers", cnp.NPY_FLOAT64, 2, dims, False)
         run.reports = reports_from(reports, run.steps)
+        run.heads = head_reports(self, heads, run.steps)
         run.scale = NULL
         if self.scale_rule is not None:
             run.scale = ask_scale
@@ -281,11 +298,10 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
-        cdef LossCall call
+        cdef object call
         cdef gradcore_report report
         self.require()
-        data_from(self.network, self.columns, x, target, weight, &data)
-        call = loss_call(self, target, &data)
+        call = trainer_data(self, x, target, weight, &data)
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
@@ -310,7 +326,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
-        cdef LossCall call
+        cdef object call
         cdef gradcore_report report
         cdef int64_t i, at = 0, size = 0
         cdef bint trainable = False
@@ -319,8 +335,7 @@ cdef class Trainer:
         self.require()
         elements = self.network.elements
         cdef void *flat = exact(out, "out", self.network.typenum, 1, &elements, True)
-        data_from(self.network, self.columns, x, target, weight, &data)
-        call = loss_call(self, target, &data)
+        call = trainer_data(self, x, target, weight, &data)
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)

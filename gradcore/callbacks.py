@@ -6,6 +6,7 @@ A callback is any object with some of the methods of `Callback`; it need not inh
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "Checkpoint", "EarlyStopping"]
 
+_HEAD_MONITOR = re.compile(r"[\w-]+\.(loss|accuracy)", re.ASCII)
 _MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
 
 
@@ -73,7 +75,8 @@ class EarlyStopping:
     Parameters
     ----------
     monitor : str, optional
-        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm"; accuracies should rise, others fall.
+        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm", or of a head, as "val_steer.loss";
+        accuracies should rise, others fall.
         Default: "val_loss" with validation data, else "loss".
     patience : int, default 10
         >= 1. Training ends at the `patience`-th epoch in a row without improvement, as in Keras.
@@ -97,7 +100,8 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.monitor is not None:
-            choice(self.monitor, "EarlyStopping: monitor", _MONITORS)
+            if not isinstance(self.monitor, str) or not _HEAD_MONITOR.fullmatch(self.monitor):
+                choice(self.monitor, "EarlyStopping: monitor", _MONITORS)
         object.__setattr__(self, "patience", integer(self.patience, "EarlyStopping: patience", 1))
         object.__setattr__(self, "min_delta", number(self.min_delta, "EarlyStopping: min_delta"))
         object.__setattr__(self, "restore_best", flag(self.restore_best, "EarlyStopping: restore_best"))

@@ -145,7 +145,7 @@ def _from_file(
         for name, state in about.get("plateaus", {}).items():
             trainer._hypers.plateaus[name] = _plateau_state(name, state, trainer)
         trainer.history = History(**about["history"])
-        if len({len(trainer.history[column.name]) for column in fields(History)}) != 1:
+        if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
             raise FormatError("history: expected columns of one length")
         if about["fit"] is not None:
             trainer._fit = _fit_state(about["fit"], tensors, network)

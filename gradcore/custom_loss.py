@@ -69,6 +69,10 @@ class Custom(Loss):
             raise ShapeError(f"{name}: expected {rows} rows, as many as X has, got shape {array.shape}")
         return array
 
+    def row_weights(self, value: object, rows: int) -> Any:
+        """Refused: the function sees whole batches."""
+        raise ArgumentError("sample_weight: expected none for a loss of your own, which sees whole batches")
+
     def __call__(self, output: Array, target: Array) -> tuple[float, Array]:
         """Loss and gradient, checked, of `output`'s dtype; the core and evaluate() call this."""
         answer = self.function(output, target)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _core, losses
-from .arrays import Array
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def make_engine(trainer: Trainer, capacity: int, target: Array | None) -> _core.Trainer:
+def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.Trainer:
     """A core's trainer for batches of up to `capacity` rows, for targets like `target`, without any state."""
-    own = trainer.loss if isinstance(trainer.loss, losses.Custom) else None
     engine = _core.Trainer(
         trainer.net._core,
-        loss=own or trainer.loss.name,
-        loss_options=None if own else trainer.loss.options(trainer._outputs, target),
+        **_loss(trainer.loss, trainer._outputs, target),
         optimizer=trainer.optimizer.name,
         flags=trainer.optimizer.flags(),
         clip=trainer._plan.option,
@@ -40,6 +37,14 @@ def make_engine(trainer: Trainer, capacity: int, target: Array | None) -> _core.
 def factors(engine: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
     """The factors that the optimizer keeps of matrices: index of the parameter, and side."""
     return [(i, side) for i in range(len(parameters)) for side in (0, 1) if engine.factor_order(i, side)]
+
+
+def _loss(loss: losses.Loss, outputs: int, target: Any) -> dict[str, Any]:
+    if isinstance(loss, losses.PerHead):
+        return {"loss": None, "heads": loss.heads(target), "surgery": loss.surgery}
+    if isinstance(loss, losses.Custom):
+        return {"loss": loss}
+    return {"loss": loss.name, "loss_options": loss.options(outputs, target)}
 
 
 def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> None:

@@ -11,7 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, clipping, embedding, gates, initializers, layers, losses, norms, optimizers, schedules
+from . import (
+    _core,
+    clipping,
+    embedding,
+    gates,
+    heads,
+    initializers,
+    layers,
+    losses,
+    norms,
+    optimizers,
+    schedules,
+)
 from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
@@ -37,6 +49,7 @@ _REGISTRY: dict[str, type] = {
         (norms, layers.Layer),
         (gates, layers.Layer),
         (embedding, layers.Layer),
+        (heads, layers.Layer),
         (initializers, initializers.Initializer),
         (optimizers, optimizers.Optimizer),
         (clipping, clipping.Clip),

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from .checks import flag, integer, number
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR
-from .loss_base import balanced
 from .progress import progress_for
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ class Data:
     """Checked arrays of a fit."""
 
     x: Array
-    target: Array
-    weight: NDArray[np.float64] | None
+    target: Any  # an array, or a ByHead of arrays
+    weight: Any  # the same, or None
     rows: NDArray[np.int64] | None  # the rows to train on; None: all
-    validation: tuple[Array, Array, NDArray[np.float64] | None] | None
+    validation: tuple[Array, Any, Any] | None
 
     @property
     def count(self) -> int:
@@ -63,6 +62,7 @@ class Sums:
     skipped: int = 0
     steps: int = 0
     seconds: float = 0.0
+    heads: list[float] = field(default_factory=list)  # as PerHead.add has them
 
     def add(self, reports: NDArray[np.void], seconds: float) -> None:
         """Add the reports of a slice; the result does not depend on how an epoch is sliced."""
@@ -101,7 +101,7 @@ def prepare(
     """Check and convert everything that fit() gets; the first fit also fills a Standardize layer."""
     x, target, weight = trainer._batch(X, y, sample_weight)
     rows: NDArray[np.int64] | None = None
-    held: tuple[Array, Array, NDArray[np.float64] | None] | None = None
+    held: tuple[Array, Any, Any] | None = None
     if isinstance(validation, tuple | list):
         if len(validation) not in (2, 3):
             raise ArgumentError(
@@ -117,7 +117,7 @@ def prepare(
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
     trainer._loss = trainer.loss.fitted(target, rows, trainer.net.outputs)
     if class_weight is not None:
-        factors = _class_factors(trainer, class_weight, target, rows)
+        factors = trainer.loss.class_factors(class_weight, target, rows, trainer.net.outputs)
         weight = factors if weight is None else weight * factors
     if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
         raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
@@ -138,31 +138,6 @@ def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64]
         raise ShapeError(f"validation: expected rows left to train on, got {held} of {count} held out")
     order = _core.shuffle(seed, _SPLIT_EPOCH, count)
     return np.sort(order[: count - held]), np.sort(order[count - held :])
-
-
-def _class_factors(
-    trainer: Trainer, class_weight: object, target: Array, rows: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    labels = trainer.loss.classes(target)
-    if labels is None:
-        raise ArgumentError(f"class_weight: expected labels of classes, got targets of {trainer.loss.name}")
-    classes = max(2, trainer.net.outputs)
-    table = np.ones(classes)
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise ArgumentError(f"class_weight: expected a dict or 'balanced', got {class_weight!r}")
-        table = balanced(labels if rows is None else labels[rows], classes)
-    elif isinstance(class_weight, Mapping):
-        for label, value in class_weight.items():
-            at = integer(label, "class_weight: class", 0)
-            if at >= classes:
-                raise ArgumentError(f"class_weight: expected classes in 0..{classes - 1}, got {at}")
-            table[at] = number(value, f"class_weight[{at}]")
-            if table[at] < 0:
-                raise ArgumentError(f"class_weight[{at}]: expected a number >= 0, got {value}")
-    else:
-        raise DTypeError(f"class_weight: expected a dict or 'balanced', got a {type(class_weight).__name__}")
-    return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
 
 
 def fit(
@@ -296,17 +271,19 @@ class Loop:
         hypers = trainer._hypers.rows(first, count)
         if len(self._reports) < count:
             self._reports = np.zeros(count, _core.REPORT_DTYPE)
-        reports = self._reports[:count]
+        reports, heads = self._reports[:count], trainer.loss.report(count)
         end = min(state.position + count * state.batch_size, state.rows)
         data = self.data
         started = time.perf_counter()
         try:
             at = (order, state.position, end, state.batch_size)
-            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, reports))
+            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, reports, heads))
         finally:
             done = core.step - first
             seconds = time.perf_counter() - started
             state.sums.add(reports[:done], seconds)
+            if heads is not None:
+                trainer.loss.add(state.sums.heads, heads[:done][reports[:done]["applied"] != 0], _chain)
             state.position = min(state.position + done * state.batch_size, state.rows)
             self.advance(done)
         if not self._warned and state.sums.skipped:
@@ -341,7 +318,7 @@ class Loop:
         if trainer._plan.scales:
             row["clipped"] = sums.clipped / sums.steps if sums.steps else 0.0
             row["clip_scale"] = sums.scale / sums.normed if sums.normed else math.nan
-        return row
+        return {**row, **trainer.loss.row(sums.heads)}
 
 
 def _stopping_rule(
@@ -360,8 +337,7 @@ def _stopping_rule(
     monitor = rule.monitor or ("loss" if data.validation is None else "val_loss")
     if monitor.startswith("val_") and data.validation is None:
         raise ArgumentError(f"early_stopping: expected validation data to monitor {monitor}, got none")
-    if monitor.endswith("accuracy") and not trainer.loss.classifies:
-        raise ArgumentError(f"early_stopping: expected a classification loss to monitor {monitor}")
+    trainer.loss.check_monitor(monitor)
     return rule, monitor
 
 

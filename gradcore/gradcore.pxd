@@ -59,6 +59,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_GAIN
         GRADCORE_LAYER_RESCALED
         GRADCORE_LAYER_CONTINUES
+        GRADCORE_LAYER_UNCERTAIN
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
         uint32_t size
@@ -75,6 +76,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double initial
         double std
         double eps
+        const char *name
     ctypedef struct gradcore_network_options:
         uint32_t size
         uint32_t flags
@@ -223,6 +225,23 @@ cdef extern from "gradcore/gradcore.h" nogil:
         int64_t d_output_stride
     ctypedef gradcore_status gradcore_loss_function(void *context, const gradcore_loss_batch *batch,
                                                     double *loss, gradcore_error *error)
+    enum:
+        GRADCORE_GRADIENT_SURGERY
+    ctypedef struct gradcore_head_info:
+        uint32_t size
+        const char *name
+        int64_t column
+        int64_t width
+    ctypedef struct gradcore_head_loss:
+        uint32_t size
+        const char *loss
+        const gradcore_loss_options *options
+        double weight
+    ctypedef struct gradcore_head_data:
+        uint32_t size
+        const void *target
+        int64_t target_stride
+        const double *weight
     ctypedef struct gradcore_trainer_options:
         uint32_t size
         uint32_t flags
@@ -235,6 +254,9 @@ cdef extern from "gradcore/gradcore.h" nogil:
         const gradcore_loss_options *loss_options
         gradcore_loss_function *loss_function
         void *loss_context
+        const gradcore_head_loss *heads
+        int64_t head_count
+        uint32_t head_flags
     ctypedef struct gradcore_report:
         double loss
         double correct
@@ -257,6 +279,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         int64_t done
         double (*scale)(void *context, double norm) noexcept
         void *scale_context
+        double *heads
     ctypedef struct gradcore_rule:
         uint32_t size
         uint32_t scheduled
@@ -289,6 +312,12 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                   gradcore_error *error)
     gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
                                                    gradcore_error *error)
+    int32_t gradcore_network_heads(const gradcore_network *network)
+    gradcore_status gradcore_network_head(const gradcore_network *network, int64_t index, gradcore_head_info *info)
+    gradcore_status gradcore_network_evaluate_heads(gradcore_network *network, const gradcore_head_loss *losses,
+                                                    const gradcore_data *data, gradcore_score *scores,
+                                                    gradcore_error *error)
+    gradcore_status gradcore_trainer_conflicts(gradcore_trainer *trainer, double *ledger, gradcore_error *error)
     gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind, int64_t every,
                                                  int64_t start, gradcore_error *error)
     gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,

@@ -40,6 +40,11 @@ class History:
     skipped : list of int
         Steps whose update was skipped because something was not finite.
     seconds : list of float
+    heads : dict of str to list of float
+        Columns of networks with `Heads`, which ``history["steer.loss"]`` reads too: "steer.loss",
+        "steer.accuracy" and the same with "val_" before, for every head; with gradient surgery "cosine" and
+        "conflicts": means over the steps of the mean cosine of two heads' gradients, and of the share of
+        pairs that point against each other.
 
     Examples
     --------
@@ -62,6 +67,7 @@ class History:
     clip_scale: list[float] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    heads: dict[str, list[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -69,35 +75,47 @@ class History:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, History):
             return NotImplemented
-        return all(str(self[column]) == str(other[column]) for column in _COLUMNS)  # NaN equals NaN
+        columns = self.columns()
+        return columns == other.columns() and all(
+            str(self[column]) == str(other[column])  # NaN equals NaN
+            for column in columns
+        )
 
     def __getitem__(self, column: str) -> list[Any]:
-        if column not in _COLUMNS:
-            raise ArgumentError(f"column: expected one of {', '.join(_COLUMNS)}, got {column!r}")
-        values: list[Any] = getattr(self, column)
+        if column not in self.columns():
+            raise ArgumentError(f"column: expected one of {', '.join(self.columns())}, got {column!r}")
+        values: list[Any] = self.heads[column] if column in self.heads else getattr(self, column)
         return values
+
+    def columns(self) -> list[str]:
+        """The names of all columns, those of heads last."""
+        return [*_COLUMNS, *self.heads]
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch; columns that `row` lacks get NaN."""
-        for column in _COLUMNS:
+        for column in row:
+            if column in _OF_HEADS or "." in column:
+                self.heads.setdefault(column, [math.nan] * len(self))
+        for column in self.columns():
             self[column].append(row.get(column, math.nan))
 
     def last(self) -> dict[str, float]:
         """The last row, without columns that are NaN; empty before the first epoch."""
         if not len(self):
             return {}
-        row = {column: self[column][-1] for column in _COLUMNS}
+        row = {column: self[column][-1] for column in self.columns()}
         return {column: value for column, value in row.items() if not math.isnan(value)}
 
     def since(self, start: int) -> History:
         """A copy of the rows from number `start` on."""
-        return History(**{column: self[column][start:] for column in _COLUMNS})
+        heads = {column: values[start:] for column, values in self.heads.items()}
+        return History(**{column: self[column][start:] for column in _COLUMNS}, heads=heads)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The columns that have any value, as a dict of lists."""
         return {
             column: list(self[column])
-            for column in _COLUMNS
+            for column in self.columns()
             if not self[column] or not all(math.isnan(value) for value in self[column])
         }
 
@@ -137,7 +155,8 @@ class History:
         return "\n".join(lines)
 
 
-_COLUMNS = tuple(column.name for column in fields(History))
+_COLUMNS = tuple(column.name for column in fields(History) if column.name != "heads")
+_OF_HEADS = ("cosine", "conflicts")
 
 
 def _cell(value: float) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
 from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
+from .arrays import as_weights as row_weights
 from .checks import flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .rule import Rule
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _SUM_TOLERANCE = 1e-3  # of probabilities, which may come from float16
@@ -68,7 +73,18 @@ class Loss:
         """Refuse a network whose number of outputs does not suit the loss."""
         self.vector(outputs)
 
-    def soft(self, target: Array) -> bool:
+    def bound(self, net: Network) -> Loss:
+        """The loss for a network that it suits."""
+        if net._heads:
+            names = ", ".join(name for name, _, _ in net._heads)
+            raise ArgumentError(f"loss: expected a dict of losses for the heads {names}, got {self!r}")
+        self.check_outputs(net.outputs)
+        return self
+
+    def check_optimizer(self, optimizer: Rule) -> None:
+        """Refuse an optimizer that cannot train with it."""
+
+    def soft(self, target: Array) -> int:
         """Whether a converted target is probabilities where the loss also takes labels."""
         return False
 
@@ -80,9 +96,64 @@ class Loss:
         """Any array-like `y` as the core takes it; values may still be NaN or infinite."""
         raise NotImplementedError
 
+    def parts(self, target: Any, name: str) -> Iterator[tuple[str, Array]]:
+        """The arrays of a converted target, each with its name in messages."""
+        yield name, target
+
+    def row_weights(self, value: object, rows: int) -> Any:
+        """Weights of rows as the core takes them."""
+        return row_weights(value, "sample_weight", rows)
+
     def classes(self, target: Array) -> Array | None:
         """The class of every row of a converted target, -1 where it is ignored; None without classes."""
         return None
+
+    def class_factors(
+        self, value: object, target: Any, rows: Array | None, outputs: int, name: str = "class_weight"
+    ) -> Any:
+        """A factor for each row, by its class; balanced over the training rows `rows`, or all."""
+        labels = self.classes(target)
+        if labels is None:
+            raise ArgumentError(f"{name}: expected labels of classes, got targets of {self.name}")
+        classes = max(2, outputs)
+        table = np.ones(classes)
+        if isinstance(value, str):
+            if value != "balanced":
+                raise ArgumentError(f"{name}: expected a dict or 'balanced', got {value!r}")
+            table = balanced(labels if rows is None else labels[rows], classes)
+        elif isinstance(value, Mapping):
+            for label, weight in value.items():
+                at = integer(label, f"{name}: class", 0)
+                if at >= classes:
+                    raise ArgumentError(f"{name}: expected classes in 0..{classes - 1}, got {at}")
+                table[at] = number(weight, f"{name}[{at}]")
+                if table[at] < 0:
+                    raise ArgumentError(f"{name}[{at}]: expected a number >= 0, got {weight}")
+        else:
+            raise DTypeError(f"{name}: expected a dict or 'balanced', got a {type(value).__name__}")
+        return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
+
+    def check_monitor(self, monitor: str) -> None:
+        """Refuse to stop by a column that the history of such a training does not have."""
+        if monitor.endswith("accuracy") and not self.classifies:
+            raise ArgumentError(f"early_stopping: expected a classification loss to monitor {monitor}")
+        if "." in monitor:
+            raise ArgumentError(f"early_stopping: expected a network with Heads to monitor {monitor}")
+
+    # ---- What one with heads adds to the sums of an epoch and to its row of the history ----
+
+    def report(self, steps: int) -> NDArray[np.float64] | None:
+        """Room for what the core tells of heads; None without."""
+        return None
+
+    def add(
+        self, sums: list[float], reports: NDArray[np.float64], chain: Callable[[float, Array], float]
+    ) -> None:
+        """Add steps to the sums."""
+
+    def row(self, sums: Sequence[float]) -> dict[str, float]:
+        """Columns of the history."""
+        return {}
 
 
 def _parameters(loss: str) -> list[tuple[str, str]]:

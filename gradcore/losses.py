@@ -10,10 +10,13 @@ are penalties on the weights of a layer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from . import _core
 from .checks import choice
 from .custom_loss import Custom, LossFunction, check
 from .errors import DTypeError
+from .head_losses import PerHead
 from .loss_base import Loss
 from .loss_classes import (
     BinaryCrossEntropy,
@@ -46,6 +49,7 @@ __all__ = [
     "LogCosh",
     "Loss",
     "Penalty",
+    "PerHead",
     "Poisson",
     "Quantile",
     "SmoothL1",
@@ -63,8 +67,8 @@ _LOSSES: dict[str, type[Loss]] = {
 }  # fmt: skip
 
 
-def get(value: Loss | str | LossFunction) -> Loss:
-    """A loss from itself, its name or a function of your own.
+def get(value: Loss | str | LossFunction | Mapping[str, Loss | str]) -> Loss:
+    """A loss from itself, its name, a function of your own, or a dict with one for each head.
 
     Examples
     --------
@@ -74,6 +78,8 @@ def get(value: Loss | str | LossFunction) -> Loss:
     """
     if isinstance(value, Loss):
         return value
+    if isinstance(value, Mapping):
+        return PerHead(value)
     if callable(value) and not isinstance(value, type):
         return Custom(value)
     if not isinstance(value, str):

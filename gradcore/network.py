@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, files, folding, outputs
+from . import _core, files, folding, heads, outputs, summary
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
@@ -81,6 +81,7 @@ class Network(CurvatureProducts):
         self._isa = None if isa is None else choice(isa, "isa", _core.names("isa"))
         self._flush_denormals = flag(flush_denormals, "flush_denormals")
         width = inputs = integer(inputs, "inputs", 1)
+        heads.check_position(self._layers)
         self._widths = []
         for index, layer in enumerate(self._layers):
             width = layer.width_after(width, str(index))
@@ -95,6 +96,7 @@ class Network(CurvatureProducts):
         )
         self._info = self._core.parameters
         self._inputs, self._dtype = self._core.inputs, self._core.dtype
+        self._heads = self._core.heads
         self._index = {info["name"]: i for i, info in enumerate(self._info)}
         self._penalized = False
         for index, layer in enumerate(self._layers):
@@ -197,25 +199,11 @@ class Network(CurvatureProducts):
         1      Dense(3)                3          27
         4 inputs, 3 outputs, 67 trainable numbers, float32
         """
-        rows = [("layer", "description", "outputs", "parameters")]
-        for index, (layer, width) in enumerate(zip(self._layers, self._widths, strict=True)):
-            count = sum(
-                int(np.prod(info["shape"]))
-                for info in self._info
-                if info["trainable"] and info["name"].startswith(f"{index}.")
-            )
-            rows.append((str(index), repr(layer), f"{width:,}", f"{count:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = [
-            f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-            for row in rows
-        ]
-        total = f"{self.elements:,} trainable numbers"
-        return "\n".join([*lines, f"{self.inputs:,} inputs, {self.outputs:,} outputs, {total}, {self.dtype}"])
+        return summary.table(self)
 
     # ---- What it computes ----
 
-    def predict(self, X: ArrayLike, *, output: str = "raw") -> Array:
+    def predict(self, X: ArrayLike, *, output: str | Mapping[str, str] = "raw") -> Any:
         """Outputs in evaluation mode.
 
         Any number of threads may call it at a time. A row with NaN or an infinity gives what the arithmetic
@@ -225,13 +213,14 @@ class Network(CurvatureProducts):
         ----------
         X : array-like (rows, inputs)
         output : {"raw", "softmax", "sigmoid", "class"}, default "raw"
+            With `Heads` also a dict of such names by head.
             "raw" is what the last layer gives, to both cross entropies logits; "softmax" makes them the
             probabilities of exclusive classes, "sigmoid" those of each output by itself, "class" the index
             of the largest, for a single output whether it is above 0.
 
         Returns
         -------
-        ndarray (rows, outputs), for "class" integers (rows,)
+        ndarray (rows, outputs), for "class" integers (rows,); with `Heads` a dict of such by head
 
         Raises
         ------
@@ -244,12 +233,16 @@ class Network(CurvatureProducts):
         >>> Network([Activation("identity")], inputs=2).predict([[2, 2]], output="softmax")
         array([[0.5, 0.5]], dtype=float32)
         """
+        if self._heads:
+            kinds = heads.check_output(output, self._heads)
+            parts = heads.split(self._core.predict(self._matrix(X)), self._heads)
+            return {name: outputs.transform(part, kinds[name]) for name, part in parts.items()}
         if output == "raw":
             return self._core.predict(self._matrix(X))
-        outputs.check(output, self.outputs)
-        return outputs.transform(self._core.predict(self._matrix(X)), output)
+        outputs.check(str(output), self.outputs)
+        return outputs.transform(self._core.predict(self._matrix(X)), str(output))
 
-    def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Array:
+    def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Any:
         """Outputs, keeping what `backward` needs.
 
         Parameters
@@ -263,7 +256,7 @@ class Network(CurvatureProducts):
 
         Returns
         -------
-        ndarray (rows, outputs)
+        ndarray (rows, outputs), with `Heads` a dict of such by head
         """
         x = self._matrix(X)
         training = flag(training, "training")
@@ -274,16 +267,16 @@ class Network(CurvatureProducts):
         y = self._pass.forward(x, training, self._seed, key)
         if training and step is None:
             self._training_forwards += 1
-        return y
+        return heads.split(y, self._heads) if self._heads else y
 
-    def backward(self, d_out: ArrayLike) -> Array:
+    def backward(self, d_out: ArrayLike | Mapping[str, ArrayLike]) -> Array:
         """Gradients of a loss of your own, from its derivative by the outputs of the last `forward`.
 
         Fills `gradients`; may be called once after each forward.
 
         Parameters
         ----------
-        d_out : array-like (rows, outputs)
+        d_out : array-like (rows, outputs), with `Heads` a dict of such for all heads
 
         Returns
         -------
@@ -292,7 +285,10 @@ class Network(CurvatureProducts):
         """
         if self._pass is None:
             raise StateError("backward: expected a forward before it")
-        d_x = self._pass.backward(as_matrix(d_out, "d_out", self.dtype, self.outputs))
+        if self._heads:
+            d_x = self._pass.backward(heads.joined(d_out, self._heads, self._dtype, "d_out"))
+        else:
+            d_x = self._pass.backward(as_matrix(d_out, "d_out", self.dtype, self.outputs))
         self._has_gradients = True
         return d_x
 

@@ -69,6 +69,8 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     tolerance, tries = number(tolerance, "tolerance"), integer(tries, "tries", 1, 1000)
     if not 0 < tolerance < 1:
         raise ArgumentError(f"tolerance: expected a number in (0, 1), got {tolerance}")
+    if net._heads:
+        raise ArgumentError(f"net: expected a network without Heads, got {net!r}")
     x = as_matrix(X, "X", net.dtype, net.inputs, finite=True)
     if len(x) < 2:
         raise ArgumentError("X: expected at least 2 rows, got 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from . import losses
 from .arrays import Array
@@ -12,12 +13,15 @@ from .network import Network
 
 
 def score(
-    net: Network, loss: Loss, x: Array, target: Array, weight: Array | None, check: Callable[[], None]
+    net: Network, loss: Loss, x: Array, target: Any, weight: Any, check: Callable[[], None]
 ) -> dict[str, float]:
     """Scores in pieces of a size that only the network decides; `check` is called after each."""
     penalty = net._core.penalty() if net._penalized else 0.0
     if isinstance(loss, losses.Custom):
         return {"loss": loss(net._core.predict(x), target)[0] + penalty}
+    if isinstance(loss, losses.PerHead):
+        scores = loss.score(net, x, target, weight, check)
+        return {**scores, "loss": scores["loss"] + penalty}
     step = max(256, 2**28 // max(1, net.elements))
     total = summed = mass = accuracy = 0.0
     options = loss.options(net.outputs, target)

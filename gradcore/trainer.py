@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core, checkpoint, fitting, losses
-from .arrays import Array, as_matrix, as_weights, check_finite
+from .arrays import Array, as_matrix, check_finite
 from .callbacks import EarlyStopping
 from .checks import choice, integer
 from .clipping import Clip, Constraint
 from .clipping.base import plan
+from .conflicts import Conflicts
 from .custom_loss import LossFunction
 from .engine import make_engine, move_state
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
@@ -36,9 +37,10 @@ __all__ = ["Trainer"]
 
 _NONFINITE = ("skip", "raise", "propagate")
 _ndarray = np.ndarray
+Targets = ArrayLike | Mapping[str, ArrayLike]  # dicts: by head
 
 
-class Trainer:
+class Trainer(Conflicts):
     """Trains a network; owns the optimizer's state and the history.
 
     Parameters
@@ -48,7 +50,8 @@ class Trainer:
     loss : Loss, str or callable
         One of `gradcore.losses`, such as ``losses.Huber(delta=0.5)``, or its name, one of
         ``gradcore.names("loss")``, or a function ``(output, target) -> (loss, d_output)`` of arrays: see
-        `gradcore.losses.Custom`.
+        `gradcore.losses.Custom`. For a network with `Heads` a dict with a loss for each of them, or
+        `losses.PerHead`; targets are dicts then.
     optimizer : Optimizer
     clip : Clip or list of Clip, optional
         ``clipping.GlobalNorm(1.0)`` or another rule on gradients, or several, applied in order.
@@ -76,7 +79,7 @@ class Trainer:
     def __init__(
         self,
         net: Network,
-        loss: Loss | str | LossFunction,
+        loss: Loss | str | LossFunction | Mapping[str, Loss | str],
         optimizer: Rule,
         clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
@@ -89,8 +92,8 @@ class Trainer:
         if not isinstance(optimizer, Rule):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
         self._net = net
-        self._loss = losses.get(loss)
-        self._loss.check_outputs(net.outputs)
+        self._loss = losses.get(loss).bound(net)
+        self._loss.check_optimizer(optimizer)
         optimizer.check(net, self._loss, clip=clip, constraint=constraint)
         self._optimizer = optimizer
         self._plan = plan(clip, constraint, net)
@@ -107,7 +110,7 @@ class Trainer:
         self._outputs = net.outputs
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
-        self._soft = False  # the core was made for targets that are probabilities where labels would do too
+        self._soft = 0  # not 0: the core takes targets that are probabilities where labels would do too
         self._fit: fitting.FitState | None = None
         self._fitting = threading.Lock()
         self._epochs = 0  # completed, over all fits
@@ -175,7 +178,7 @@ class Trainer:
 
     # ---- Steps by hand ----
 
-    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def step(self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None) -> float:
         """One update on one batch.
 
         Arrays of the network's dtype with contiguous columns are read where they are, without a copy. Values
@@ -228,7 +231,7 @@ class Trainer:
         return core.train_step(x, target, weight, self._hypers.row(core.step))
 
     def gradients(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None
     ) -> tuple[float, dict[str, Array]]:
         """Loss and gradients of one batch, in training mode as the next step would see it; no update.
 
@@ -243,9 +246,7 @@ class Trainer:
         loss = core.gradients(x, target, weight)
         return loss, self.net._trainable(core.gradient)
 
-    def evaluate(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, float]:
+    def evaluate(self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None) -> dict[str, float]:
         """Weighted mean loss and, for classification, accuracy, in evaluation mode.
 
         Examples
@@ -260,7 +261,7 @@ class Trainer:
         return self._score(*self._batch(X, y, sample_weight))
 
     def _score(
-        self, x: Array, target: Array, weight: Array | None, check: Callable[[], None] = lambda: None
+        self, x: Array, target: Any, weight: Any, check: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
         return score(self.net, self.loss, x, target, weight, check)
 
@@ -345,13 +346,13 @@ class Trainer:
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: Targets,
         epochs: int,
         batch_size: int | None = None,
-        validation: tuple[ArrayLike, ...] | float | None = None,
+        validation: tuple[Any, ...] | float | None = None,
         shuffle: bool = True,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        sample_weight: Targets | None = None,
+        class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
         early_stopping: EarlyStopping | int | None = None,
         callbacks: Iterable[object] = (),
         progress: bool | None = None,
@@ -457,21 +458,18 @@ class Trainer:
         sample_weight: object,
         names: Sequence[str] = ("X", "y"),
         finite: bool = True,
-    ) -> tuple[Array, Array, Array | None]:
-        """Checked arrays as the core takes them."""
+    ) -> tuple[Array, Any, Any]:
+        """Checked arrays as the core takes them, by head where there are heads."""
         x = as_matrix(X, names[0], self._dtype, self.net.inputs)
         target = self.loss.target(y, len(x), self._outputs, self._dtype, names[1])
         if finite:
             check_finite(x, names[0])
-            check_finite(target, names[1])
-        if sample_weight is not None and isinstance(self.loss, losses.Custom):
-            raise ArgumentError(
-                "sample_weight: expected none for a loss of your own, which sees whole batches"
-            )
-        weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
+            for name, part in self._loss.parts(target, names[1]):
+                check_finite(part, name)
+        weight = None if sample_weight is None else self._loss.row_weights(sample_weight, len(x))
         return x, target, weight
 
-    def _reserve(self, rows: int, target: Array | None = None) -> _core.Trainer:
+    def _reserve(self, rows: int, target: Any = None) -> _core.Trainer:
         """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
         number move along."""
         old = self._core
@@ -480,7 +478,7 @@ class Trainer:
             return old
         new = make_engine(self, operator.index(rows if old is None else max(rows, old.capacity)), target)
         if old is not None:
-            self._ledger = self._ledger + old.ledger()
+            self._ledger, self._conflicts = self._ledger + old.ledger(), self._all_conflicts()
             move_state(old, new, self.net._info)
         self._core, self._soft = new, soft
         return new

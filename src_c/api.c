@@ -69,6 +69,10 @@ static const gradcore_api api = {
     .trainer_factor_order = &gradcore_trainer_factor_order,
     .trainer_factor_read = &gradcore_trainer_factor_read,
     .trainer_factor_write = &gradcore_trainer_factor_write,
+    .network_heads = &gradcore_network_heads,
+    .network_head = &gradcore_network_head,
+    .network_evaluate_heads = &gradcore_network_evaluate_heads,
+    .trainer_conflicts = &gradcore_trainer_conflicts,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -18,6 +18,8 @@ static const struct {
 
 static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
 {
+    if (n->head_count) /* a row has one weight a head */
+        return grc_fail(error, GRADCORE_INVALID, "example_norm: expected a network without heads");
     if (n->meets || n->derives) /* a row's gradient is not that of its own input and delta */
         return grc_fail(error, GRADCORE_INVALID,
                         "example_norm: expected a network without batch, weight or spectral normalisation");

@@ -74,7 +74,8 @@ typedef struct grc_op {
     const struct grc_op_class *class;
     int index;              /* in the list; also the random stream of dropout */
     int in, out;            /* values */
-    int fork;               /* join: index of its fork op */
+    int fork;               /* join, head: index of its fork op */
+    int head;               /* the head that it belongs to, from 1; 0: none, all of them build on it */
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
     double alpha, rate, eps, momentum, std;
@@ -94,7 +95,7 @@ typedef struct grc_op {
 } grc_op;
 
 typedef struct grc_parameter {
-    char name[48];
+    char name[80];
     const char *role;
     int op, trainable, ndim;
     int turned;                 /* the vector holds its transpose, (cols, rows) */
@@ -104,9 +105,15 @@ typedef struct grc_parameter {
 } grc_parameter;
 
 typedef struct grc_position { /* a layer as the user counts them, for activations() */
-    char name[32];
+    char name[64];
     int value;
 } grc_position;
+
+typedef struct grc_head { /* a named output */
+    char name[GRADCORE_HEAD_NAME + 1];
+    int value;     /* what its last layer returns */
+    size_t column; /* where that begins in the last value, which has the heads side by side */
+} grc_head;
 
 struct gradcore_network {
     gradcore_allocator allocator;
@@ -120,7 +127,8 @@ struct gradcore_network {
     grc_value *values;
     grc_parameter *parameters;
     grc_position *positions;
-    int op_count, value_count, parameter_count, position_count;
+    grc_head *heads;
+    int op_count, value_count, parameter_count, position_count, head_count;
     int meets;                /* an op has meet_forward */
     int derives;              /* an op has derive */
     size_t vector;            /* elements of the parameter vector */
@@ -161,9 +169,11 @@ struct grc_exec;
 typedef struct grc_builder {
     struct gradcore_network *net;
     const gradcore_layer *layer;
-    char name[32];                /* position, "2.0" */
+    char name[64];                /* position, "2.0" */
     int value;                    /* the running value */
     int trains;                   /* a trainable parameter exists so far */
+    enum { GRC_HEADS_NONE, GRC_HEADS_OPEN, GRC_HEADS_CLOSED } heads;
+    int heads_train;              /* one of the heads so far has a trainable parameter, or what is before them */
     int depth;                    /* open blocks */
     int counter[GRC_DEPTH + 1];   /* next position at each depth */
     int open_fork[GRC_DEPTH];     /* op of each open block */
@@ -183,7 +193,11 @@ size_t grc_value_width(const grc_builder *b);
 /* The layer's activation and alpha into op; a wrong name or value is an error. */
 grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, grc_op *op);
 
-enum grc_delta { GRC_DELTA_SHARED, GRC_DELTA_OWN };
+/* May a layer of this kind stand here, as far as heads are concerned? */
+grc_status grc_check_heads(const grc_builder *b, const char *kind);
+
+/* Of delta in: delta out's, changed in place; a buffer of its own; one that all heads add to; one a head. */
+enum grc_delta { GRC_DELTA_SHARED, GRC_DELTA_OWN, GRC_DELTA_SUM, GRC_DELTA_TIPS };
 
 /* A chunk is the unit of gradient work and of norms: up to GRC_CHUNK_ROWS rows of one panel. */
 #define GRC_CHUNK_ROWS 64
@@ -223,7 +237,7 @@ typedef struct grc_op_class {
     void (*refresh)(const grc_op *op, struct grc_exec *x, int t, int count);
     /* Elements that forward keeps for backward in x->saved, for x->capacity rows; less than SIZE_MAX / 8. */
     size_t (*saves)(const grc_op *op, const struct grc_exec *x);
-    enum grc_delta delta; /* does delta in have a buffer of its own, or is it delta out's, changed in place */
+    enum grc_delta delta;
     int shares_value;     /* the output is the input's buffer */
     int any_ld;           /* forward and gradients read the input through grc_input, and no padding of it */
 } grc_op_class;
@@ -258,6 +272,9 @@ typedef struct grc_exec {
     size_t *chunk_first;    /* [parameter + 1]: its chunks */
 
     /* Training only. */
+    int only;               /* a head, from 1: the others stand still; 0: all work */
+    int tips;               /* losses read and write the heads' own values, not the last one */
+    const struct grc_uncertain *uncertain; /* [head], or NULL: log variances have no gradient */
     unsigned slot_mask;
     int measures;
     void *slots[GRC_SLOTS]; /* NULL where its bit is not in slot_mask */
@@ -271,6 +288,11 @@ typedef struct grc_exec {
     void *block;
     size_t block_size;
 } grc_exec;
+
+typedef struct grc_uncertain { /* what the gradient of a head's log variance is made of */
+    const double *row_scale, *row_loss; /* the sum of their products is the head's share of the loss */
+    double half;                        /* of the head's weight; 0 where the batch has no row for it */
+} grc_uncertain;
 
 /* measures: with chunk_sum. target_bytes: of one row's target. */
 grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask, int measures,
@@ -312,6 +334,8 @@ void grc_refresh(grc_exec *x, int t, int count);
 void grc_settle(grc_exec *x, size_t rows, int t, int count);
 /* Sums of squares of the chunks of x->grad in region r of a parameter. */
 void grc_chunk_norms(grc_exec *x, int index, grc_region r);
+/* The same once their penalties are added. */
+void grc_penalized_norms(grc_exec *x, int index, grc_region r);
 /* Sums over the batch: element i goes to lane i % 8, then the lanes are folded. The order depends on n alone.
  */
 static inline double grc_fold_lanes(const double lane[8])
@@ -380,6 +404,10 @@ static inline size_t grc_input_ld(const grc_exec *x, const grc_op *op)
 static inline void *grc_input(const grc_exec *x, const grc_op *op, size_t row)
 {
     return grc_at(x->net, x->value[op->in], row * grc_input_ld(x, op));
+}
+static inline int grc_stands_still(const grc_exec *x, const grc_op *op)
+{
+    return x->only && op->head && op->head != x->only;
 }
 /* Columns past the width of rows of a delta = 0, up to a whole panel. */
 static inline void grc_clear_padding(const grc_exec *x, void *const *delta, int value, size_t row, size_t rows)

@@ -73,6 +73,7 @@ grc_op *grc_add_op(grc_builder *b, const grc_op_class *class, size_t width)
                    .index = n->op_count++,
                    .in = b->value,
                    .fork = GRC_NONE,
+                   .head = b->heads == GRC_HEADS_OPEN ? n->head_count : 0,
                    .trains_before = b->trains,
                    .first_parameter = GRC_NONE,
                    .alpha = b->layer->alpha};
@@ -113,7 +114,7 @@ static size_t add_parameter(grc_builder *b, grc_op *op, grc_parameter about)
     *p = about;
     p->op = op->index;
     p->offset = offset;
-    snprintf(p->name, sizeof p->name, "%.31s.%.15s", b->name, p->role);
+    snprintf(p->name, sizeof p->name, "%.63s.%.15s", b->name, p->role);
     if (op->first_parameter == GRC_NONE)
         op->first_parameter = n->parameter_count;
     n->parameter_count++;
@@ -169,10 +170,14 @@ static grc_status name_position(grc_builder *b)
     size_t used = 0;
     for (int d = 0; d <= b->depth; d++) {
         const int number = d < b->depth ? b->counter[d] - 1 : b->counter[d];
-        const int wrote = snprintf(b->name + used, sizeof b->name - used, "%s%d", d ? "." : "", number);
+        const int branch = d == 1 && b->heads == GRC_HEADS_OPEN && b->net->head_count > 0;
+        const int wrote = snprintf(b->name + used, sizeof b->name - used, "%s%s%s%d", d ? "." : "",
+                                   branch ? b->net->heads[b->net->head_count - 1].name : "", branch ? "." : "",
+                                   number);
         used += (size_t)wrote;
         if (used >= sizeof b->name)
-            return grc_fail(b->error, GRADCORE_INVALID, "layers: expected positions of at most 31 characters");
+            return grc_fail(b->error, GRADCORE_INVALID, "layers: expected positions of at most %zu characters",
+                            sizeof b->name - 1);
     }
     return GRADCORE_OK;
 }
@@ -183,13 +188,17 @@ static grc_status describe_layer(grc_builder *b)
     char known[300];
     const char *kind = b->layer->kind;
     const grc_op_class *class = NULL;
-    const int opens = kind && strcmp(kind, "residual") == 0, closes = kind && strcmp(kind, "end") == 0;
+    const int opens = kind && (strcmp(kind, "residual") == 0 || strcmp(kind, "heads") == 0);
+    const int closes = kind && (strcmp(kind, "end") == 0 || strcmp(kind, "end_heads") == 0);
     for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kind, kinds[i].kind) == 0)
             class = kinds[i].class;
     if (!class)
         return grc_fail(b->error, GRADCORE_INVALID, "layers.kind: expected one of %s, got '%.40s'",
                         grc_names("layer", known, sizeof known), kind ? kind : "(null)");
+    grc_status status = grc_check_heads(b, kind);
+    if (status != GRADCORE_OK)
+        return status;
     if (closes && b->depth == 0)
         return grc_fail(b->error, GRADCORE_INVALID, "layers: expected an open residual block, got 'end'");
     if (opens && b->depth == GRC_DEPTH)
@@ -203,13 +212,17 @@ static grc_status describe_layer(grc_builder *b)
         return grc_fail(b->error, GRADCORE_INVALID,
                         "layers: expected 'weight_norm' or 'spectral_norm' behind a dense layer with the flag "
                         "RESCALED, got '%s'", kind);
+    if (class == &grc_op_head) { /* no layer, but a new count of them */
+        b->counter[b->depth] = 0;
+        return class->describe(b);
+    }
     if (continues)
         b->counter[b->depth]--;
     if (closes) { /* it names the block that it closes */
         b->counter[b->depth--] = 0;
         b->counter[b->depth]--;
     }
-    grc_status status = name_position(b);
+    status = name_position(b);
     if (status == GRADCORE_OK)
         status = class->describe(b);
     if (status != GRADCORE_OK)
@@ -233,6 +246,7 @@ static void *lay_out_tables(gradcore_network *n, size_t layers, grc_arena *arena
     n->values = grc_take(arena, GRC_MOST_OPS * layers + 1, sizeof *n->values);
     n->parameters = grc_take(arena, GRC_MOST_PARAMETERS * layers, sizeof *n->parameters);
     n->positions = grc_take(arena, layers, sizeof *n->positions);
+    n->heads = grc_take(arena, layers, sizeof *n->heads);
     return arena->base;
 }
 
@@ -297,20 +311,25 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
 
     grc_builder b = {.net = n, .error = error};
     b.value = add_value(n, (size_t)options->inputs, GRC_NONE);
+    const size_t size = layers->size; /* an older caller's layers are shorter */
     for (size_t i = 0; i < layer_count && status == GRADCORE_OK; i++) {
-        b.layer = &layers[i];
-        if (b.layer->size != sizeof *b.layer)
+        const gradcore_layer *given = (const gradcore_layer *)((const char *)layers + i * size);
+        gradcore_layer layer = {.size = sizeof layer};
+        b.layer = &layer;
+        if (given->size != size || (size != sizeof layer && size != offsetof(gradcore_layer, name)))
             status = grc_fail(error, GRADCORE_INVALID, "layers[%zu].size: expected %zu, got %u", i,
-                              sizeof *b.layer, b.layer->size);
-        else
+                              sizeof layer, given->size);
+        else {
+            memcpy(&layer, given, size);
             status = describe_layer(&b);
+        }
     }
     if (status == GRADCORE_OK && n->ops[n->op_count - 1].rescaled)
         status = grc_fail(error, GRADCORE_INVALID,
                           "layers: expected 'weight_norm' or 'spectral_norm' behind the last dense layer");
     if (status == GRADCORE_OK && b.depth > 0)
-        status =
-            grc_fail(error, GRADCORE_INVALID, "layers: expected every residual block to be closed by 'end'");
+        status = grc_fail(error, GRADCORE_INVALID, "layers: expected every block to be closed by %s",
+                          b.heads == GRC_HEADS_OPEN ? "'end_heads'" : "'end'");
     if (status == GRADCORE_OK) {
         n->w_size = grc_round_up((n->vector + n->kernels->panel) * n->item, GRC_PANEL_BYTES);
         n->w = grc_allocate(&n->allocator, n->w_size);
@@ -341,6 +360,22 @@ void gradcore_network_destroy(gradcore_network *n)
     grc_release(&allocator, n->w, n->w_size);
     grc_release(&allocator, n->tables, n->tables_size);
     grc_release(&allocator, n, sizeof *n);
+}
+
+int32_t gradcore_network_heads(const gradcore_network *n)
+{
+    return n ? n->head_count : 0;
+}
+
+grc_status gradcore_network_head(const gradcore_network *n, int64_t index, gradcore_head_info *info)
+{
+    if (!n || !info || info->size < sizeof *info || index < 0 || index >= n->head_count)
+        return GRADCORE_INVALID;
+    const grc_head *h = &n->heads[index];
+    info->name = h->name;
+    info->column = (int64_t)h->column;
+    info->width = (int64_t)n->values[h->value].width;
+    return GRADCORE_OK;
 }
 
 void gradcore_network_get_info(const gradcore_network *n, gradcore_network_info *info)

@@ -40,6 +40,17 @@ static void lay_out_values(grc_exec *x, grc_arena *a)
     }
 }
 
+static void lay_out_tips(grc_exec *x, grc_arena *a)
+{
+    const gradcore_network *n = x->net;
+    for (int i = 0; i < n->head_count; i++) {
+        const int v = n->heads[i].value;
+        void *d = grc_take(a, x->capacity * n->values[v].ld, n->item);
+        if (x->delta)
+            x->delta[v] = d;
+    }
+}
+
 /* From the last value back: an op either shares its output's delta with its input or gives it a new one. */
 static void lay_out_deltas(grc_exec *x, grc_arena *a)
 {
@@ -51,12 +62,18 @@ static void lay_out_deltas(grc_exec *x, grc_arena *a)
     for (int i = n->op_count - 1; i >= 0; i--) {
         const grc_op *op = &n->ops[i];
         void *own = NULL;
-        if (op->class->delta == GRC_DELTA_OWN && needs_delta(x, op->in))
+        if (op->class->delta == GRC_DELTA_TIPS) {
+            lay_out_tips(x, a);
+            continue;
+        }
+        if (op->class->delta == GRC_DELTA_SUM && op->head < n->head_count)
+            continue; /* the last head, which backward comes to first, has made it */
+        if (op->class->delta != GRC_DELTA_SHARED && needs_delta(x, op->in))
             own = grc_take(a, x->capacity * n->values[op->in].ld, n->item);
         if (x->delta)
-            x->delta[op->in] = !needs_delta(x, op->in)               ? NULL
-                               : op->class->delta == GRC_DELTA_OWN ? own
-                                                                   : x->delta[op->out];
+            x->delta[op->in] = !needs_delta(x, op->in)                  ? NULL
+                               : op->class->delta != GRC_DELTA_SHARED ? own
+                                                                      : x->delta[op->out];
     }
 }
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "loss.h"
+#include "trainer.h"
 
 #define GRC_PREDICT_ROWS ((size_t)GRC_KC)
 
@@ -12,17 +12,41 @@ typedef struct predict_call {
     const gradcore_data *data;
     void *y;           /* predictions, or NULL: evaluate */
     int64_t y_stride;
-    const grc_loss *loss;
-    double *sums;      /* evaluation: (blocks, 4): weighted loss, weighted right, weight, divisor */
-    double total[4];
+    const grc_task *tasks; /* evaluation: losses, values and data */
+    int task_count;
+    double *sums;      /* (blocks, tasks, 4): weighted loss, weighted right, weight, divisor */
+    double *total;     /* (tasks, 4) */
 } predict_call;
+
+static void evaluate_rows(const predict_call *c, int index, size_t lane, size_t first, size_t rows)
+{
+    grc_exec *x = c->x;
+    const gradcore_network *n = c->net;
+    const grc_value *v = &n->values[c->tasks[index].value];
+    const gradcore_data *d = &c->tasks[index].data;
+    const grc_loss *loss = &c->tasks[index].loss;
+    const size_t stride = loss->labels ? 1 : (size_t)d->target_stride;
+    const void *target = (const char *)d->target + first * stride * (loss->labels ? sizeof(int32_t) : n->item);
+    n->kernels->loss[loss->kind](rows, v->width, grc_row(x, x->value, c->tasks[index].value, lane), v->ld, target,
+                                 stride, NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
+    double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
+    for (size_t r = 0; r < rows; r++) {
+        weight[r] = grc_loss_weigh(loss, n, d, (int64_t)(first + r), mass + r);
+        right[r] = x->row_right[lane + r];
+    }
+    double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS * (size_t)c->task_count + (size_t)index);
+    sum[0] = grc_weighted_sum(rows, weight, x->row_loss + lane);
+    sum[1] = grc_weighted_sum(rows, weight, right);
+    sum[2] = grc_sum(rows, weight);
+    sum[3] = grc_sum(rows, mass);
+}
 
 static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
 {
     grc_exec *x = c->x;
     const gradcore_network *n = c->net;
     const int last = n->value_count - 1;
-    const size_t width = n->values[last].width, ld = n->values[last].ld;
+    const size_t width = n->values[last].width;
     const char *in = (const char *)c->data->x + (size_t)((int64_t)first * c->data->x_stride) * n->item;
     grc_load_rows(x, lane, rows, in, (size_t)c->data->x_stride, NULL);
     grc_forward(x, lane, rows);
@@ -32,22 +56,8 @@ static void predict_rows(const predict_call *c, size_t lane, size_t first, size_
                    grc_row(x, x->value, last, lane + r), width * n->item);
         return;
     }
-    const gradcore_data *d = c->data;
-    const grc_loss *loss = c->loss;
-    const size_t stride = loss->labels ? 1 : (size_t)d->target_stride;
-    const void *target = (const char *)d->target + first * stride * (loss->labels ? sizeof(int32_t) : n->item);
-    n->kernels->loss[loss->kind](rows, width, grc_row(x, x->value, last, lane), ld, target, stride,
-                                 NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
-    double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
-    for (size_t r = 0; r < rows; r++) {
-        weight[r] = grc_loss_weigh(loss, n, d, (int64_t)(first + r), mass + r);
-        right[r] = x->row_right[lane + r];
-    }
-    double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS);
-    sum[0] = grc_weighted_sum(rows, weight, x->row_loss + lane);
-    sum[1] = grc_weighted_sum(rows, weight, right);
-    sum[2] = grc_sum(rows, weight);
-    sum[3] = grc_sum(rows, mass);
+    for (int i = 0; i < c->task_count; i++)
+        evaluate_rows(c, i, lane, first, rows);
 }
 
 static void predict_team(void *context, grc_team *team, int t, int count)
@@ -123,16 +133,17 @@ static void add_up(void *context, grc_team *team, int t, int count)
 {
     predict_call *c = context;
     const size_t blocks = ((size_t)c->data->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
+    const size_t numbers = 4 * (size_t)c->task_count;
     (void)team, (void)t, (void)count;
     for (size_t b = 0; b < blocks; b++)
-        for (int i = 0; i < 4; i++)
-            c->total[i] += c->sums[4 * b + (size_t)i];
+        for (size_t i = 0; i < numbers; i++)
+            c->total[i] += c->sums[numbers * b + i];
 }
 
-static grc_status check_targets(const predict_call *c, gradcore_error *error)
+static grc_status check_targets(const grc_task *task, gradcore_error *error)
 {
-    const gradcore_data *d = c->data;
-    const int labels = c->loss->labels;
+    const gradcore_data *d = &task->data;
+    const int labels = task->loss.labels;
     grc_status status = GRADCORE_OK;
     int heavy = 0;
     if (!d->target)
@@ -142,7 +153,7 @@ static grc_status check_targets(const predict_call *c, gradcore_error *error)
                         (long long)d->target_stride);
     for (int64_t r = 0; r < d->rows; r++) {
         if (labels)
-            status = grc_loss_check_label(c->loss, ((const int32_t *)d->target)[r], r, error);
+            status = grc_loss_check_label(&task->loss, ((const int32_t *)d->target)[r], r, error);
         if (status != GRADCORE_OK)
             return status;
         if (d->weight && !(d->weight[r] >= 0 && d->weight[r] <= GRC_MOST_WEIGHT))
@@ -161,19 +172,34 @@ grc_status gradcore_network_evaluate(gradcore_network *n, const char *loss, cons
     return gradcore_network_evaluate_loss(n, loss, NULL, d, score, error);
 }
 
-/* The scores of checked data. */
-static grc_status evaluate(gradcore_network *n, const grc_loss *loss, const gradcore_data *d,
-                           gradcore_score *score, gradcore_error *error)
+static void score_task(const grc_task *task, const double total[4], gradcore_score *score)
+{
+    score->loss = total[3] > 0 ? total[0] / total[3] : 0;
+    score->accuracy = (double)NAN;
+    if (grc_loss_classifies(task->loss.kind) && total[2] > 0)
+        score->accuracy = total[1] / total[2];
+    if (score->size > offsetof(gradcore_score, weight)) {
+        score->weight = total[2];
+        score->divisor = total[3];
+    }
+}
+
+/* The scores of checked data, one a task. */
+static grc_status evaluate(gradcore_network *n, const gradcore_data *d, const grc_task *tasks, int count,
+                           gradcore_score *scores, gradcore_error *error)
 {
     const size_t blocks = ((size_t)d->rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
-    const size_t size = 4 * blocks * sizeof(double);
-    predict_call c = {.net = n, .data = d, .loss = loss};
-    grc_status status = check_targets(&c, error);
+    const size_t numbers = 4 * (size_t)count, size = numbers * (blocks + 1) * sizeof(double);
+    predict_call c = {.net = n, .data = d, .tasks = tasks, .task_count = count};
+    grc_status status = GRADCORE_OK;
+    for (int i = 0; i < count && status == GRADCORE_OK; i++)
+        status = check_targets(&tasks[i], error);
     if (status != GRADCORE_OK)
         return status;
-    c.sums = grc_allocate(&n->allocator, size);
-    if (!c.sums)
+    c.total = grc_allocate(&n->allocator, size);
+    if (!c.total)
         return grc_fail(error, GRADCORE_NO_MEMORY, "evaluate: expected %zu bytes, got none", size);
+    c.sums = c.total + numbers;
     if (grc_lock_read(n)) {
         status = run(&c, error);
         grc_unlock_read(n);
@@ -182,35 +208,57 @@ static grc_status evaluate(gradcore_network *n, const grc_loss *loss, const grad
     }
     if (status == GRADCORE_OK) {
         grc_team_run(1, n->flush_denormals, &add_up, &c);
-        score->loss = c.total[3] > 0 ? c.total[0] / c.total[3] : 0;
-        score->accuracy = (double)NAN;
-        if (grc_loss_classifies(loss->kind) && c.total[2] > 0)
-            score->accuracy = c.total[1] / c.total[2];
-        if (score->size > offsetof(gradcore_score, weight)) {
-            score->weight = c.total[2];
-            score->divisor = c.total[3];
-        }
+        for (int i = 0; i < count; i++)
+            score_task(&tasks[i], c.total + 4 * i, &scores[i]);
     }
-    grc_release(&n->allocator, c.sums, size);
+    grc_release(&n->allocator, c.total, size);
     return status;
+}
+
+static grc_status check_call(const gradcore_network *n, const gradcore_data *d, const gradcore_score *scores,
+                             int count, gradcore_error *error)
+{
+    int fits = n && d && d->size == sizeof *d && scores;
+    for (int i = 0; fits && i < count; i++)
+        fits = scores[i].size == sizeof *scores
+               || (count == 1 && scores[i].size == offsetof(gradcore_score, weight));
+    if (!fits)
+        return grc_fail(error, GRADCORE_INVALID,
+                        "evaluate: expected a network, data and score with their sizes set");
+    return check(n, d, error);
 }
 
 grc_status gradcore_network_evaluate_loss(gradcore_network *n, const char *name,
                                           const gradcore_loss_options *options, const gradcore_data *d,
                                           gradcore_score *score, gradcore_error *error)
 {
-    grc_loss loss;
-    if (!n || !d || d->size != sizeof *d || !score
-        || (score->size != sizeof *score && score->size != offsetof(gradcore_score, weight)))
-        return grc_fail(error, GRADCORE_INVALID,
-                        "evaluate: expected a network, data and score with their sizes set");
-    grc_status status = check(n, d, error);
-    if (status == GRADCORE_OK)
-        status = grc_loss_open(&loss, &n->allocator, name, options, n->dtype,
-                               n->values[n->value_count - 1].width, error);
+    grc_status status = check_call(n, d, score, 1, error);
     if (status != GRADCORE_OK)
         return status;
-    status = evaluate(n, &loss, d, score, error);
-    grc_loss_close(&loss);
+    grc_task task = {.value = n->value_count - 1, .data = *d};
+    status = grc_loss_open(&task.loss, &n->allocator, name, options, n->dtype, n->values[task.value].width, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = evaluate(n, d, &task, 1, score, error);
+    grc_loss_close(&task.loss);
+    return status;
+}
+
+grc_status gradcore_network_evaluate_heads(gradcore_network *n, const gradcore_head_loss *losses,
+                                           const gradcore_data *d, gradcore_score *scores, gradcore_error *error)
+{
+    gradcore_trainer t = {.net = n}; /* no more of it than its tasks */
+    grc_status status = check_call(n, d, scores, n ? n->head_count : 0, error);
+    if (status == GRADCORE_OK)
+        status = grc_check_head_data(d, n->head_count, error);
+    if (status != GRADCORE_OK)
+        return status;
+    const gradcore_trainer_options o = {.heads = losses, .head_count = n->head_count};
+    status = losses ? grc_open_tasks(&t, &o, error) : grc_check_head_losses(n, NULL, 0, error);
+    for (int i = 0; i < n->head_count && status == GRADCORE_OK; i++)
+        t.tasks[i].data = grc_head_data(d, i);
+    if (status == GRADCORE_OK)
+        status = evaluate(n, d, t.tasks, t.task_count, scores, error);
+    grc_close_tasks(&t);
     return status;
 }

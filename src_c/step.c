@@ -31,7 +31,8 @@ void grc_forward(grc_exec *x, size_t row, size_t rows)
 {
     for (int i = 0; i < x->net->op_count; i++) {
         const grc_op *op = &x->net->ops[i];
-        op->class->forward(op, x, row, rows);
+        if (!grc_stands_still(x, op))
+            op->class->forward(op, x, row, rows);
     }
 }
 
@@ -48,6 +49,8 @@ void grc_forward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int 
 {
     for (int i = 0; i < x->net->op_count; i++) {
         const grc_op *op = &x->net->ops[i];
+        if (grc_stands_still(x, op))
+            continue;
         if (op->class->meet_forward) {
             grc_barrier(team);
             op->class->meet_forward(op, x, t, count);
@@ -68,7 +71,7 @@ void grc_backward(grc_exec *x, size_t row, size_t rows)
 {
     for (int i = x->net->op_count - 1; i >= 0; i--) {
         const grc_op *op = &x->net->ops[i];
-        if (x->delta[op->out])
+        if (x->delta[op->out] && !grc_stands_still(x, op))
             op->class->backward(op, x, row, rows);
     }
 }
@@ -77,7 +80,7 @@ void grc_backward_team(grc_exec *x, grc_team *team, size_t row, size_t rows, int
 {
     for (int i = x->net->op_count - 1; i >= 0; i--) {
         const grc_op *op = &x->net->ops[i];
-        if (!x->delta[op->out])
+        if (!x->delta[op->out] || grc_stands_still(x, op))
             continue;
         if (op->class->meet_backward) {
             grc_barrier(team);
@@ -105,7 +108,7 @@ static void finish_chunk(grc_exec *x, const grc_parameter *p, size_t chunk, size
                          size_t size, int penalize)
 {
     const gradcore_network *n = x->net;
-    if (penalize && x->chunk_penalty)
+    if (penalize && x->chunk_penalty && !x->only)
         x->chunk_penalty[chunk] = grc_penalize_chunk(n, p, row, panel, size, x->grad);
     x->chunk_norm[chunk] = n->kernels->sum_squares(size, part_of(n, p, grc_at(n, x->grad, p->offset), row, panel));
 }
@@ -140,6 +143,11 @@ void grc_chunk_norms(grc_exec *x, int index, grc_region r)
     finish_chunks(x, index, r, 0);
 }
 
+void grc_penalized_norms(grc_exec *x, int index, grc_region r)
+{
+    finish_chunks(x, index, r, 1);
+}
+
 /* Blocks of KC rows, folded in order, as the products are. */
 static void vector_gradient(grc_exec *x, int index, grc_region r, int t)
 {
@@ -160,7 +168,7 @@ void grc_gradients(grc_exec *x, int t, int count)
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         const grc_region mine = grc_own(n, i, t, count);
-        if (!p->trainable || !mine.panels)
+        if (!p->trainable || !mine.panels || grc_stands_still(x, &n->ops[p->op]))
             continue;
         if (p->ndim == 1) {
             vector_gradient(x, i, mine, t);
@@ -184,7 +192,7 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out)
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         const grc_op *op = &n->ops[p->op];
-        if (p->trainable)
+        if (p->trainable && !grc_stands_still(x, op))
             op->class->gradient(op, x, p, grc_own(n, i, 0, 1), row, rows, grc_at(n, out, p->offset));
     }
 }
@@ -206,7 +214,7 @@ void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count)
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         const grc_region mine = grc_own(n, i, t, count);
-        if (!p->trainable || !mine.rows)
+        if (!p->trainable || !mine.rows || grc_stands_still(x, &n->ops[p->op]))
             continue;
         for (size_t panel = mine.panel; panel < mine.panel + mine.panels; panel++)
             fold(x, blocks, p->offset + (panel * grc_stored_rows(p) + mine.row) * pw, mine.rows * pw);

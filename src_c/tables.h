@@ -169,7 +169,10 @@
     X(prelu, "prelu")                                                                                 \
     X(weight_norm, "weight_norm")                                                                     \
     X(spectral_norm, "spectral_norm")                                                                 \
-    X(embedding, "embedding")
+    X(embedding, "embedding")                                                                         \
+    X(heads, "heads")                                                                                 \
+    X(head, "head")                                                                                   \
+    X(heads_end, "end_heads")
 
 /* Slowest first: the last one that the machine and the user allow is chosen. */
 #define GRC_ISAS(X)                                                                                   \

@@ -3,29 +3,7 @@
 #include <string.h>
 
 #include "rng.h"
-#include "trainer.h"
-
-/* What every thread of the team sees. Decisions are made by each thread from the same numbers. */
-typedef struct slice {
-    gradcore_trainer *t;
-    const gradcore_data *data;
-    const int64_t *order;
-    int64_t begin, end, batch, steps;
-    const double *hypers;
-    gradcore_report *reports;
-    int64_t done;
-    double (*scale)(void *context, double norm);
-    void *scale_context;
-    double scaled; /* what it returned for this step */
-    int refused;   /* it returned NaN */
-    int update;    /* 0: gradients only */
-    int refresh;   /* transposed weights are stale */
-    double own_loss;   /* of the step's batch, by the trainer's function */
-    grc_status failed; /* what that function returned */
-    gradcore_error *error;
-    int live;      /* the weights that are trained are not those that are evaluated */
-    int adopt;     /* others have set the weights since */
-} slice;
+#include "slice.h"
 
 /* The rows that the slice takes, before anything changes. */
 static grc_status check_rows(const slice *s, gradcore_error *error)
@@ -36,59 +14,6 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
 }
 
 /* ---- rows ---- */
-
-typedef struct totals { /* of a batch */
-    double weight;  /* sum of the row weights, ignored rows left out */
-    double divisor; /* of the loss: the same, or with class weights, or the number of rows */
-} totals;
-
-/* Of the row at position `at` of the data's order. */
-static double weigh_row(const slice *s, int64_t at, double *mass)
-{
-    return grc_loss_weigh(&s->t->loss, s->t->net, s->data, s->order ? s->order[at] : at, mass);
-}
-
-/* Rows [from, to) get their weight, and their scale, which is weight / divisor. */
-static totals weigh_rows(const slice *s, int64_t first, size_t from, size_t to)
-{
-    grc_exec *x = s->t->x;
-    const size_t rows = x->rows;
-    if (!s->data->weight && grc_loss_is_plain(&s->t->loss)) {
-        for (size_t r = from; r < to; r++) {
-            x->row_weight[r] = 1;
-            x->row_scale[r] = 1 / (double)rows;
-        }
-        return (totals){(double)rows, (double)rows};
-    }
-    double weight[8] = {0}, divisor[8] = {0}, mass; /* as grc_sum folds */
-    for (size_t r = 0; r < rows; r++) {
-        weight[r % 8] += weigh_row(s, first + (int64_t)r, &mass);
-        divisor[r % 8] += mass;
-    }
-    const totals sum = {grc_fold_lanes(weight), grc_fold_lanes(divisor)};
-    for (size_t r = from; r < to; r++) {
-        x->row_weight[r] = weigh_row(s, first + (int64_t)r, &mass);
-        x->row_scale[r] = sum.divisor > 0 ? x->row_weight[r] / sum.divisor : 0;
-    }
-    return sum;
-}
-
-/* Rows [row, row + rows) of the shuffled batch. */
-static void load_targets(const slice *s, int64_t first, size_t row, size_t rows)
-{
-    grc_exec *x = s->t->x;
-    const gradcore_network *n = x->net;
-    const size_t width = s->t->loss.target_width;
-    for (size_t r = row; r < row + rows; r++) {
-        const int64_t source = s->order[first + (int64_t)r];
-        if (s->t->loss.labels)
-            ((int32_t *)x->target)[r] = ((const int32_t *)s->data->target)[source];
-        else
-            memcpy(grc_at(n, x->target, r * width),
-                   (const char *)s->data->target + (size_t)(source * s->data->target_stride) * n->item,
-                   width * n->item);
-    }
-}
 
 /* Are the inputs used where they lie? Not where rows a power of two apart would meet in the same cache sets:
  * the network's own buffer has another leading dimension. */
@@ -106,14 +31,6 @@ static const void *rows_at(const slice *s, int64_t at)
 }
 
 /* Nothing is copied where rows are taken in order: the targets never, the inputs if the network can. */
-static const void *targets_at(const slice *s, int64_t at)
-{
-    return (const char *)s->data->target
-           + (s->t->loss.labels ? (size_t)at * sizeof(int32_t)
-                           : (size_t)(at * s->data->target_stride) * s->t->net->item);
-}
-
-/* Rows [row, row + rows) of the batch that starts at position `first`: load; then loss and its derivative. */
 static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
@@ -121,28 +38,10 @@ static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
     if (s->order) {
         grc_load_rows(x, row, rows, s->data->x, (size_t)s->data->x_stride, s->order + at);
         if (!s->t->loss_function)
-            load_targets(s, first, row, rows);
+            grc_load_targets(s, first, row, rows);
     } else if (!is_in_place(s)) {
         grc_load_rows(x, row, rows, rows_at(s, at), (size_t)s->data->x_stride, NULL);
     }
-}
-
-static void lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
-{
-    gradcore_trainer *t = s->t;
-    grc_exec *x = t->x;
-    const gradcore_network *n = t->net;
-    const int last = n->value_count - 1;
-    const grc_loss *loss = &t->loss;
-    const void *target = !s->order      ? targets_at(s, first + (int64_t)row)
-                         : loss->labels ? (const void *)((int32_t *)x->target + row)
-                                        : grc_at(n, x->target, row * loss->target_width);
-    const size_t target_ld = s->order || loss->labels ? loss->target_width : (size_t)s->data->target_stride;
-    n->kernels->loss[loss->kind](rows, loss->outputs, grc_row(x, x->value, last, row), n->values[last].ld,
-                                 target, target_ld, x->row_scale + row, grc_row(x, x->delta, last, row),
-                                 x->row_loss + row, x->row_right + row, &loss->args);
-    for (size_t r = row; r < row + rows; r++)
-        x->row_correct[r] = x->row_right[r];
 }
 
 /* Rules on single rows, after their backward. */
@@ -152,38 +51,37 @@ static void clip_rows(const slice *s, int64_t first, size_t row, size_t rows)
         grc_clip_rows(s->t, s->hypers + (first - s->begin) / s->batch * GRADCORE_HYPERS, row, rows);
 }
 
-/* Forward, loss and backward of thread t's rows. Returns the sums of the whole batch's row weights. */
-static totals train_own_rows(slice *s, grc_team *team, int64_t first, int t, int count)
+/* Forward, loss and backward of thread t's rows. */
+static void train_own_rows(slice *s, grc_team *team, int64_t first, int t, int count)
 {
     grc_exec *x = s->t->x;
     const int blocks = grc_uses_partials(x);
     size_t row, last;
     grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &row, &last);
-    const totals sums = weigh_rows(s, first, row, last);
+    grc_weigh_rows(s, first, row, last, t);
     if (x->net->meets || (!blocks && x->rows <= (size_t)count * GRC_KC)) { /* op by op; else block by block */
         load_rows(s, first, row, last - row);
         grc_forward_team(x, team, row, last - row, t, count);
         if (row < last)
-            lose_rows(s, first, row, last - row);
+            grc_lose_rows(s, first, row, last - row);
         grc_backward_team(x, team, row, last - row, t, count);
         clip_rows(s, first, row, last - row);
         for (; blocks && row < last; row += GRC_KC)
             grc_gradients_of_rows(x, row, grc_min(GRC_KC, last - row),
                                   grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
-        return sums;
+        return;
     }
     while (row < last) {
         const size_t rows = grc_min(GRC_KC, last - row);
         load_rows(s, first, row, rows);
         grc_forward(x, row, rows);
-        lose_rows(s, first, row, rows);
+        grc_lose_rows(s, first, row, rows);
         grc_backward(x, row, rows);
         clip_rows(s, first, row, rows);
         if (blocks)
             grc_gradients_of_rows(x, row, rows, grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
         row += rows;
     }
-    return sums;
 }
 
 /* Thread 0 alone: the caller's loss of the whole batch, and its gradient in place of the last delta. */
@@ -208,13 +106,13 @@ static grc_status call_own_loss(slice *s, int64_t first)
 }
 
 /* train_own_rows where the loss is the caller's: it sees the whole batch, between forward and backward. */
-static totals train_with_own_loss(slice *s, grc_team *team, int64_t first, int t, int count)
+static void train_with_own_loss(slice *s, grc_team *team, int64_t first, int t, int count)
 {
     grc_exec *x = s->t->x;
     const int blocks = grc_uses_partials(x), meets = x->net->meets;
     size_t begin, end;
     grc_rows_of(x->rows, blocks ? GRC_KC : 1, t, count, &begin, &end);
-    const totals sums = weigh_rows(s, first, begin, end);
+    grc_weigh_rows(s, first, begin, end, t);
     const size_t step = meets ? end - begin : GRC_KC;
     for (size_t row = begin; row < end; row += step)
         load_rows(s, first, row, grc_min(step, end - row));
@@ -227,7 +125,7 @@ static totals train_with_own_loss(slice *s, grc_team *team, int64_t first, int t
         s->failed = call_own_loss(s, first);
     grc_barrier(team);
     if (s->failed != GRADCORE_OK)
-        return sums;
+        return;
     for (size_t row = begin; row < end && !meets; row += step)
         grc_backward(x, row, grc_min(step, end - row));
     if (meets)
@@ -236,7 +134,7 @@ static totals train_with_own_loss(slice *s, grc_team *team, int64_t first, int t
     for (size_t row = begin; blocks && row < end; row += GRC_KC)
         grc_gradients_of_rows(x, row, grc_min(GRC_KC, end - row),
                               grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
-    return sums;
+    return;
 }
 
 /* ---- the slice ---- */
@@ -277,22 +175,28 @@ static double scale_of(slice *s, grc_team *team, const double *h, double norm, i
     return scale * s->scaled;
 }
 
-/* Loss and gradients of step i's batch. */
-static totals take_gradients(slice *s, grc_team *team, int64_t i, int t, int count)
+/* Gradients of the batch that begins at position `first`, and their norms; ends with a barrier. */
+static void make_gradients(slice *s, grc_team *team, int64_t first, int t, int count)
 {
-    gradcore_trainer *tr = s->t;
-    const size_t rows = tr->x->rows;
-    const totals sums =
-        (tr->loss_function ? &train_with_own_loss : &train_own_rows)(s, team, batch_of(s, i), t, count);
+    grc_exec *x = s->t->x;
+    (s->t->loss_function ? &train_with_own_loss : &train_own_rows)(s, team, first, t, count);
     grc_barrier(team);
     if (s->failed != GRADCORE_OK)
-        return sums;
-    if (grc_uses_partials(tr->x))
-        grc_fold_partials(tr->x, (rows + GRC_KC - 1) / GRC_KC, t, count);
+        return;
+    if (grc_uses_partials(x))
+        grc_fold_partials(x, (x->rows + GRC_KC - 1) / GRC_KC, t, count);
     else
-        grc_gradients(tr->x, t, count);
+        grc_gradients(x, t, count);
     grc_barrier(team);
-    return sums;
+}
+
+/* The same for step i, the heads' gradients being reconciled where the trainer does that. */
+static void take_gradients(slice *s, grc_team *team, int64_t i, int t, int count)
+{
+    if (s->t->surgery)
+        grc_operate(s, team, &make_gradients, batch_of(s, i), t, count);
+    else
+        make_gradients(s, team, batch_of(s, i), t, count);
 }
 
 /* The gradients at a point up the slope instead, of the same batch under the same masks. */
@@ -337,16 +241,14 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps; i++) {
         const size_t rows = x->rows;
         const double *h = s->hypers + i * GRADCORE_HYPERS;
-        const totals sums = take_gradients(s, team, i, t, count);
+        take_gradients(s, team, i, t, count);
         if (s->failed != GRADCORE_OK)
             break;
         double norm = gradient_norm(x);
-        double loss = s->own_loss; /* 0 where it is not the caller's function that tells */
-        if (!tr->loss_function && sums.divisor > 0)
-            loss = grc_weighted_sum(rows, x->row_weight, x->row_loss) / sums.divisor;
+        double loss = tr->loss_function ? s->own_loss : grc_batch_loss(tr);
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
-        const double correct = t == 0 ? grc_weighted_sum(rows, x->row_weight, x->row_correct) : 0;
+        const double correct = t == 0 ? grc_batch_correct(tr) : 0;
         int finite = isfinite(norm) && isfinite(loss), waits = 0;
         const int climbed = s->update && tr->sam && finite;
         if (climbed) {
@@ -374,9 +276,12 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (t == 0) {
             const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             s->refused = refused;
-            s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = sums.weight,
+            s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
                                               .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
+            if (tr->x->tips)
+                grc_report_heads(tr, s->update && v == GRC_APPLIED,
+                                 s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL);
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }
@@ -406,6 +311,7 @@ static void run_slice(slice *s)
     s->live = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
     s->adopt = t->evaluated != version;
     t->x->training = 1;
+    grc_place_tasks(t, s->data);
     grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
     grc_place_input(t->x, NULL, 0);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
@@ -432,6 +338,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .reports = r->reports,
                    .scale = r->scale,
                    .scale_context = r->scale_context,
+                   .heads = r->size > offsetof(gradcore_run, heads) ? r->heads : NULL,
                    .error = error,
                    .update = 1};
         status = check_rows(&s, error);

@@ -1,9 +1,31 @@
 /* What a slice of training steps is given, checked before anything changes. */
 #include "trainer.h"
 
+static grc_status check_target(const grc_task *task, const gradcore_data *d, gradcore_error *error)
+{
+    if (!d->target && task->loss.kind != GRC_NONE)
+        return grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
+    if (!task->loss.labels && d->rows > 1
+        && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE,
+                        "target: expected a row stride of at least 0 (outputs: %zu), got %lld",
+                        task->loss.target_width, (long long)d->target_stride);
+    return GRADCORE_OK;
+}
+
+static grc_status check_heads(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
+{
+    grc_status status = grc_check_head_data(d, t->task_count, error);
+    for (int i = 0; i < t->task_count && status == GRADCORE_OK; i++) {
+        const gradcore_data own = grc_head_data(d, i);
+        status = check_target(&t->tasks[i], &own, error);
+    }
+    return status;
+}
+
 grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
 {
-    const int64_t inputs = (int64_t)t->net->values[0].width, outputs = (int64_t)t->loss.target_width;
+    const int64_t inputs = (int64_t)t->net->values[0].width;
     if (!d || d->size != sizeof *d)
         return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
     if (t->loss_function && d->weight)
@@ -16,18 +38,13 @@ grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gra
         return grc_fail(error, GRADCORE_SHAPE,
                         "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
                         (long long)d->x_stride);
-    if (!t->loss.labels && d->rows > 1
-        && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "target: expected a row stride of at least 0 (outputs: %lld), got %lld",
-                        (long long)outputs, (long long)d->target_stride);
-    return GRADCORE_OK;
+    return t->x->tips ? check_heads(t, d, error) : check_target(t->tasks, d, error);
 }
 
-grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
-                          int64_t end, gradcore_error *error)
+static grc_status check_task(const grc_task *task, const gradcore_data *d, const int64_t *order, int64_t begin,
+                             int64_t end, gradcore_error *error)
 {
-    const grc_loss *loss = &t->loss;
+    const grc_loss *loss = &task->loss;
     grc_status status = GRADCORE_OK;
     for (int64_t p = begin; p < end; p++) {
         const int64_t row = order ? order[p] : p;
@@ -45,9 +62,20 @@ grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, con
     return GRADCORE_OK;
 }
 
+grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
+                          int64_t end, gradcore_error *error)
+{
+    grc_status status = GRADCORE_OK;
+    for (int i = 0; i < t->task_count && status == GRADCORE_OK; i++) {
+        const gradcore_data own = t->x->tips ? grc_head_data(d, i) : *d;
+        status = check_task(&t->tasks[i], &own, order, begin, end, error);
+    }
+    return status;
+}
+
 grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
 {
-    if (!r || r->size != sizeof *r)
+    if (!r || (r->size != sizeof *r && r->size != offsetof(gradcore_run, heads)))
         return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with its size set");
     r->done = 0;
     if (!r->hypers || !r->reports)

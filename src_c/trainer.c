@@ -59,25 +59,17 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
                         sizeof *options, size);
     gradcore_trainer_options o = {.size = sizeof o}; /* what an older caller does not know is zero */
     memcpy(&o, options, size);
-    const size_t outputs = n->values[n->value_count - 1].width;
-    grc_status status = GRADCORE_OK;
-    if (!o.loss_function)
-        status = grc_loss_open(&draft.loss, &n->allocator, o.loss, o.loss_options, n->dtype, outputs, error);
-    else if (o.loss || o.loss_options)
-        status = grc_fail(error, GRADCORE_INVALID, "loss: expected NULL with a loss_function, got '%.40s'",
-                          o.loss ? o.loss : "options");
-    else
-        draft.loss = (grc_loss){.kind = GRC_NONE, .outputs = outputs, .allocator = &n->allocator};
+    grc_status status = grc_open_tasks(&draft, &o, error);
     draft.loss_function = o.loss_function;
     draft.loss_context = o.loss_context;
-    if (status == GRADCORE_OK && (status = read_options(&o, &draft, error)) != GRADCORE_OK)
-        grc_loss_close(&draft.loss);
-    if (status != GRADCORE_OK)
+    if (status == GRADCORE_OK)
+        status = read_options(&o, &draft, error);
+    gradcore_trainer *t = NULL;
+    if (status == GRADCORE_OK && !(t = grc_allocate(&n->allocator, sizeof *t)))
+        status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
+    if (status != GRADCORE_OK) {
+        grc_close_tasks(&draft);
         return status;
-    gradcore_trainer *t = grc_allocate(&n->allocator, sizeof *t);
-    if (!t) {
-        grc_loss_close(&draft.loss);
-        return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for it, got none");
     }
     *t = draft;
     atomic_init(&t->busy, 0);
@@ -85,16 +77,16 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
-                             grc_measures(t->optimizer),
-                             t->loss.labels ? sizeof(int32_t) : t->loss.target_width * n->item, &t->x, error);
+                             grc_measures(t->optimizer), grc_target_bytes(t->tasks, n), &t->x, error);
+    if (status == GRADCORE_OK)
+        status = grc_make_room(t, error);
+    if (status == GRADCORE_OK && (o.head_flags & GRADCORE_GRADIENT_SURGERY))
+        status = grc_surgery_create(t, error);
     if (status == GRADCORE_OK
-        && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups))) {
-        grc_exec_destroy(t->x);
+        && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups)))
         status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its groups, got none");
-    }
     if (status != GRADCORE_OK) {
-        grc_loss_close(&t->loss);
-        grc_release(&n->allocator, t, sizeof *t);
+        gradcore_trainer_destroy(t);
         return status;
     }
     for (int i = 0; i < n->parameter_count; i++)
@@ -111,8 +103,9 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     gradcore_network *n = t->net;
     grc_clipping_destroy(t);
     grc_matrices_destroy(t);
+    grc_surgery_destroy(t);
     grc_exec_destroy(t->x);
-    grc_loss_close(&t->loss);
+    grc_close_tasks(t);
     for (int i = 0; i < t->average_count; i++)
         grc_release(&n->allocator, t->averages[i].vector, t->averages[i].size);
     grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);

@@ -22,10 +22,32 @@ typedef struct grc_average { /* averages.c */
     size_t size; /* bytes of it: one parameter vector, two of sam.c */
 } grc_average;
 
+typedef struct grc_task { /* a loss, and what it reads and writes */
+    grc_loss loss;        /* kind GRC_NONE where there is a function instead */
+    int value;            /* its outputs */
+    double weight;        /* in the whole loss */
+    double factor;        /* of its likelihood, where its log variance is learned; else 0 */
+    gradcore_data data;   /* of a slice, with the task's own targets and weights */
+    void *target;         /* gathered: real rows or int32 labels */
+    double *row_weight, *row_scale, *row_loss, *row_correct;
+    int32_t *row_right;
+    /* Of a batch, set by thread 0: the sum of the row weights, ignored rows left out; the divisor of the loss, which
+     * is the same, or with class weights, or the number of rows; factor of the loss, with its uncertainty; what the
+     * uncertainty itself costs. */
+    double sum, divisor, share, regret;
+} grc_task;
+
+struct grc_surgery;
+
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
-    grc_loss loss;    /* kind GRC_NONE where there is a function instead */
+    grc_task *tasks;              /* one, or one for each head */
+    int task_count;
+    size_t tasks_size, rows_size; /* bytes of the tasks, and of what those behind the first have a row */
+    void *rows_block;
+    grc_uncertain *uncertain;     /* [head], or NULL */
+    struct grc_surgery *surgery;  /* or NULL */
     gradcore_loss_function *loss_function;
     void *loss_context;
     int optimizer;
@@ -51,6 +73,34 @@ struct gradcore_trainer {
 
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
+
+/* ---- tasks.c ---- */
+
+/* Opens the losses of the options. After failure, and in the end, grc_close_tasks. */
+grc_status grc_open_tasks(gradcore_trainer *t, const gradcore_trainer_options *o, gradcore_error *error);
+/* Room for the rows of each, once t->x is there. */
+grc_status grc_make_room(gradcore_trainer *t, gradcore_error *error);
+void grc_close_tasks(gradcore_trainer *t);
+size_t grc_target_bytes(const grc_task *task, const gradcore_network *n); /* of a row */
+grc_status grc_check_head_losses(const gradcore_network *n, const gradcore_head_loss *losses, int64_t count,
+                                 gradcore_error *error);
+grc_status grc_check_head_data(const gradcore_data *d, int heads, gradcore_error *error);
+/* The data of head `index` by itself. */
+gradcore_data grc_head_data(const gradcore_data *d, int index);
+/* Of the batch in x: after the barrier behind grc_lose_rows. */
+double grc_batch_loss(const gradcore_trainer *t);    /* without penalties */
+double grc_batch_correct(const gradcore_trainer *t); /* 0 with heads */
+double grc_batch_weight(const gradcore_trainer *t);
+/* Numbers that a step reports of its heads; these, to `out` unless it is NULL; the surgery's ledger takes them in
+ * where it `counts`. */
+#define GRC_HEAD_REPORT(t) (3 * (t)->net->head_count + 2)
+void grc_report_heads(gradcore_trainer *t, int counts, double *out);
+
+/* ---- surgery.c ---- */
+
+grc_status grc_surgery_create(gradcore_trainer *t, gradcore_error *error);
+void grc_surgery_destroy(gradcore_trainer *t);
+void grc_surgery_report(gradcore_trainer *t, int counts, double out[2]); /* mean cosine, share of conflicts */
 
 /* ---- train_checks.c ---- */
 

@@ -195,6 +195,8 @@ def prelu(units=0, alpha=0.25):
     return {"kind": "prelu", "units": units, "alpha": alpha}
 
 
+BRACKETS = {"end", "head", "end_heads"}  # they close or part a block and are no layers of their own
+
 # Of layers whose options have one name here, in the binding and in the class.
 CLASSES = {
     "batch_norm": "BatchNorm",

@@ -10,6 +10,7 @@ import numpy as np
 import reference_losses
 import reference_optimizers
 from exact import two_product
+from reference_heads import HeadsNet
 from reference_layers import (
     LAYERS,
     effective_weight,
@@ -464,5 +465,9 @@ ORACLES = {
     "activation": ACTIVATIONS,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
-    "layer": {**dict.fromkeys(("dense", "activation", "dropout", "standardize", "residual"), Net), **LAYERS},
+    "layer": {
+        **dict.fromkeys(("dense", "activation", "dropout", "standardize", "residual"), Net),
+        **LAYERS,
+        "heads": HeadsNet,
+    },
 }

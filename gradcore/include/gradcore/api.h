@@ -74,6 +74,10 @@ typedef struct gradcore_api {
     __typeof__(gradcore_trainer_factor_order) *trainer_factor_order;
     __typeof__(gradcore_trainer_factor_read) *trainer_factor_read;
     __typeof__(gradcore_trainer_factor_write) *trainer_factor_write;
+    __typeof__(gradcore_network_heads) *network_heads;
+    __typeof__(gradcore_network_head) *network_head;
+    __typeof__(gradcore_network_evaluate_heads) *network_evaluate_heads;
+    __typeof__(gradcore_trainer_conflicts) *trainer_conflicts;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

@@ -93,10 +93,13 @@ enum {
     GRADCORE_LAYER_PROJECTION = 16, /* end: input times a learned matrix is added, widths may differ */
     GRADCORE_LAYER_GAIN = 32,    /* end: the block's output is multiplied by a learned number */
     GRADCORE_LAYER_RESCALED = 64, /* dense, without bias and activation: weight_norm or spectral_norm follows */
+    GRADCORE_LAYER_UNCERTAIN = 256, /* end_heads: a learned log variance a head weighs the losses; heads.h */
     GRADCORE_LAYER_CONTINUES = 128 /* weight_norm, spectral_norm, activation, embedding: one layer with that before it */
 };
 /* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). The
- * options of the block are those of its "end". */
+ * options of the block are those of its "end". "heads", as the last layer, opens named outputs that "end_heads"
+ * closes: each "head" begins one, of the layers behind it, from the value before the heads; the network's output
+ * has theirs side by side. */
 typedef struct gradcore_layer {
     uint32_t size;
     uint32_t flags;
@@ -112,7 +115,9 @@ typedef struct gradcore_layer {
     int64_t column;         /* embedding: the input column that holds codes from 0 to units - 1 */
     int64_t width;          /* embedding: columns that replace it */
     double initial;         /* layer_scale, end with a gain: what the factor begins with */
+    const char *name;       /* head: 1 to GRADCORE_HEAD_NAME letters, digits, '_', '-'; no digit, no '-' first */
 } gradcore_layer;
+enum { GRADCORE_HEAD_NAME = 32, GRADCORE_MOST_HEADS = 256 };
 
 enum { GRADCORE_FLUSH_DENORMALS = 1 };
 typedef struct gradcore_network_options {
@@ -208,7 +213,8 @@ typedef struct gradcore_data {
     const void *x;
     int64_t x_stride;
     const void *target;     /* (rows, outputs) of the element type, or int32_t labels (rows); half as many
-                               columns where the description of the loss's target says "halves" */
+                               columns where the description of the loss's target says "halves". Where every
+                               head has a loss: const gradcore_head_data [heads]; weight is NULL then */
     int64_t target_stride;
     const double *weight;   /* a row's weight, 0 to 1e100, or NULL: all 1. Losses are weighted means, / sum w,
                                where a class weight of cross_entropy multiplies w; a batch whose weights are all 0 has loss and gradient 0. */
@@ -310,6 +316,10 @@ typedef struct gradcore_trainer_options {
     const gradcore_loss_options *loss_options; /* NULL: the defaults */
     gradcore_loss_function *loss_function; /* instead of a loss, which is NULL then; rows have no weights */
     void *loss_context;
+    const struct gradcore_head_loss *heads; /* instead of a loss, one for each head of the network; copied */
+    int64_t head_count;
+    uint32_t head_flags;   /* GRADCORE_GRADIENT_SURGERY */
+    uint32_t reserved;
 } gradcore_trainer_options;
 
 /* Hyperparameters of one step, in this order; unused ones are ignored. */
@@ -350,6 +360,7 @@ typedef struct gradcore_run {
      * it returns multiplies them. NaN ends the run before that step's update, with GRADCORE_STATE. */
     double (*scale)(void *context, double norm);
     void *scale_context;
+    double *heads;         /* NULL, or out: what each step saw of the heads, see heads.h */
 } gradcore_run;
 
 /* A rule beyond the clip of the options, on gradients before the update or on parameters after it. A unit is
@@ -444,6 +455,7 @@ GRADCORE_API gradcore_status gradcore_trainer_set_progress(gradcore_trainer *tra
 
 #include "arrays.h"
 #include "files.h"
+#include "heads.h"
 
 #include "api.h"
 
