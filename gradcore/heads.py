@@ -189,6 +189,4 @@ def check_output(output: object, places: Places) -> dict[str, str]:
         kinds = {**dict.fromkeys(names, "raw"), **by_head(output, names, "output", some=True)}
     else:
         kinds = dict.fromkeys(names, output)
-    for name, _, width in places:
-        outputs.check(kinds[name], width)
-    return kinds
+    return {name: outputs.check(kinds[name], width) for name, _, width in places}

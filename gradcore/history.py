@@ -82,7 +82,7 @@ class History:
         )
 
     def __getitem__(self, column: str) -> list[Any]:
-        if column not in self.columns():
+        if column not in _COLUMNS and column not in self.heads:
             raise ArgumentError(f"column: expected one of {', '.join(self.columns())}, got {column!r}")
         values: list[Any] = self.heads[column] if column in self.heads else getattr(self, column)
         return values

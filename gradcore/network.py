@@ -239,8 +239,8 @@ class Network(CurvatureProducts):
             return {name: outputs.transform(part, kinds[name]) for name, part in parts.items()}
         if output == "raw":
             return self._core.predict(self._matrix(X))
-        outputs.check(str(output), self.outputs)
-        return outputs.transform(self._core.predict(self._matrix(X)), str(output))
+        kind = outputs.check(output, self.outputs)
+        return outputs.transform(self._core.predict(self._matrix(X)), kind)
 
     def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Any:
         """Outputs, keeping what `backward` needs.

@@ -28,11 +28,12 @@ def softmax(z: Array) -> Array:
     return shares
 
 
-def check(output: str, columns: int) -> None:
-    """Refuse what is none of NAMES, and the softmax of a single column, which is 1 throughout."""
-    choice(output, "output", NAMES)
+def check(output: object, columns: int) -> str:
+    """`output`; refuses what is none of NAMES, and the softmax of a single column, which is 1 throughout."""
+    name = choice(output, "output", NAMES)
     if output == "softmax" and columns == 1:
         raise ArgumentError("output: expected 'sigmoid' for a network with a single output, got 'softmax'")
+    return name
 
 
 def transform(z: Array, output: str) -> Array:

@@ -95,13 +95,13 @@ typedef struct grc_op {
 } grc_op;
 
 typedef struct grc_parameter {
-    char name[80];
     const char *role;
     int op, trainable, ndim;
     int turned;                 /* the vector holds its transpose, (cols, rows) */
     double initial;             /* every element of a vector */
     double l1, l2;              /* the trainer's loss has l1 sum |w| + l2 sum w^2 more */
     size_t rows, cols, offset;
+    char name[80]; /* behind what every step reads */
 } grc_parameter;
 
 typedef struct grc_position { /* a layer as the user counts them, for activations() */

@@ -243,9 +243,10 @@ void grc_load_targets(const slice *s, int64_t first, size_t row, size_t rows)
         const grc_task *task = &s->t->tasks[i];
         const size_t width = task->loss.target_width;
         const gradcore_data *d = &task->data;
-        for (size_t r = row; r < row + rows && is_on(s->t->x, i); r++) {
+        const int labels = task->loss.labels, idle = !is_on(s->t->x, i);
+        for (size_t r = row; r < row + rows && !idle; r++) {
             const int64_t source = s->order[first + (int64_t)r];
-            if (task->loss.labels)
+            if (labels)
                 ((int32_t *)task->target)[r] = ((const int32_t *)d->target)[source];
             else
                 memcpy(grc_at(n, task->target, r * width),
