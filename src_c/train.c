@@ -250,6 +250,9 @@ static void run_team(void *context, grc_team *team, int t, int count)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
         const double correct = t == 0 ? grc_batch_correct(tr) : 0;
         int finite = isfinite(norm) && isfinite(loss), waits = 0;
+        double *heads = tr->x->tips && s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL;
+        if (t == 0 && heads)
+            grc_report_heads(tr, 0, heads); /* of the weights before any climb */
         const int climbed = s->update && tr->sam && finite;
         if (climbed) {
             norm = look_sharp(s, team, i, t, count);
@@ -279,9 +282,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
                                               .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
-            if (tr->x->tips)
-                grc_report_heads(tr, s->update && v == GRC_APPLIED,
-                                 s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL);
+            if (tr->surgery && s->update && v == GRC_APPLIED)
+                grc_report_heads(tr, 1, NULL); /* counts the conflicts of the gradients that were taken */
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }
