@@ -29,6 +29,11 @@ STATISTICS = {
     "standardize": 2, "exp": 2, "log": 2, "tanh": 2, "pack": 2, "unpack": 2, "transpose": 2,
 }  # fmt: skip
 CLIPS = ("global_norm", "value")
+# Arrays that these read again, since norms or sums of all come before the first new weight: w, m, v; w, g;
+# w, m, v, less the store of prodigy's first weights, which never change.
+READ_AGAIN = {"lamb": 3, "lars": 2, "prodigy": 2}
+STREAMED = 50_000_000  # bytes from which a case's share is of a copy that runs in turns with it
+COPIED = 128 << 20  # bytes of that copy's arrays, each
 LARGEST_FLOAT64 = 2e10  # flops of a product; above it, float64 tells nothing new and takes seconds
 
 
@@ -60,7 +65,7 @@ class Case:
         if self.family == "statistic":
             arrays[self.family] = STATISTICS[self.name]
         if self.family == "optimizer":
-            arrays[self.family] = 3 + 2 * used_slots(self.name)
+            arrays[self.family] = 3 + 2 * used_slots(self.name) + READ_AGAIN.get(self.name, 0)
         size = self.rows * self.columns * np.dtype(self.dtype).itemsize
         return size * arrays.get(self.family, 0)
 
@@ -161,12 +166,17 @@ def ready() -> None:
 
 
 def open_case(library: str, fields: dict[str, Any]) -> Runner:
-    """library: "gradcore", "gradcore 1 thread", "gradcore ISA", "numpy" or "numpy 1 thread".
+    """library: "gradcore", "gradcore 1 thread", "gradcore ISA", "numpy", "numpy 1 thread" or "copy".
 
     "1 thread" is for products only: no other kernel has threads of its own, in either library.
     """
     case = Case(**fields)
     name, _, way = library.partition(" ")
+    if name == "copy":
+        if case.bytes < STREAMED:
+            raise Unsupported("caches may hold it")
+        source, target = (np.full(COPIED, value, np.uint8) for value in (1, 2))
+        return Runner(call=lambda: np.copyto(target, source))
     if way == "1 thread" and case.family != "gemm":
         raise Unsupported("only products have a thread count of their own")
     if name == "numpy":
@@ -229,7 +239,7 @@ def gradcore_call(case: Case, threads: int) -> Callable[[], object]:
         optimizer = make_optimizer(case.name)
         w, g = case.arrays(2)
         if core.describe("optimizer", case.name, "kind") == "MATRIX":
-            w, g = (array.reshape(math.isqrt(array.size), -1) for array in (w, g))  # all sizes are squares
+            w, g = (array.reshape(math.isqrt(array.size), -1) for array in (w, g))  # its sizes are squares
         return lambda: optimizer.update([w], [g])
     if case.family == "layer":
         return layer_call(case, core)

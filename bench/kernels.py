@@ -12,6 +12,7 @@ The shares are of the FMA rate and the copy bandwidth that peak.py measures in t
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from typing import Any
 import harness
 import kernel_peak
 from harness import Record, Unsupported, Worker, WorkerError, say
-from kernel_cases import DTYPES, Case, all_cases
+from kernel_cases import COPIED, DTYPES, Case, all_cases
 from peak import copy_bandwidth, fma_peak
 
 ROUNDS = 9
@@ -41,15 +42,21 @@ def measure(case: Case, workers: dict[str, Worker], rounds: int, turn: float) ->
             if library == "gradcore":
                 say(f"  {library}: left out, {reason}")
     records = []
-    for library, (calls, samples) in harness.interleave(ready, "call", rounds, turn).items():
+    timed = harness.interleave(ready, "call", rounds, turn)
+    _, copies = timed.pop("copy", (0, []))
+    copy = 2e-9 * COPIED / statistics.median(copies) if copies else None
+    for library, (calls, samples) in timed.items():
         record = harness.make_record("kernels", case.title, library, samples, unit="call", calls=calls)
-        record.notes.update(rates(case, library, record.median))
+        record.notes.update(rates(case, library, record.median, copy))
         records.append(record)
     return records
 
 
-def rates(case: Case, library: str, seconds: float) -> dict[str, str]:
-    """GFLOP/s and the share of the FMA peak, or GB/s and the share of the copy bandwidth."""
+def rates(case: Case, library: str, seconds: float, copy: float | None = None) -> dict[str, str]:
+    """GFLOP/s and the share of the FMA peak, or GB/s and the share of the copy bandwidth.
+
+    copy: GB/s of a copy between the same turns, where there was one: other work on the machine slows both.
+    """
     if case.flops:
         rate = case.flops / seconds / 1e9
         notes = {"rate": f"{rate:.3g} GFLOP/s"}
@@ -63,8 +70,8 @@ def rates(case: Case, library: str, seconds: float) -> dict[str, str]:
     rate = case.bytes / seconds / 1e9
     notes = {"rate": f"{rate:.3g} GB/s"}
     limit = copy_bandwidth()
-    if limit:
-        notes["of limit"] = f"{100 * rate / limit.one:.0f} % copy"
+    if copy or limit:
+        notes["of limit"] = f"{100 * rate / (copy or limit.one):.0f} % copy"
     return notes
 
 
@@ -140,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         libraries += [] if arguments.quick else ["gradcore 1 thread", *(f"gradcore {isa}" for isa in isas)]
     if "numpy" in arguments.contenders:
         libraries += ["numpy"] if arguments.quick else ["numpy", "numpy 1 thread"]
+    libraries += ["copy"]
     workers: dict[str, Worker] = {}
     records: list[Record] = []
     peaks: list[Record] = []

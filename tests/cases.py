@@ -18,10 +18,13 @@ CHAIN_SIZES = (1, 2, 255, 256, 257, 512, 513)  # around KC
 BENCH_SIZES = {
     "activation": ((64, 128), (128, 512), (512, 1024)),
     "loss": ((64, 10), (512, 10), (512, 1000)),
-    "optimizer": ((1, 10_000), (1, 1_000_000)),
+    "optimizer": ((1, 10_000), (1, 1_000_000), (1, 10_000_000)),  # the last beyond most caches
     "layer": ((64, 128), (512, 1024)),
     "isa": ((64, 128),),
 }
+LARGEST_MATRIX = (
+    1_000_000  # numbers; beyond, products of whole matrices take seconds and bandwidth is nothing
+)
 
 
 def bench_cases(core):
@@ -29,6 +32,8 @@ def bench_cases(core):
     for family, sizes in BENCH_SIZES.items():
         for name in core.names(family):
             for rows, columns in sizes:
+                if rows * columns > LARGEST_MATRIX and core.describe(family, name, "kind") == "MATRIX":
+                    continue
                 yield family, name, rows, columns
 
 

@@ -363,3 +363,27 @@ def test_without_a_checkout_it_says_what_to_do(capsys, monkeypatch, tmp_path):
     status, out, err = bench(capsys, "training", "--quick")
     assert (status, out) == (2, "") and err.count("\n") == 1
     assert "run the command in a checkout" in err and str(tmp_path) in err
+
+
+def test_a_case_beyond_the_caches_is_held_against_a_copy_in_turns_with_it(monkeypatch):
+    """10 million numbers; seven arrays of Adam's in 14 ms are 20 GB/s, whatever the copy alone reaches."""
+    import kernels
+    from kernel_cases import COPIED, Case
+
+    cases = {case.name: case for case in kernel_cases.all_cases(_core) if case.columns == 10_000_000}
+    wanted = {n for n in _core.names("optimizer") if _core.describe("optimizer", n, "kind") != "MATRIX"}
+    assert wanted <= set(cases)
+    assert cases["lamb"].bytes == 10 * 40_000_000 * (1 if cases["lamb"].dtype == "float32" else 2)
+    with pytest.raises(Unsupported):
+        kernel_cases.open_case("copy", asdict(Case("optimizer", "adam", 1, 10_000)))
+
+    class Idle:
+        def open(self, factory, keywords):
+            pass
+
+    times = {"gradcore": (1, [0.014]), "copy": (1, [2e-9 * COPIED / 25])}
+    monkeypatch.setattr(kernels, "copy_bandwidth", lambda: None)
+    monkeypatch.setattr(kernels.harness, "interleave", lambda *_: dict(times))
+    case = Case("optimizer", "adam", 1, 10_000_000)
+    (record,) = kernels.measure(case, {"gradcore": Idle(), "copy": Idle()}, 1, 0.0)
+    assert record.notes == {"rate": "20 GB/s", "of limit": "80 % copy"}
