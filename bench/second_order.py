@@ -32,6 +32,7 @@ SECONDS = 1.0  # of everyone, on the surrogate
 ADAM_RATES = (3e-3, 1e-2, 3e-2)  # Adam is as good as the best of them
 FACTOR = 100.0  # wanted between the mean squared errors of Adam and Levenberg-Marquardt
 FOREVER = 1_000_000
+SETTLE = 0.3  # seconds after scikit-learn, whose OpenBLAS threads spin on one core for up to 0.15 s more
 
 
 def surrogate() -> tuple[Array, Array]:
@@ -219,6 +220,7 @@ def measure_digits(rounds: int, iterations: Sequence[int]) -> list[Record]:
                     start = initial(DIGITS, i + 1)
                     time.sleep(harness.PAUSE)
                     taken, *found = workers[f"scikit-learn {dtype}"].call("train", start, count)
+                    time.sleep(SETTLE)
                     for name, answer in (
                         (f"scikit-learn {dtype}", (taken, *found)),
                         (f"gradcore {dtype}", workers[f"gradcore {dtype}"].call("train", start, taken)),
