@@ -1,7 +1,6 @@
-"""Writes vectors/rescale.npz: weight and spectral normalisation of a linear layer and an embedding by PyTorch, in
-float64. Run once, with PyTorch 2.13.
+"""Writes vectors/rescale.npz: PyTorch's weight norm and spectral norm of a linear layer, and its embedding.
 
-python tests/make_rescale_vectors.py
+In float64. Run once, with PyTorch 2.13: python tests/make_rescale_vectors.py
 """
 
 from pathlib import Path
@@ -14,7 +13,7 @@ CODES = 5  # of the embedding, whose vectors have FAN_OUT numbers
 
 
 def arrays():
-    """By the engine's names: W (fan_in, fan_out); left and right have length 1, they are no singular vectors."""
+    """By the engine's names: W (fan_in, fan_out); left and right have length 1, no more."""
     rng = np.random.default_rng(20260105)
     values = {
         "weight": rng.standard_normal((FAN_IN, FAN_OUT)), "magnitude": rng.uniform(0.2, 2.0, FAN_OUT),
