@@ -1,9 +1,10 @@
 """Writes docs/catalogue.md from the engine's tables: python docs/make_catalogue.py. A test compares."""
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import ModuleType
 
-from gradcore import _core, initializers, optimizers
+from gradcore import _core, clipping, initializers, optimizers, schedules
 
 PAGE = Path(__file__).with_name("catalogue.md")
 LAYERS = {
@@ -81,6 +82,20 @@ FULL_BATCH = {
 def options(name: str) -> str:
     """The options of an optimizer's class with their defaults."""
     return ", ".join(f"{field.name}={field.default!r}" for field in fields(getattr(optimizers, name)))
+
+
+def classes(module: ModuleType, base: type) -> list[str]:
+    """Of a module's dataclasses below `base`: class, options with defaults, first line of the docs."""
+    lines = []
+    for name in module.__all__:
+        kind = getattr(module, name)
+        if not (isinstance(kind, type) and issubclass(kind, base) and is_dataclass(kind)):
+            continue
+        own = [field for field in fields(kind) if field.init]
+        shown = ", ".join(f.name if f.default is MISSING else f"{f.name}={f.default!r}" for f in own)
+        about = (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
+        lines.append(f"| `{name}({shown})` | {about} |")
+    return lines
 
 
 def rows(family: str, *properties: str) -> list[str]:
@@ -183,6 +198,10 @@ def page() -> str:
     )
     lines += table("Initialisers", "| name | class | values |", initial_values())
     lines[-1:] = ["", *ABOUT_INITIALISERS, ""]
+    head = "| class | what it does |"
+    lines += table("Schedules", head, classes(schedules, object))
+    lines += table("Rules on gradients", head, classes(clipping, clipping.Clip))
+    lines += table("Rules on weights", head, classes(clipping, clipping.Constraint))
     layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind in LAYERS]
     lines += table("Layers", "| kind | class |", layers)
     return "\n".join(lines)
