@@ -117,3 +117,18 @@ def test_bad_options_are_named(make_it, error, message):
     with pytest.raises(error) as caught:
         make_it()
     assert message in str(caught.value)
+
+
+def test_gradients_of_tables_are_four_point_differences():
+    net, x, y = make("float64"), data(9, "float64"), cases.normal((9, 3), "float64", "y")
+    trainer = Trainer(net, "mse", optimizers.SGD(0.1))
+    _, gradients = trainer.gradients(x, y)
+    for name, values in net.parameters().items():
+
+        def value(name=name, values=values):
+            net.set_parameters({name: values})
+            return trainer.gradients(x, y)[0]
+
+        differences = reference.four_point(value, values)
+        net.set_parameters({name: values})
+        assert norm_error(gradients[name], differences) <= 1e-8, name
