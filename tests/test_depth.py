@@ -1,6 +1,5 @@
 """Depth: what trains through two hundred blocks, what through fifty plain layers, and what does not."""
 
-import gradcore
 import pytest
 from gradcore import (
     Dense,
@@ -57,18 +56,35 @@ def test_two_hundred_residual_blocks_learn_the_digits(name):
     assert trainer.evaluate(X_TEST, Y_TEST)["accuracy"] >= (0.9 if name == "pre-norm" else 0.95)
 
 
+# ---- Fifty plain layers: the same optimizer, epochs and widths, two activations with their weights ----
+
+
+def fifty(activation, **options):
+    """Trainer after 60 epochs, and the gradient's norm at each of the 51 weights before the first."""
+    layers = [*[Dense(64, activation, **options) for _ in range(50)], Dense(10)]
+    return trained(layers, optimizers.AdamW(warm(5e-4, 60), weight_decay=0.5), epochs=60)
+
+
 def test_fifty_plain_layers_of_tanh_learn_them_with_the_default_initial_values():
-    layers = [*[Dense(64, "tanh") for _ in range(50)], Dense(10)]
-    trainer, norms = trained(layers, optimizers.Adam(3e-4), epochs=30)
-    assert 1e-2 < norms[0] / norms[-1] < 1e2
+    """At every layer arrives a gradient of about the size of that at the last. 0.95 is of the training rows; a
+    net as deep and plain as this one is less sure of the others."""
+    trainer, norms = fifty("tanh")
+    assert len(norms) == 51
+    assert max(norms) < 10 * min(norms)
     assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
+    assert trainer.evaluate(X_TEST, Y_TEST)["accuracy"] >= 0.9
 
 
 def test_fifty_layers_of_sigmoid_with_small_normal_weights_do_not():
-    """Each layer takes the gradient times at most a quarter of its weights: at the first nothing arrives."""
-    layers = [Dense(64, "sigmoid", weight_init=initializers.Normal(std=0.1)) for _ in range(50)]
-    trainer, norms = trained([*layers, Dense(10)], optimizers.Adam(1e-3), epochs=10)
+    """Each layer takes the gradient times at most a quarter of its weights, whose largest singular value is
+    about 0.1 (8 + 8): at most 0.4 of it is left, and at the first layer nothing. Nothing goes forward either:
+    the outputs of the last layer of sigmoid are the same for every row."""
+    trainer, norms = fifty("sigmoid", weight_init=initializers.Normal(std=0.1))
+    behind = norms[1:50]  # the first layer's gradient has the size of the inputs, the last's of no sigmoid
+    ratios = [near / far for near, far in zip(behind[:-1], behind[1:], strict=True)]
+    assert max(ratios) < 0.4
     assert norms[0] < 1e-25 * norms[-1]
-    assert all(norms[i] < 0.5 * norms[i + 5] for i in range(0, 45, 5) if norms[i + 5] > 0)
+    kept = trainer.net.activations(X)
+    assert kept["50"].std(axis=0).max() < 1e-3
     assert trainer.evaluate(X, Y)["accuracy"] < 0.2
-    assert gradcore.Network(layers, inputs=64).elements > 200_000  # it is not for want of parameters
+    assert trainer.net.elements > 200_000  # it is not for want of parameters
