@@ -66,8 +66,8 @@ def fifty(activation, **options):
 
 
 def test_fifty_plain_layers_of_tanh_learn_them_with_the_default_initial_values():
-    """At every layer arrives a gradient of about the size of that at the last. 0.95 is of the training rows; a
-    net as deep and plain as this one is less sure of the others."""
+    """At every layer arrives a gradient of about the size of that at the last. 0.95 is of the training rows:
+    a net as deep and plain as this one is less sure of the others."""
     trainer, norms = fifty("tanh")
     assert len(norms) == 51
     assert max(norms) < 10 * min(norms)
