@@ -75,6 +75,14 @@ def test_fifty_plain_layers_of_tanh_learn_them_with_the_default_initial_values()
     assert trainer.evaluate(X_TEST, Y_TEST)["accuracy"] >= 0.9
 
 
+def test_fifty_plain_layers_of_tanh_learn_their_rows_with_adam_alone():
+    """Nearer to the defaults: no decay, no warm-up, at a rate that this depth bears; 1e-3 is too much."""
+    layers = [*[Dense(64, "tanh") for _ in range(50)], Dense(10)]
+    trainer, norms = trained(layers, optimizers.Adam(3e-4), epochs=30)
+    assert 1e-2 < norms[0] / norms[-1] < 1e2
+    assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
+
+
 def test_fifty_layers_of_sigmoid_with_small_normal_weights_do_not():
     """Each layer takes the gradient times at most a quarter of its weights, whose largest singular value is
     about 0.1 (8 + 8): at most 0.4 of it is left, and at the first layer nothing. Nothing goes forward either:
