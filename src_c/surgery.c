@@ -220,29 +220,45 @@ void grc_operate(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int
 
 /* ---- how much they disagree ---- */
 
-void grc_surgery_report(gradcore_trainer *t, int counts, double out[2])
+/* Of the gradients of heads i and j; NaN where one of them is 0 or not finite. */
+static double cosine_of(const gradcore_trainer *t, size_t i, size_t j)
 {
-    const struct grc_surgery *s = t->surgery;
+    const size_t heads = (size_t)t->net->head_count;
+    const double *gram = t->surgery->gram;
+    const double size = sqrt(gram[i * heads + i]) * sqrt(gram[j * heads + j]), cosine = gram[i * heads + j] / size;
+    return size > 0 && isfinite(cosine) ? cosine : (double)NAN;
+}
+
+void grc_surgery_report(const gradcore_trainer *t, double out[2])
+{
     const size_t heads = (size_t)t->net->head_count;
     double pairs = 0, conflicts = 0, cosines = 0;
     for (size_t i = 0; i < heads; i++)
         for (size_t j = i + 1; j < heads; j++) {
-            const double size = sqrt(s->gram[i * heads + i]) * sqrt(s->gram[j * heads + j]);
-            const double cosine = s->gram[i * heads + j] / size;
-            if (!(size > 0) || !isfinite(cosine))
+            const double cosine = cosine_of(t, i, j);
+            if (isnan(cosine))
                 continue;
             pairs += 1;
             conflicts += cosine < 0;
             cosines += cosine;
-            for (int turned = 0; counts && turned < 2; turned++) {
-                double *entry = s->ledger + 3 * (turned ? j * heads + i : i * heads + j);
-                entry[0] += 1;
-                entry[1] += cosine < 0;
-                entry[2] += cosine;
-            }
         }
     out[0] = cosines / pairs;
     out[1] = conflicts / pairs;
+}
+
+void grc_count_conflicts(gradcore_trainer *t)
+{
+    const size_t heads = (size_t)t->net->head_count;
+    for (size_t i = 0; t->surgery && i < heads; i++)
+        for (size_t j = 0; j < heads; j++) {
+            const double cosine = i == j ? (double)NAN : cosine_of(t, i < j ? i : j, i < j ? j : i);
+            double *entry = t->surgery->ledger + 3 * (i * heads + j);
+            if (isnan(cosine))
+                continue;
+            entry[0] += 1;
+            entry[1] += cosine < 0;
+            entry[2] += cosine;
+        }
 }
 
 grc_status gradcore_trainer_conflicts(gradcore_trainer *t, double *ledger, gradcore_error *error)

@@ -315,18 +315,16 @@ double grc_batch_weight(const gradcore_trainer *t)
     return sum / t->task_count;
 }
 
-void grc_report_heads(gradcore_trainer *t, int counts, double *out)
+void grc_report_heads(const gradcore_trainer *t, double *out)
 {
     const size_t rows = t->x->rows;
-    double cosine[2] = {(double)NAN, (double)NAN};
-    if (t->surgery)
-        grc_surgery_report(t, counts, cosine);
-    for (int i = 0; i < t->net->head_count && out && t->x->tips; i++) {
+    for (int i = 0; i < t->net->head_count; i++) {
         const grc_task *task = &t->tasks[i];
         *out++ = mean_loss(task, rows);
         *out++ = grc_weighted_sum(rows, task->row_weight, task->row_correct);
         *out++ = task->sum;
     }
-    if (out)
-        memcpy(out, cosine, sizeof cosine);
+    out[0] = out[1] = (double)NAN;
+    if (t->surgery)
+        grc_surgery_report(t, out);
 }

@@ -134,7 +134,6 @@ static void train_with_own_loss(slice *s, grc_team *team, int64_t first, int t, 
     for (size_t row = begin; blocks && row < end; row += GRC_KC)
         grc_gradients_of_rows(x, row, grc_min(GRC_KC, end - row),
                               grc_at(x->net, x->partial, row / GRC_KC * x->net->vector));
-    return;
 }
 
 /* ---- the slice ---- */
@@ -252,7 +251,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         int finite = isfinite(norm) && isfinite(loss), waits = 0;
         double *heads = tr->x->tips && s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL;
         if (t == 0 && heads)
-            grc_report_heads(tr, 0, heads); /* of the weights before any climb */
+            grc_report_heads(tr, heads); /* of the weights before any climb */
         const int climbed = s->update && tr->sam && finite;
         if (climbed) {
             norm = look_sharp(s, team, i, t, count);
@@ -282,8 +281,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
                                               .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
-            if (tr->surgery && s->update && v == GRC_APPLIED)
-                grc_report_heads(tr, 1, NULL); /* counts the conflicts of the gradients that were taken */
+            if (s->update && v == GRC_APPLIED)
+                grc_count_conflicts(tr);
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }

@@ -91,16 +91,16 @@ gradcore_data grc_head_data(const gradcore_data *d, int index);
 double grc_batch_loss(const gradcore_trainer *t);    /* without penalties */
 double grc_batch_correct(const gradcore_trainer *t); /* 0 with heads */
 double grc_batch_weight(const gradcore_trainer *t);
-/* Numbers that a step reports of its heads; these, to `out` unless it is NULL; the surgery's ledger takes them in
- * where it `counts`. */
+/* Numbers that a step reports of its heads; these, to `out`. */
 #define GRC_HEAD_REPORT(t) (3 * (t)->net->head_count + 2)
-void grc_report_heads(gradcore_trainer *t, int counts, double *out);
+void grc_report_heads(const gradcore_trainer *t, double *out);
 
 /* ---- surgery.c ---- */
 
 grc_status grc_surgery_create(gradcore_trainer *t, gradcore_error *error);
 void grc_surgery_destroy(gradcore_trainer *t);
-void grc_surgery_report(gradcore_trainer *t, int counts, double out[2]); /* mean cosine, share of conflicts */
+void grc_surgery_report(const gradcore_trainer *t, double out[2]); /* mean cosine, share of conflicts */
+void grc_count_conflicts(gradcore_trainer *t); /* into the ledger: of gradients that an update has taken */
 
 /* ---- train_checks.c ---- */
 
