@@ -8,7 +8,7 @@ import gradcore
 import heads_problem
 import pytest
 from gradcore import _core, optimizers
-from support import digest
+from support import StopAt, digest
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 40
@@ -92,16 +92,6 @@ def test_any_number_of_threads_gives_the_golden_hash(name, dtype):
 def test_every_instruction_set_gives_the_golden_hash(name, dtype):
     found = {isa: trained_hash(name, dtype, 2, isa) for isa in _core.names("isa")}
     assert set(found.values()) == {GOLDEN[name, dtype]}, found
-
-
-class StopAt:
-    def __init__(self, step, path):
-        self.every_steps, self.path = step, path
-
-    def on_slice(self, trainer, reports):
-        if trainer.steps == self.every_steps:
-            trainer.save(self.path)
-            raise InterruptedError
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

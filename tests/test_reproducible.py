@@ -11,7 +11,7 @@ import gradcore
 import numpy as np
 import pytest
 from gradcore import _core, clipping, optimizers, schedules
-from support import digest, exact_labels, exact_uniform, run_python
+from support import StopAt, digest, exact_labels, exact_uniform, run_python
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 200
@@ -57,18 +57,6 @@ def trainer_for(name, dtype, threads, isa):
     return gradcore.Trainer(
         net, "cross_entropy", about["optimizer"](rate, weight_decay=0.01), clip=about["clip"]
     )
-
-
-class StopAt:
-    """Saves at a step in the middle of an epoch, then ends the fit the hard way."""
-
-    def __init__(self, step, path):
-        self.every_steps, self.path = step, path
-
-    def on_slice(self, trainer, reports):
-        if trainer.steps == self.every_steps:
-            trainer.save(self.path)
-            raise InterruptedError
 
 
 def fit(trainer, name, dtype, **more):

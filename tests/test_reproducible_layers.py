@@ -8,7 +8,7 @@ import gradcore
 import numpy as np
 import pytest
 from gradcore import _core, optimizers
-from support import digest, exact_labels, exact_uniform
+from support import StopAt, digest, exact_labels, exact_uniform
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 60
@@ -89,16 +89,6 @@ def test_any_number_of_threads_gives_the_golden_hash(name, dtype):
 def test_every_instruction_set_gives_the_golden_hash(name, dtype):
     found = {isa: trained_hash(name, dtype, 2, isa) for isa in _core.names("isa")}
     assert set(found.values()) == {GOLDEN[name, dtype]}, found
-
-
-class StopAt:
-    def __init__(self, step, path):
-        self.every_steps, self.path = step, path
-
-    def on_slice(self, trainer, reports):
-        if trainer.steps == self.every_steps:
-            trainer.save(self.path)
-            raise InterruptedError
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
