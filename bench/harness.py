@@ -3,7 +3,7 @@
     python bench/harness.py compare old.jsonl new.jsonl
 
 Contenders sit in processes of their own and take turns A B C, B C A, ...; while one computes, the others
-block on a pipe read. A turn is a pause (idle workers of other libraries stop spinning), a few calls that
+block on a pipe read. A turn is a pause until no other worker's threads spin any more, a few calls that
 are not measured, then as many calls as fill the turn. The result is the median over turns with quartiles.
 """
 
@@ -26,9 +26,11 @@ from typing import Any, NoReturn
 from machine import environment
 
 HERE = Path(__file__).parent
-PAUSE = 0.05  # seconds before a turn; OpenBLAS threads spin for about 25 ms after a call
+PAUSE = 0.05  # seconds before a turn, and between two looks whether the others are idle
+IDLE = 0.002  # seconds of processor time in a look that still count as idle
+SETTLE = 1.0  # seconds to wait at most for the others; a worker that spins for ever is no reason to hang
 PATIENCE = 900.0  # seconds that one request may take
-QUICK_TURN = 0.005  # a turn of a quick run; turns as short as this get no pause
+QUICK_TURN = 0.005  # a turn of a quick run; turns as short as this wait for nobody
 
 
 class Unsupported(Exception):
@@ -107,6 +109,12 @@ class Worker:
         """Seconds that `calls` calls took together."""
         return float(self.request("time", mode, warm, calls))
 
+    def processor_time(self) -> float:
+        """Seconds of all its threads so far; 0 where the system does not tell of another process."""
+        if not sys.platform.startswith("linux"):
+            return 0.0
+        return time.clock_gettime((~self.process.pid << 3) | 2)  # what clock_getcpuclockid(3) makes of a pid
+
     def close(self) -> None:
         self.connection.close()
         try:
@@ -114,6 +122,20 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def settle(workers: Sequence[Worker]) -> None:
+    """Wait until no worker computes: OpenBLAS threads, for one, spin for up to 0.15 s after a call."""
+    if not workers:
+        return
+    deadline = time.monotonic() + SETTLE
+    before = sum(worker.processor_time() for worker in workers)
+    while True:
+        time.sleep(PAUSE)
+        after = sum(worker.processor_time() for worker in workers)
+        if after - before < IDLE or time.monotonic() > deadline:
+            return
+        before = after
 
 
 def calibrate(worker: Worker, mode: str, turn: float) -> int:
@@ -132,15 +154,18 @@ Samples = dict[str, tuple[int, list[float]]]  # {contender: (calls per turn, sec
 
 def take_turns(subjects: dict[str, tuple[Worker, str]], rounds: int, turn: float) -> Samples:
     """Time {name: (worker, mode)} in turns A B C, B C A, ..."""
-    calls = {name: calibrate(worker, mode, turn) for name, (worker, mode) in subjects.items()}
+    everyone = [worker for worker, _ in subjects.values()] if turn > QUICK_TURN else []
+    calls = {}
+    for name, (worker, mode) in subjects.items():
+        settle(everyone)
+        calls[name] = calibrate(worker, mode, turn)
     samples: dict[str, list[float]] = {name: [] for name in subjects}
     names = list(subjects)
-    pause = PAUSE if turn > QUICK_TURN else 0.0
     for i in range(rounds):
         first = i % len(names)
         for name in names[first:] + names[:first]:
             worker, mode = subjects[name]
-            time.sleep(pause)
+            settle(everyone)
             # Long calls warm themselves; short ones get a tenth of the turn unmeasured.
             warm = -(-calls[name] // 10) if calls[name] > 1 else 0
             samples[name].append(worker.time(mode, warm, calls[name]) / calls[name])

@@ -32,7 +32,6 @@ SECONDS = 1.0  # of everyone, on the surrogate
 ADAM_RATES = (3e-3, 1e-2, 3e-2)  # Adam is as good as the best of them
 FACTOR = 100.0  # wanted between the mean squared errors of Adam and Levenberg-Marquardt
 FOREVER = 1_000_000
-SETTLE = 0.3  # seconds after scikit-learn, whose OpenBLAS threads spin on one core for up to 0.15 s more
 
 
 def surrogate() -> tuple[Array, Array]:
@@ -184,7 +183,7 @@ def measure_surrogate(rounds: int, seconds: float) -> list[Record]:
         for i in range(rounds):
             names = list(workers)
             for name in names[i % len(names) :] + names[: i % len(names)]:
-                time.sleep(harness.PAUSE)
+                harness.settle(list(workers.values()))
                 _, count, weights = workers[name].call("train", initial(SURROGATE, i + 1), seconds)
                 losses[name].append(loss_of(weights, x, y))
                 epochs[name].append(count)
@@ -218,9 +217,9 @@ def measure_digits(rounds: int, iterations: Sequence[int]) -> list[Record]:
             for i in range(rounds):
                 for dtype in ("float32", "float64") if i % 2 else ("float64", "float32"):
                     start = initial(DIGITS, i + 1)
-                    time.sleep(harness.PAUSE)
+                    harness.settle(list(workers.values()))
                     taken, *found = workers[f"scikit-learn {dtype}"].call("train", start, count)
-                    time.sleep(SETTLE)
+                    harness.settle(list(workers.values()))
                     for name, answer in (
                         (f"scikit-learn {dtype}", (taken, *found)),
                         (f"gradcore {dtype}", workers[f"gradcore {dtype}"].call("train", start, taken)),
