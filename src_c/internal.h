@@ -121,6 +121,7 @@ struct gradcore_network {
     int dtype;
     size_t item; /* bytes of an element */
     int threads, flush_denormals;
+    int exact_threads; /* so many, whatever the work */
     int reads_in_place; /* the caller's rows may serve as value 0: every op that reads it is any_ld */
 
     grc_op *ops;
@@ -304,8 +305,14 @@ grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
 grc_region grc_own(const gradcore_network *n, int index, int t, int count);
 /* Rows [first, last) of thread t; whole blocks of `unit` rows. */
 void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size_t *last);
-/* Threads worth using for a pass of `rows`: products 1 forward, 2 backward, 3 both; update: of the parameters. */
-int grc_threads_for(const gradcore_network *n, int products, size_t rows, int update);
+/* Microseconds that one thread of a fast core would take: measured on nets of width 8 to 2048 with batches of 1 to
+ * 4096 rows, which it meets within a half wherever the number of threads is in doubt. products: 1 forward, 2
+ * backward, 3 both; update: of the parameters. */
+double grc_work(const gradcore_network *n, int products, size_t rows, int update);
+/* The network's count, halved until every thread has work for `each` microseconds: few different pools come of it. */
+int grc_threads_worth(const gradcore_network *n, double work, double each);
+/* Threads for a pass of `rows`, without an update. */
+int grc_threads_for(const gradcore_network *n, int products, size_t rows);
 
 /* ---- penalty.c ---- */
 

@@ -1,6 +1,7 @@
 /* A network: its description checked once and compiled into ops, values, parameters and positions. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -293,6 +294,7 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
     n->dtype = options->dtype;
     n->item = n->dtype == GRC_F32 ? sizeof(float) : sizeof(double);
     n->threads = options->threads ? options->threads : grc_threads_default(&reason);
+    n->exact_threads = getenv("GRADCORE_EXACT_THREADS") != NULL;
     n->flush_denormals = (options->flags & GRADCORE_FLUSH_DENORMALS) != 0;
     atomic_init(&n->users, 0);
     atomic_init(&n->version, 1);

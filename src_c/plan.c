@@ -224,23 +224,24 @@ void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size
     *last = grc_min(units * ((size_t)t + 1) / (size_t)count * unit, rows);
 }
 
-/* A thread is worth waking for this many microseconds of work. */
-#define GRC_WORK_A_THREAD 8.0
-
-/* Microseconds that one thread of a fast core would take: measured on nets of width 8 to 2048 with batches of
- * 1 to 4096 rows, which it meets within a fifth wherever the answer is in doubt. */
-static double cost(const gradcore_network *n, int products, size_t rows, int update)
+double grc_work(const gradcore_network *n, int products, size_t rows, int update)
 {
     const double size = (double)n->trainable, wide = (double)n->item / sizeof(float);
     return products * (2e-5 * wide * size + 0.025) * (double)rows + (update ? 5e-4 * wide * size : 0);
 }
 
-/* The network's count, halved until every thread has enough to do: few different pools come of it. */
-int grc_threads_for(const gradcore_network *n, int products, size_t rows, int update)
+int grc_threads_worth(const gradcore_network *n, double work, double each)
 {
-    const double work = cost(n, products, rows, update);
     int threads = n->threads;
-    while (threads > 1 && work < GRC_WORK_A_THREAD * threads)
+    while (threads > 1 && work < each * threads)
         threads /= 2;
     return threads;
+}
+
+/* A thread is worth waking for this many microseconds of forward or backward work. */
+#define GRC_WORK_A_THREAD 8.0
+
+int grc_threads_for(const gradcore_network *n, int products, size_t rows)
+{
+    return n->exact_threads ? n->threads : grc_threads_worth(n, grc_work(n, products, rows, 0), GRC_WORK_A_THREAD);
 }

@@ -5,6 +5,7 @@
 #include "trainer.h"
 
 #define GRC_PREDICT_ROWS ((size_t)GRC_KC)
+#define GRC_SPLIT_ROWS ((size_t)32) /* two tiles of a product and more */
 
 typedef struct predict_call {
     gradcore_network *net;
@@ -17,6 +18,12 @@ typedef struct predict_call {
     double *sums;      /* (blocks, tasks, 4): weighted loss, weighted right, weight, divisor */
     double *total;     /* (tasks, 4) */
 } predict_call;
+
+/* Threads' shares are whole units. Sums over rows are made of blocks of fixed size; a row's outputs stand alone. */
+static size_t unit_of(const predict_call *c)
+{
+    return c->y ? GRC_SPLIT_ROWS : GRC_PREDICT_ROWS;
+}
 
 static void evaluate_rows(const predict_call *c, int index, size_t lane, size_t first, size_t rows)
 {
@@ -65,7 +72,7 @@ static void predict_team(void *context, grc_team *team, int t, int count)
     const predict_call *c = context;
     size_t row, end;
     (void)team;
-    grc_rows_of((size_t)c->data->rows, GRC_PREDICT_ROWS, t, count, &row, &end);
+    grc_rows_of((size_t)c->data->rows, unit_of(c), t, count, &row, &end);
     for (; row < end; row += GRC_PREDICT_ROWS)
         predict_rows(c, (size_t)t * GRC_PREDICT_ROWS, row, grc_min(GRC_PREDICT_ROWS, end - row));
 }
@@ -74,11 +81,9 @@ static void predict_team(void *context, grc_team *team, int t, int count)
 static grc_status run(predict_call *c, gradcore_error *error)
 {
     gradcore_network *n = c->net;
-    const size_t rows = (size_t)c->data->rows;
-    const int wanted = grc_threads_for(n, 1, rows, 0);
-    const size_t blocks = (rows + GRC_PREDICT_ROWS - 1) / GRC_PREDICT_ROWS;
-    int threads = wanted;
-    while (threads > 1 && (size_t)threads > blocks) /* as grc_threads_for halves, so that few pools are made */
+    const size_t rows = (size_t)c->data->rows, units = (rows + unit_of(c) - 1) / unit_of(c);
+    int threads = grc_threads_for(n, 1, rows);
+    while (threads > 1 && (size_t)threads > units) /* as grc_threads_for halves, so that few pools are made */
         threads /= 2;
     const size_t capacity = threads > 1 ? (size_t)threads * GRC_PREDICT_ROWS : grc_min(rows, GRC_PREDICT_ROWS);
 

@@ -313,7 +313,9 @@ static void run_slice(slice *s)
     s->adopt = t->evaluated != version;
     t->x->training = 1;
     grc_place_tasks(t, s->data);
-    grc_team_run(grc_threads_for(n, 3, (size_t)s->batch, s->update), n->flush_denormals, &run_team, s);
+    const int threads = grc_tuner_start(&t->tuner, n, (size_t)s->batch, s->update, t->matrices != NULL);
+    grc_team_run(threads, n->flush_denormals, &run_team, s);
+    grc_tuner_stop(&t->tuner, s->done);
     grc_place_input(t->x, NULL, 0);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;

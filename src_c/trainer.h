@@ -39,6 +39,19 @@ typedef struct grc_task { /* a loss, and what it reads and writes */
 
 struct grc_surgery;
 
+typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen */
+    size_t rows;
+    int update;
+    int most, least;       /* counts in question: most, most / 2, ... down to least */
+    int chosen;            /* or 0 while they take turns */
+    int timed;             /* the slice that runs is a turn */
+    int count, turn, round;
+    int strangers;         /* slices of other batches in a row */
+    int slices;            /* since the choice */
+    double begin, spent;   /* seconds */
+    double best[11];       /* [turn]: least seconds of a step; 1024 threads at most */
+} grc_tuner;
+
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
@@ -68,11 +81,18 @@ struct gradcore_trainer {
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
     struct grc_clipping *clipping; /* rules beyond `clip`, or NULL */
     struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
+    grc_tuner tuner;
     atomic_int busy;
 };
 
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
+
+/* ---- tuner.c ---- */
+
+/* Threads for a slice that begins now; heavy: of an optimizer with products of its own. Then, what it did. */
+int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy);
+void grc_tuner_stop(grc_tuner *u, int64_t steps);
 
 /* ---- tasks.c ---- */
 

@@ -305,8 +305,23 @@ def test_the_grid_reports_ratio_share_and_worst():
     ]
     text = scaling.grid_report(records)
     assert "1 of 2 points (50 %) above 1.05; the worst is 8 wide, batch 1 with 2.000" in text
-    assert "At 1 points a fixed number was seen on fewer threads" in text
     assert scaling.grid_report([]) == ""
+
+
+def test_fixed_numbers_of_threads_are_taken_as_they_are(monkeypatch):
+    opened = {}
+
+    class Recorder:
+        def __init__(self, factory, keywords, variables):
+            opened[len(opened)] = (keywords.get("options"), variables)
+            raise harness.Unsupported("recorded")
+
+    monkeypatch.setattr(scaling, "Worker", Recorder)
+    monkeypatch.setattr(scaling.harness, "interleave", lambda *arguments: {})
+    subjects = scaling.subjects_of("grid", [], [1, 2])
+    scaling.measure("grid", "case", scaling.make_net(8, 1, 1), {}, subjects, 1, 0.001)
+    exact = {"GRADCORE_EXACT_THREADS": "1"}
+    assert list(opened.values()) == [(None, {}), ({"threads": 1}, exact), ({"threads": 2}, exact)]
 
 
 # ---- Every script, quickly ----

@@ -58,6 +58,44 @@ def test_predictions_from_many_threads_have_the_same_bits():
             assert exact.same_bits(y, want[: len(y)])
 
 
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 63, 65, 97, 257, 500])
+def test_predictions_shared_by_threads_have_the_bits_of_one(rows):
+    x = batch(rows)[0]
+    one, three = (make(threads).net.predict(x) for threads in (1, 3))
+    assert exact.same_bits(one, three)
+
+
+def test_steps_that_try_out_numbers_of_threads_have_the_bits_of_one():
+    """Enough steps for a choice, among them short batches that come and, in the end, stay."""
+
+    def train(threads):
+        trainer = Trainer(
+            cases.network(gradcore, [cases.dense(64, "tanh"), cases.dense(10)], 64, seed=3, threads=threads),
+            "cross_entropy",
+            optimizers.Adam(1e-3),
+        )
+        x, y = batch(64)
+        for i in range(150):
+            rows = 64 if i % 5 and i < 100 else 23
+            trainer.step(x[:rows], y[:rows])
+        trainer.fit(*batch(640), epochs=40, batch_size=64, progress=False)
+        return digest(trainer.net.parameters())
+
+    assert train(1) == train(2) == train(8)
+
+
+def train_a_little():
+    trainer = make(2)
+    trainer.fit(*batch(8), epochs=3, batch_size=1, progress=False)
+    return digest(trainer.net.parameters())
+
+
+def test_an_exact_number_of_threads_has_the_same_bits():
+    code = "import test_threads as t; print(t.train_a_little())"
+    done = run_python(code, env={"GRADCORE_EXACT_THREADS": "1"})
+    assert done.stdout.strip() == train_a_little()
+
+
 def test_evaluations_from_many_threads_agree():
     trainer = make()
     x, y = batch()
