@@ -32,13 +32,27 @@ def panels(kernels: Any, b: Array) -> Array:
     return packed
 
 
+def spread(x: Array, panel: int) -> Array:
+    """A copy with the leading dimension that a network gives its values.
+
+    It is an odd number of panels where there are more than four, so that rows do not share sets of a cache.
+    """
+    if x.strides[0] < x.strides[1]:
+        return spread(x.T, panel).T
+    count = -(-x.shape[1] // panel)
+    room = np.zeros((len(x), (count + (count > 4 and count % 2 == 0)) * panel), x.dtype)
+    room[:, : x.shape[1]] = x
+    return room[:, : x.shape[1]]
+
+
 def product(case: Case, kernels: Any) -> Callable[[], object]:
     a, b, _ = case.operands()
     m, n, k, panel = case.rows, case.columns, case.depth, kernels.panel
     wide = -(-n // panel) * panel
-    packed, out = panels(kernels, b), np.empty((m, wide), case.dtype)
+    packed, a, out = panels(kernels, b), spread(a, panel), spread(np.empty((m, wide), case.dtype), panel)
     row, column = (step // a.itemsize for step in a.strides)
-    return lambda: kernels.gemm(m, wide, k, a, row, column, packed, panel, panel * k, out, wide, panel)
+    ld = out.strides[0] // out.itemsize
+    return lambda: kernels.gemm(m, wide, k, a, row, column, packed, panel, panel * k, out, ld, panel)
 
 
 def activation(case: Case, kernels: Any) -> Callable[[], object]:

@@ -16,10 +16,10 @@ from typing import Any
 
 import harness
 import numpy as np
-from harness import Record, Worker, say
+from harness import Record, Unsupported, Worker, say
 from kernel_cases import Case, Runner
-from peak import fma_peak
 
+LONG_TURN = 0.2  # seconds: after the pause before a turn a core needs some time to reach its clock
 QUICK_FLOPS = 5e8  # the largest product of a quick run
 
 
@@ -70,13 +70,19 @@ def update_runner(row: Row, isa: str) -> Runner:
     return Runner(step=lambda: trainer.step(x, y), rest=lambda: trainer.evaluate(x, y))
 
 
-def measure(row: Row, workers: dict[str, Worker], rounds: int, turn: float) -> list[Record]:
-    """A record an instruction set; its samples are seconds of the product (and update) alone."""
+def measure(
+    row: Row, workers: dict[str, Worker], peaks: dict[str, Worker], rounds: int, turn: float
+) -> list[Record]:
+    """A record an instruction set; its samples are seconds of the product (and update) alone.
+
+    The peak takes its turns with them: a core's clock moves by a third from one minute to the next.
+    """
     say(f"peak {row.title}")
     modes = ("step", "rest") if row.optimizer else ("product",)
     for isa, worker in workers.items():
         worker.open("kernel_peak:open_row", {"fields": asdict(row), "isa": isa})
     subjects = {f"{isa} {mode}": (worker, mode) for isa, worker in workers.items() for mode in modes}
+    subjects |= {f"{isa} peak": (worker, "peak") for isa, worker in peaks.items()}
     times = harness.take_turns(subjects, rounds, turn)
     records = []
     for isa in workers:
@@ -87,9 +93,11 @@ def measure(row: Row, workers: dict[str, Worker], rounds: int, turn: float) -> l
         median = harness.quartiles(samples)[1]
         rate = row.flops / median / 1e9 if median > 0 else float("nan")
         notes = {"rate": f"{rate:.4g} GFLOP/s"}
-        peak = fma_peak(isa)
-        if peak:
-            notes["of peak"] = f"{100 * rate / peak.one:.0f} %"
+        if isa in peaks:
+            flops = peaks[isa].call("flops")
+            spins = times[f"{isa} peak"][1]
+            shares = [row.flops / own / (flops / spin) for own, spin in zip(samples, spins, strict=True)]
+            notes["of peak"] = f"{100 * harness.quartiles(shares)[1]:.0f} %"
         record = harness.make_record("kernels", f"peak {row.title}", isa, samples, unit="call", calls=calls)
         record.notes.update(notes)
         records.append(record)
@@ -103,13 +111,19 @@ def measure_all(isas: list[str], arguments: argparse.Namespace, rounds: int) -> 
         rows = [row for row in rows if row.flops <= QUICK_FLOPS]
     records: list[Record] = []
     workers: dict[str, Worker] = {}
+    peaks: dict[str, Worker] = {}
     try:
         for isa in isas:
             workers[isa] = Worker("kernel_cases:ready", {})
+            try:
+                peaks[isa] = Worker("peak:FmaPeak", {"isa": isa})
+            except Unsupported as reason:
+                say(f"{isa}: no share of the peak, {reason}")
         for row in rows:
-            records += measure(row, workers, rounds, arguments.turn)
+            turn = arguments.turn if arguments.quick else max(arguments.turn, LONG_TURN)
+            records += measure(row, workers, peaks, rounds, turn)
     finally:
-        for worker in workers.values():
+        for worker in [*workers.values(), *peaks.values()]:
             worker.close()
     return records
 
@@ -125,7 +139,7 @@ def report(records: list[Record], isas: list[str]) -> str:
             rows.append([row.title, *shown])
     if not rows:
         return ""
-    peaks = [(isa, fma_peak(isa)) for isa in isas]
-    told = ", ".join(f"{isa} {peak.one:.0f} GFLOP/s" for isa, peak in peaks if peak)
-    head = f"One thread, percent of the FMA peak (float32; each of its own: {told or 'not measured'}):"
+    head = (
+        "One thread, percent of the FMA peak of each instruction set, measured in the same turns (float32):"
+    )
     return head + "\n\n" + harness.markdown(["", *isas], rows)
