@@ -46,6 +46,7 @@ class LayerSpec(TypedDict, total=False):
     gain: bool
     rescaled: bool
     continues: bool
+    scheduled: bool
     name: str  # of a head
     uncertain: bool
 
@@ -126,6 +127,7 @@ class Pass:
     capacity: int
     def __init__(self, network: Network, capacity: int) -> None: ...
     def forward(self, x: Array, training: bool, seed: int, step: int) -> Array: ...
+    def set_rates(self, first: int, rates: NDArray[np.float64]) -> None: ...  # (steps, scheduled layers)
     def backward(self, d_out: Array) -> Array: ...  # d_x
     def gradient(self, index: int) -> Array: ...  # of parameters[index], which must be trainable
     def activations(self) -> dict[str, Array]: ...  # {"0": (rows, width), ...}, containers included
@@ -185,6 +187,7 @@ class Trainer:
         keep: Mapping[int, Array] | None = None,
     ) -> None: ...
     def ledger(self) -> NDArray[np.float64]: ...  # (parameters, 3): units seen, scaled, sum of factors
+    def set_rates(self, first: int, rates: NDArray[np.float64]) -> None: ...  # (steps, scheduled layers)
     def set_scale(self, rule: Callable[[float], float] | None) -> None: ...  # of the norm of each step
     def set_progress(self, step: int, updates: int) -> None: ...
     def running_read(self) -> NDArray[np.float64]: ...  # (RUNNING,)

@@ -118,6 +118,7 @@ LAYER_FLAGS = {
     "gain": (GRADCORE_LAYER_GAIN, True),
     "rescaled": (GRADCORE_LAYER_RESCALED, True),
     "continues": (GRADCORE_LAYER_CONTINUES, True),
+    "scheduled": (GRADCORE_LAYER_SCHEDULED, True),
     "uncertain": (GRADCORE_LAYER_UNCERTAIN, True),
 }
 

@@ -181,6 +181,17 @@ cdef inline void *vector(object value, str name, int typenum, cnp.npy_intp n) ex
     return exact(value, name, typenum, 1, &n, False)
 
 
+# Rates of scheduled layers, (steps, layers).
+cdef const double *rates_from(object value) except NULL:
+    cdef cnp.npy_intp dims[2]
+    if not isinstance(value, np.ndarray) or value.ndim != 2:
+        refuse_dtype(value, "rates", "a float64 array of shape (steps, layers)")
+    dims[0], dims[1] = value.shape[0], value.shape[1]
+    if dims[0] == 0:
+        refuse_shape(value, "rates", "at least one step")
+    return <const double *>exact(value, "rates", cnp.NPY_FLOAT64, 2, dims, False)
+
+
 # The number of the element type of a C-contiguous float32 or float64 array, or an error.
 cdef int float_type(object value, str name) except -1:
     cdef int typenum

@@ -54,6 +54,18 @@ cdef class Pass:
             self.busy = False
         return y
 
+    def set_rates(self, first, rates):
+        cdef gradcore_error error
+        cdef uint64_t c_first = unsigned64(first, "first")
+        cdef const double *data
+        self.claim()
+        try:
+            data = rates_from(rates)
+            error.message[0] = 0
+            check(gradcore_pass_set_rates(self.handle, c_first, len(rates), rates.shape[1], data, &error), &error)
+        finally:
+            self.busy = False
+
     def backward(self, d_out):
         cdef gradcore_error error
         cdef gradcore_status status

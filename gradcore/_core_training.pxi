@@ -147,6 +147,14 @@ cdef class Trainer:
             raise raised
         return check(status, error)
 
+    def set_rates(self, first, rates):
+        cdef gradcore_error error
+        cdef uint64_t c_first = unsigned64(first, "first")
+        self.require()
+        cdef const double *data = rates_from(rates)
+        error.message[0] = 0
+        check(gradcore_trainer_set_rates(self.handle, c_first, len(rates), rates.shape[1], data, &error), &error)
+
     def set_scale(self, rule):
         self.require()
         if rule is not None and not callable(rule):

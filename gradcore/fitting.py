@@ -250,7 +250,9 @@ class Loop:
         row["seconds"] = state.sums.seconds + time.perf_counter() - started
         trainer.history.append(row)
         trainer._epochs += 1
-        trainer._hypers.see(row, trainer.steps)
+        for listener in (trainer._hypers, trainer._rates):
+            if listener is not None:
+                listener.see(row, trainer.steps)
         state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
         if rule is not None:
             state.stop.see(rule, monitor, row, trainer)
@@ -275,6 +277,7 @@ class Loop:
         end = min(state.position + count * state.batch_size, state.rows)
         data = self.data
         started = time.perf_counter()
+        _when_free(lambda: trainer._set_rates(core, count))
         try:
             at = (order, state.position, end, state.batch_size)
             _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, reports, heads))

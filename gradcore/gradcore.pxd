@@ -59,6 +59,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_GAIN
         GRADCORE_LAYER_RESCALED
         GRADCORE_LAYER_CONTINUES
+        GRADCORE_LAYER_SCHEDULED
         GRADCORE_LAYER_UNCERTAIN
         GRADCORE_FLUSH_DENORMALS
     ctypedef struct gradcore_layer:
@@ -330,6 +331,10 @@ cdef extern from "gradcore/gradcore.h" nogil:
     gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
                                                   const void *src, gradcore_error *error)
     void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates)
+    gradcore_status gradcore_trainer_set_rates(gradcore_trainer *trainer, uint64_t first, int64_t steps,
+                                               int64_t layers, const double *rates, gradcore_error *error)
+    gradcore_status gradcore_pass_set_rates(gradcore_pass *handle, uint64_t first, int64_t steps,
+                                            int64_t layers, const double *rates, gradcore_error *error)
     gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step, uint64_t updates,
                                                   gradcore_error *error)
 

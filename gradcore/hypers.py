@@ -1,10 +1,11 @@
-"""Rows of hyperparameters for the core: one row a step, one column a hyperparameter."""
+"""Rows of hyperparameters for the core, one row a step, one column a hyperparameter; and of layers' rates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from .checks import number
 from .errors import ArgumentError, DTypeError
 from .schedules import Scalar
 from .schedules.plateau import PlateauState, ReduceOnPlateau
+
+if TYPE_CHECKING:
+    from .layers import Layer
 
 LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
 AVERAGE = 13  # the first of those of averages around it
@@ -31,6 +35,7 @@ POSITIVE = Range("> 0", lambda x: 0.0 < x < math.inf)
 NOT_NEGATIVE = Range(">= 0", lambda x: 0.0 <= x < math.inf)
 SHARE = Range("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 UNIT = Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+DEVIATION = Range("from 0 to 1e30", lambda x: 0.0 <= x <= 1e30)
 OPEN = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 
 
@@ -57,17 +62,33 @@ def scalar(value: Scalar, name: str, range_: Range) -> Scalar:
     return result
 
 
+def rates_of(layers: Iterable[Layer]) -> list[Column]:
+    """The columns of the layers whose rate is a schedule, in the order in which the core counts them."""
+    found: list[Column] = []
+    for index, layer in enumerate(layers):
+        for position, inner in layer.walk(str(index)):
+            name, value, range_ = inner.rate_of_a_step()
+            if callable(value):
+                found.append(Column(len(found), f"layers[{position}]: {name}", value, range_))
+    return found
+
+
 class Hypers:
     """The hyperparameters of a run of steps.
 
     Constants are written once; schedules are called once a step and checked every time. `plateaus` says where
-    those that listen to metrics stand, by the name of the hyperparameter.
+    those that listen to metrics stand, by the name of the hyperparameter; rows of several kinds may share it.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._constant = np.zeros(_core.HYPERS)
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        width: int = _core.HYPERS,
+        plateaus: dict[str, PlateauState] | None = None,
+    ) -> None:
+        self._constant = np.zeros(width)
         self._scheduled = [column for column in columns if callable(column.value)]
-        self.plateaus: dict[str, PlateauState] = {}
+        self.plateaus = {} if plateaus is None else plateaus
         for column in columns:
             if not callable(column.value):
                 self._constant[column.index] = column.value
@@ -77,14 +98,14 @@ class Hypers:
         self._many = self._constant.reshape(1, -1).copy()
 
     def row(self, step: int) -> NDArray[np.float64]:
-        """(HYPERS,) for one step; valid until the next call."""
+        """(columns,) for one step; valid until the next call."""
         if self._scheduled:
             for column in self._scheduled:
                 self._one[column.index] = self._value(column, step)
         return self._one
 
     def rows(self, step: int, count: int) -> NDArray[np.float64]:
-        """(count, HYPERS) for steps step, step + 1, ...; valid until the next call."""
+        """(count, columns) for steps step, step + 1, ...; valid until the next call."""
         if len(self._many) < count:
             self._many = np.tile(self._constant, (count, 1))
         rows = self._many[:count]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
+from .hypers import DEVIATION, SHARE, Range, scalar
 from .initializers import Initializer
 from .penalties import Penalty
+from .schedules import Scalar
 
 if TYPE_CHECKING:
     from ._core import LayerSpec
@@ -48,6 +50,10 @@ class Layer:
     def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
         """Name and shape of the matrices that it has for `width` columns of input."""
         yield from ()
+
+    def rate_of_a_step(self) -> tuple[str, Scalar, Range]:
+        """Name, value and range of what a schedule may change from step to step; a number where none does."""
+        return "", 0.0, SHARE
 
     def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
         """The layer and those inside it, each with its position."""
@@ -218,24 +224,34 @@ class Dropout(Layer):
 
     Parameters
     ----------
-    rate : float
-        In [0, 1).
+    rate : float or schedule
+        In [0, 1). A schedule says the rate of every training step, by its number.
 
     References
     ----------
     Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> from gradcore import Dropout, schedules
+    >>> Dropout(schedules.Linear(0.5, 0.1, steps=1000))
+    Dropout(Linear(0.5, 0.1, 1000))
     """
 
-    rate: float
+    rate: Scalar
     random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _rate(self.rate, "Dropout: rate"))
+        object.__setattr__(self, "rate", scalar(self.rate, "Dropout: rate", SHARE))
+
+    def rate_of_a_step(self) -> tuple[str, Scalar, Range]:
+        """Name, value and range of what a schedule may change from step to step."""
+        return "rate", self.rate, SHARE
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
-        yield {"kind": "dropout", "rate": self.rate}
+        yield {"kind": "dropout"} | _rate_spec("rate", self.rate)
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,7 +264,7 @@ class AlphaDropout(Layer):
 
     Parameters
     ----------
-    rate : float
+    rate : float or schedule
         In [0, 1).
 
     References
@@ -256,16 +272,20 @@ class AlphaDropout(Layer):
     Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NeurIPS 2017.
     """
 
-    rate: float
+    rate: Scalar
     random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _rate(self.rate, "AlphaDropout: rate"))
+        object.__setattr__(self, "rate", scalar(self.rate, "AlphaDropout: rate", SHARE))
+
+    def rate_of_a_step(self) -> tuple[str, Scalar, Range]:
+        """Name, value and range of what a schedule may change from step to step."""
+        return "rate", self.rate, SHARE
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
-        yield {"kind": "alpha_dropout", "rate": self.rate}
+        yield {"kind": "alpha_dropout"} | _rate_spec("rate", self.rate)
 
 
 @dataclass(frozen=True, repr=False)
@@ -276,22 +296,24 @@ class GaussianNoise(Layer):
 
     Parameters
     ----------
-    std : float
+    std : float or schedule
         Standard deviation of the noise, at least 0.
     """
 
-    std: float
+    std: Scalar
     random: ClassVar[bool] = True
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "std", number(self.std, "GaussianNoise: std"))
-        if not 0.0 <= self.std <= 1e30:
-            raise ArgumentError(f"GaussianNoise: std: expected a number from 0 to 1e30, got {self.std}")
+        object.__setattr__(self, "std", scalar(self.std, "GaussianNoise: std", DEVIATION))
+
+    def rate_of_a_step(self) -> tuple[str, Scalar, Range]:
+        """Name, value and range of what a schedule may change from step to step."""
+        return "std", self.std, DEVIATION
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
-        yield {"kind": "gaussian_noise", "std": self.std}
+        yield {"kind": "gaussian_noise"} | _rate_spec("std", self.std)
 
 
 @dataclass(frozen=True, repr=False)
@@ -433,12 +455,11 @@ class Residual(Layer):
             yield from layer.walk(f"{position}.{index}")
 
 
-def _rate(value: object, name: str) -> float:
-    """A probability of being dropped."""
-    result = number(value, name)
-    if not 0.0 <= result < 1.0:
-        raise ArgumentError(f"{name}: expected a number in [0, 1), got {result}")
-    return result
+def _rate_spec(key: Literal["rate", "std"], value: Scalar) -> LayerSpec:
+    """A number as it is; the core hears a schedule's values step by step."""
+    if callable(value):
+        return {"scheduled": True}
+    return {"rate": value} if key == "rate" else {"std": value}
 
 
 def factor(value: object, name: str) -> float:

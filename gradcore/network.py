@@ -14,6 +14,7 @@ from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_s
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
+from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
 
 __all__ = ["Network"]
@@ -94,6 +95,7 @@ class Network(CurvatureProducts):
             isa=self._isa,
             flush_denormals=self._flush_denormals,
         )
+        self._scheduled = rates_of(self._layers)
         self._info = self._core.parameters
         self._inputs, self._dtype = self._core.inputs, self._core.dtype
         self._heads = self._core.heads
@@ -264,6 +266,8 @@ class Network(CurvatureProducts):
         if self._pass is None or self._pass.capacity < len(x):
             self._pass = _core.Pass(self._core, len(x))
         self._has_gradients = False
+        if training and self._scheduled:
+            self._pass.set_rates(key, Hypers(self._scheduled, len(self._scheduled)).rows(key, 1))
         y = self._pass.forward(x, training, self._seed, key)
         if training and step is None:
             self._training_forwards += 1

@@ -101,6 +101,8 @@ class Trainer(Conflicts):
         self._seed = net.seed if seed is None else integer(seed, "seed", 0, 2**64 - 1)
         self.history = History()
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
+        scheduled = net._scheduled  # rates of layers
+        self._rates = Hypers(scheduled, len(scheduled), self._hypers.plateaus) if scheduled else None
         trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
         settings = optimizer.settings([name for _, name in trained])
         self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
@@ -218,6 +220,7 @@ class Trainer(Conflicts):
             target = self._loss.ready(y, self._outputs, self._dtype)
             if target is not None:
                 hypers = self._hypers.row(core.step)
+                self._set_rates(core, 1)
                 try:
                     return core.train_step(X, target, None, hypers)
                 except (ShapeError, DTypeError, ArgumentError):
@@ -228,6 +231,7 @@ class Trainer(Conflicts):
             )
         x, target, weight = self._batch(X, y, sample_weight, finite=False)
         core = self._reserve(len(x), target)
+        self._set_rates(core, 1)
         return core.train_step(x, target, weight, self._hypers.row(core.step))
 
     def gradients(
@@ -243,6 +247,7 @@ class Trainer(Conflicts):
         """
         x, target, weight = self._batch(X, y, sample_weight)
         core = self._reserve(len(x), target)
+        self._set_rates(core, 1)
         loss = core.gradients(x, target, weight)
         return loss, self.net._trainable(core.gradient)
 
@@ -468,6 +473,11 @@ class Trainer(Conflicts):
                 check_finite(part, name)
         weight = None if sample_weight is None else self._loss.row_weights(sample_weight, len(x))
         return x, target, weight
+
+    def _set_rates(self, core: _core.Trainer, steps: int) -> None:
+        """Tell the core the scheduled rates of layers for the next `steps`."""
+        if self._rates is not None:
+            core.set_rates(core.step, self._rates.rows(core.step, steps))
 
     def _reserve(self, rows: int, target: Any = None) -> _core.Trainer:
         """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step

@@ -73,6 +73,8 @@ static const gradcore_api api = {
     .network_head = &gradcore_network_head,
     .network_evaluate_heads = &gradcore_network_evaluate_heads,
     .trainer_conflicts = &gradcore_trainer_conflicts,
+    .trainer_set_rates = &gradcore_trainer_set_rates,
+    .pass_set_rates = &gradcore_pass_set_rates,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

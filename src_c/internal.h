@@ -79,6 +79,7 @@ typedef struct grc_op {
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
     double alpha, rate, eps, momentum, std;
+    int scheduled;          /* 1 + its number among the ops whose rate is that of a step, or 0 */
     int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;
@@ -132,6 +133,7 @@ struct gradcore_network {
     int op_count, value_count, parameter_count, position_count, head_count;
     int meets;                /* an op has meet_forward */
     int derives;              /* an op has derive */
+    int scheduled;            /* ops whose rate is that of a step */
     size_t vector;            /* elements of the parameter vector */
     size_t transposed;        /* elements of all transposed weights */
     size_t trainable;         /* numbers that train */
@@ -255,6 +257,9 @@ typedef struct grc_exec {
     size_t capacity, rows;  /* of the batch */
     int training;           /* dropout active */
     uint64_t seed, step;
+    double *rates;          /* (rate_steps, scheduled ops): of steps from rate_first on; or NULL */
+    uint64_t rate_first;
+    size_t rate_steps, rate_room; /* room for so many steps */
     int want_dx;
 
     void **value;           /* [value]: data */
@@ -299,6 +304,18 @@ typedef struct grc_uncertain { /* what the gradient of a head's log variance is 
 grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask, int measures,
                            size_t target_bytes, grc_exec **out, gradcore_error *error);
 void grc_exec_destroy(grc_exec *x);
+
+/* ---- rates.c: rates of dropout and noise that differ from step to step ---- */
+
+/* At the layer's description: its op is scheduled where the flag says so. */
+void grc_schedule_op(grc_builder *b, grc_op *op);
+/* Replaces the table, all or nothing; a copy is kept. */
+grc_status grc_set_rates(grc_exec *x, uint64_t first, int64_t steps, int64_t layers, const double *rates,
+                         gradcore_error *error);
+void grc_release_rates(grc_exec *x);
+/* What the op draws with at x->step: the table's where it has that step, else `constant`. */
+double grc_rate_of(const grc_op *op, const grc_exec *x, double constant);
+
 /* What thread `t` of `count` owns of a (rows, panels) matrix: a split in whole chunks. */
 grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
 /* The same of parameter `index`: matrices are split, vectors go round. Nothing: rows and panels are 0. */

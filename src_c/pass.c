@@ -67,6 +67,18 @@ void gradcore_pass_destroy(gradcore_pass *p)
     grc_release(&n->allocator, p, sizeof *p);
 }
 
+grc_status gradcore_pass_set_rates(gradcore_pass *p, uint64_t first, int64_t steps, int64_t layers,
+                                   const double *rates, gradcore_error *error)
+{
+    grc_status status = enter(p, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = grc_set_rates(p->x, first, steps, layers, rates, error);
+    p->ready = 0; /* backward would look up other rates than forward did */
+    leave(p);
+    return status;
+}
+
 static size_t value_width(const gradcore_pass *p, int value)
 {
     return p->net->values[value].width;

@@ -186,6 +186,7 @@ void grc_exec_destroy(grc_exec *x)
     if (!x)
         return;
     gradcore_network *n = x->net;
+    grc_release_rates(x);
     grc_release(&n->allocator, x->block, x->block_size);
     grc_release(&n->allocator, x, sizeof *x);
 }

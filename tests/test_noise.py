@@ -82,9 +82,9 @@ def test_bits_do_not_depend_on_threads_or_instruction_sets(dtype, rows):
 
 BAD_OPTIONS = [
     (lambda: AlphaDropout(1.0), ArgumentError, "AlphaDropout: rate: expected a number in [0, 1), got 1.0"),
-    (lambda: AlphaDropout("0.5"), DTypeError, "AlphaDropout: rate: expected a number, got '0.5'"),
+    (lambda: AlphaDropout("0.5"), DTypeError, "rate: expected a number or a schedule, got '0.5'"),
     (lambda: GaussianNoise(-0.1), ArgumentError, "GaussianNoise: std: expected a number from 0 to 1e30"),
-    (lambda: GaussianNoise(None), DTypeError, "GaussianNoise: std: expected a number, got None"),
+    (lambda: GaussianNoise(None), DTypeError, "std: expected a number or a schedule, got None"),
 ]
 
 

@@ -12,7 +12,9 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
     if (!(rate >= 0 && rate < 1))
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g",
                         b->name, rate);
-    grc_add_op(b, class, grc_value_width(b))->rate = rate;
+    grc_op *op = grc_add_op(b, class, grc_value_width(b));
+    op->rate = rate;
+    grc_schedule_op(b, op);
     return GRADCORE_OK;
 }
 
@@ -28,20 +30,20 @@ static grc_status describe_alpha(grc_builder *b)
 
 static size_t saves(const grc_op *op, const grc_exec *x) /* the mask */
 {
-    return op->rate > 0 ? x->capacity * x->net->values[op->out].ld : 0;
+    return op->rate > 0 || op->scheduled ? x->capacity * x->net->values[op->out].ld : 0;
 }
 
 /* Element-wise keep mask of the rows, scaled; or NULL where nothing is dropped, and then out is in. */
-static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double scale)
+static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double rate, double scale)
 {
     const grc_value *v = &x->net->values[op->out];
-    if (!x->training || op->rate == 0) {
+    if (!x->training || rate == 0) {
         memcpy(grc_row(x, x->value, op->out, row), grc_row(x, x->value, op->in, row),
                ((rows - 1) * v->ld + v->width) * x->net->item);
         return NULL;
     }
     void *mask = grc_at(x->net, x->saved[op->index], row * v->ld);
-    const uint32_t keep = (uint32_t)((1 - op->rate) * 4294967296.0 - 0.5); /* 1 - rate, to 2^-32 */
+    const uint32_t keep = (uint32_t)((1 - rate) * 4294967296.0 - 0.5); /* 1 - rate, to 2^-32 */
     x->net->kernels->dropout_mask(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, keep, scale,
                                   mask);
     return mask;
@@ -50,7 +52,8 @@ static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double
 static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
-    const void *mask = draw(op, x, row, rows, 1 / (1 - op->rate));
+    const double rate = grc_rate_of(op, x, op->rate);
+    const void *mask = draw(op, x, row, rows, rate, 1 / (1 - rate));
     if (mask)
         x->net->kernels->multiply(rows, v->width, grc_row(x, x->value, op->in, row), mask,
                                   grc_row(x, x->value, op->out, row), v->ld);
@@ -59,9 +62,10 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 static void forward_alpha(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const double limit = -1.7580993408473766; /* of selu: its scale times its alpha, as PyTorch has it */
-    const double a = 1 / sqrt((1 - op->rate) * (1 + op->rate * limit * limit)), b = -a * limit * op->rate;
+    const double rate = grc_rate_of(op, x, op->rate);
+    const double a = 1 / sqrt((1 - rate) * (1 + rate * limit * limit)), b = -a * limit * rate;
     const grc_value *v = &x->net->values[op->out];
-    const void *mask = draw(op, x, row, rows, a);
+    const void *mask = draw(op, x, row, rows, rate, a);
     if (mask)
         x->net->kernels->alpha_dropout(rows, v->width, grc_row(x, x->value, op->in, row), mask, b, a * limit + b,
                                        grc_row(x, x->value, op->out, row), v->ld);
@@ -71,7 +75,7 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
     void *d = grc_row(x, x->delta, op->out, row);
-    if (x->training && op->rate > 0)
+    if (x->training && grc_rate_of(op, x, op->rate) > 0)
         x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d,
                                   v->ld);
 }

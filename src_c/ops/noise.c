@@ -8,7 +8,9 @@ static grc_status describe(grc_builder *b)
     if (!(std >= 0 && std <= 1e30))
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].std: expected a number from 0 to 1e30, got %g",
                         b->name, std);
-    grc_add_op(b, &grc_op_gaussian_noise, grc_value_width(b))->std = std;
+    grc_op *op = grc_add_op(b, &grc_op_gaussian_noise, grc_value_width(b));
+    op->std = std;
+    grc_schedule_op(b, op);
     return GRADCORE_OK;
 }
 
@@ -17,8 +19,9 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     const grc_value *v = &x->net->values[op->out];
     const void *in = grc_row(x, x->value, op->in, row);
     void *out = grc_row(x, x->value, op->out, row);
-    if (x->training && op->std > 0)
-        x->net->kernels->gaussian_noise(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, op->std,
+    const double std = grc_rate_of(op, x, op->std);
+    if (x->training && std > 0)
+        x->net->kernels->gaussian_noise(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, std,
                                         in, out);
     else
         memcpy(out, in, ((rows - 1) * v->ld + v->width) * x->net->item);

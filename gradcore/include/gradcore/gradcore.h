@@ -94,7 +94,8 @@ enum {
     GRADCORE_LAYER_GAIN = 32,    /* end: the block's output is multiplied by a learned number */
     GRADCORE_LAYER_RESCALED = 64, /* dense, without bias and activation: weight_norm or spectral_norm follows */
     GRADCORE_LAYER_UNCERTAIN = 256, /* end_heads: a learned log variance a head weighs the losses; heads.h */
-    GRADCORE_LAYER_CONTINUES = 128 /* weight_norm, spectral_norm, activation, embedding: one layer with that before it */
+    GRADCORE_LAYER_CONTINUES = 128, /* weight_norm, spectral_norm, activation, embedding: one with that before it */
+    GRADCORE_LAYER_SCHEDULED = 512 /* dropout, alpha_dropout, gaussian_noise: set_rates has a step's rate or std */
 };
 /* One layer. A "residual" opens a block that the matching "end" closes: output = input + block(input). The
  * options of the block are those of its "end". "heads", as the last layer, opens named outputs that "end_heads"
@@ -249,6 +250,9 @@ GRADCORE_API gradcore_status gradcore_pass_forward(gradcore_pass *pass, const vo
                                                    int64_t rows, int32_t training, uint64_t seed,
                                                    uint64_t step, void *y, int64_t y_stride,
                                                    gradcore_error *error);
+/* See gradcore_trainer_set_rates; of the steps that forward is called with. Ends what forward kept. */
+GRADCORE_API gradcore_status gradcore_pass_set_rates(gradcore_pass *pass, uint64_t first, int64_t steps,
+                                                     int64_t layers, const double *rates, gradcore_error *error);
 /* d_out (rows, outputs) of the last forward; d_x (rows, inputs) may be NULL and may not overlap d_out. Fills
  * the gradients. May be called once a forward, with the weights that it used: it destroys what forward kept. */
 GRADCORE_API gradcore_status gradcore_pass_backward(gradcore_pass *pass, const void *d_out,
@@ -447,6 +451,11 @@ GRADCORE_API gradcore_status gradcore_trainer_factor_read(gradcore_trainer *trai
                                                           void *dst, gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
                                                            const void *src, gradcore_error *error);
+/* rates (steps, layers): of steps from `first` on, of the layers with the flag SCHEDULED in their order. Copied, in
+ * place of the table before. At other steps a layer has the rate of its description. */
+GRADCORE_API gradcore_status gradcore_trainer_set_rates(gradcore_trainer *trainer, uint64_t first, int64_t steps,
+                                                        int64_t layers, const double *rates,
+                                                        gradcore_error *error);
 /* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
 GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
                                                 uint64_t *updates);
