@@ -172,6 +172,7 @@ class Trainer:
         hypers: NDArray[np.float64],  # (steps, HYPERS)
         reports: NDArray[np.void],  # (steps,) of REPORT_DTYPE, filled
         heads: NDArray[np.float64] | None = None,  # (steps, 3 heads + 2), see gradcore_run.heads
+        ledger: NDArray[np.float64] | None = None,  # (parameters, 3), added to as ledger() counts
     ) -> int: ...  # steps done; GIL released
     def gradients(self, x: Array, target: Target, weight: RowWeights) -> float: ...
     def gradient(self, index: int) -> Array: ...

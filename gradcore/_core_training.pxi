@@ -245,7 +245,7 @@ cdef class Trainer:
         if self.scale_rule is not None:
             run.scale = ask_scale
         run.scale_context = <void *>self
-        run.heads = NULL
+        run.heads = run.ledger = NULL
         error.message[0] = 0
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
@@ -262,7 +262,7 @@ cdef class Trainer:
             raise errors.StateError("trainer: expected a train_step before last_report")
         return r.loss, r.correct, r.weight, r.norm, r.scale, bool(r.applied), r.rows
 
-    def run(self, x, target, weight, order, begin, end, batch, hypers, reports, heads=None):
+    def run(self, x, target, weight, order, begin, end, batch, hypers, reports, heads=None, ledger=None):
         cdef gradcore_error error
         cdef gradcore_status status
         cdef gradcore_data data
@@ -291,6 +291,10 @@ cdef class Trainer:
         run.hypers = <const double *>exact(hypers, "hypers", cnp.NPY_FLOAT64, 2, dims, False)
         run.reports = reports_from(reports, run.steps)
         run.heads = head_reports(self, heads, run.steps)
+        run.ledger = NULL
+        if ledger is not None:
+            dims[0], dims[1] = self.network.parameter_count, 3
+            run.ledger = <double *>exact(ledger, "ledger", cnp.NPY_FLOAT64, 2, dims, True)
         run.scale = NULL
         if self.scale_rule is not None:
             run.scale = ask_scale

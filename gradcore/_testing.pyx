@@ -114,6 +114,7 @@ cdef extern from *:
         void (*column_sums)(size_t rows, size_t cols, const void *x, size_t ld, void *sums)
         double (*sum_squares)(size_t n, const void *x)
         double (*penalize)(size_t n, const void *w, double l1, double l2, void *g)
+        void (*beyond)(size_t n, double limit, const void *x, double *out)
         double (*max_abs)(size_t n, const void *x)
         void (*dropout_mask)(size_t rows, size_t cols, size_t ld, uint64_t first_row, uint64_t seed,
                              uint32_t stream, uint64_t step, uint32_t threshold, double scale, void *mask)
@@ -278,6 +279,11 @@ cdef class Kernels:
 
     def sum_squares(self, size_t n, x):
         return self.t.sum_squares(n, at(x))
+
+    def beyond(self, size_t n, double limit, x):
+        cdef double out[2]
+        self.t.beyond(n, limit, at(x), out)
+        return out[0], out[1]
 
     def max_abs(self, size_t n, x):
         return self.t.max_abs(n, at(x))

@@ -63,6 +63,7 @@ class Sums:
     steps: int = 0
     seconds: float = 0.0
     heads: list[float] = field(default_factory=list)  # as PerHead.add has them
+    ledger: list[list[float]] = field(default_factory=list)  # of rules on gradients, as core.run adds it up
 
     def add(self, reports: NDArray[np.void], seconds: float) -> None:
         """Add the reports of a slice; the result does not depend on how an epoch is sliced."""
@@ -265,6 +266,12 @@ class Loop:
         order = _core.shuffle(self.trainer.seed, self.trainer._epochs, self.state.rows)
         return order if self.data.rows is None else self.data.rows[order]
 
+    def _ledger(self) -> NDArray[np.float64] | None:
+        """Of the epoch so far, where a rule on gradients scales something."""
+        if not self.trainer._plan.scales:
+            return None
+        return np.array(self.state.sums.ledger or [[0.0] * 3] * len(self.trainer.net._info))
+
     def _slice(self, order: NDArray[np.int64] | None, left: int) -> None:
         trainer, state, core = self.trainer, self.state, self.trainer._core
         assert core is not None
@@ -274,17 +281,21 @@ class Loop:
         if len(self._reports) < count:
             self._reports = np.zeros(count, _core.REPORT_DTYPE)
         reports, heads = self._reports[:count], trainer.loss.report(count)
+        ledger = self._ledger()
         end = min(state.position + count * state.batch_size, state.rows)
         data = self.data
         started = time.perf_counter()
         _when_free(lambda: trainer._set_rates(core, count))
         try:
             at = (order, state.position, end, state.batch_size)
-            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, reports, heads))
+            out = (reports, heads, ledger)
+            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, *out))
         finally:
             done = core.step - first
             seconds = time.perf_counter() - started
             state.sums.add(reports[:done], seconds)
+            if ledger is not None:
+                state.sums.ledger = ledger.tolist()
             if heads is not None:
                 trainer.loss.add(state.sums.heads, heads[:done][reports[:done]["applied"] != 0], _chain)
             state.position = min(state.position + done * state.batch_size, state.rows)
@@ -321,6 +332,10 @@ class Loop:
         if trainer._plan.scales:
             row["clipped"] = sums.clipped / sums.steps if sums.steps else 0.0
             row["clip_scale"] = sums.scale / sums.normed if sums.normed else math.nan
+            for info, (seen, scaled, factors) in zip(trainer.net._info, sums.ledger, strict=False):
+                if seen:
+                    row[f"{info['name']}.clipped"] = scaled / seen
+                    row[f"{info['name']}.clip_scale"] = factors / seen
         return {**row, **trainer.loss.row(sums.heads)}
 
 

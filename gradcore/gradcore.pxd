@@ -281,6 +281,7 @@ cdef extern from "gradcore/gradcore.h" nogil:
         double (*scale)(void *context, double norm) noexcept
         void *scale_context
         double *heads
+        double *ledger
     ctypedef struct gradcore_rule:
         uint32_t size
         uint32_t scheduled

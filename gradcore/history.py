@@ -33,10 +33,10 @@ class History:
     grad_norm : list of float
         Mean over the steps of the gradient's 2-norm before clipping.
     clipped : list of float
-        Share of steps whose gradient a rule on norms scaled, all of it or a part.
+        Share of steps whose gradient a rule scaled, all of it or a part.
     clip_scale : list of float
-        Mean over the steps of what it was multiplied by; in a step, the mean over the tensors, units or rows
-        that the rule counts.
+        Mean over the steps of what it was multiplied by; in a step, the mean over the tensors, units, rows or
+        elements that the rule counts.
     skipped : list of int
         Steps whose update was skipped because something was not finite.
     seconds : list of float
@@ -45,6 +45,10 @@ class History:
         "steer.accuracy" and the same with "val_" before, for every head; with gradient surgery "cosine" and
         "conflicts": means over the steps of the mean cosine of two heads' gradients, and of the share of
         pairs that point against each other.
+    layers : dict of str to list of float
+        Columns of trainings with a rule on gradients, which ``history["0.weight.clipped"]`` reads too: for
+        every parameter "0.weight.clipped", the share of what the rule counts (steps, tensors, units, rows or
+        elements) that was scaled in the epoch, and "0.weight.clip_scale", the mean factor.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class History:
     skipped: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     heads: dict[str, list[float]] = field(default_factory=dict)
+    layers: dict[str, list[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -82,20 +87,22 @@ class History:
         )
 
     def __getitem__(self, column: str) -> list[Any]:
-        if column not in _COLUMNS and column not in self.heads:
-            raise ArgumentError(f"column: expected one of {', '.join(self.columns())}, got {column!r}")
-        values: list[Any] = self.heads[column] if column in self.heads else getattr(self, column)
-        return values
+        for table in (vars(self) if column in _COLUMNS else {}, self.heads, self.layers):
+            if column in table:
+                values: list[Any] = table[column]
+                return values
+        raise ArgumentError(f"column: expected one of {', '.join(self.columns())}, got {column!r}")
 
     def columns(self) -> list[str]:
-        """The names of all columns, those of heads last."""
-        return [*_COLUMNS, *self.heads]
+        """The names of all columns, those of heads and of layers last."""
+        return [*_COLUMNS, *self.heads, *self.layers]
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch; columns that `row` lacks get NaN."""
         for column in row:
+            table = self.layers if column.endswith(_OF_LAYERS) else self.heads
             if column in _OF_HEADS or "." in column:
-                self.heads.setdefault(column, [math.nan] * len(self))
+                table.setdefault(column, [math.nan] * len(self))
         for column in self.columns():
             self[column].append(row.get(column, math.nan))
 
@@ -108,8 +115,9 @@ class History:
 
     def since(self, start: int) -> History:
         """A copy of the rows from number `start` on."""
-        heads = {column: values[start:] for column, values in self.heads.items()}
-        return History(**{column: self[column][start:] for column in _COLUMNS}, heads=heads)
+        tables = (self.heads, self.layers)
+        heads, layers = ({name: values[start:] for name, values in table.items()} for table in tables)
+        return History(**{column: self[column][start:] for column in _COLUMNS}, heads=heads, layers=layers)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The columns that have any value, as a dict of lists."""
@@ -144,6 +152,7 @@ class History:
 
     def __repr__(self) -> str:
         columns = self.to_dict() if len(self) else {column: [] for column in ("epoch", "loss")}
+        columns = {column: values for column, values in columns.items() if column not in self.layers}
         cells = [[column, *map(_cell, values)] for column, values in columns.items()]
         widths = [max(map(len, column)) for column in cells]
         lines = [
@@ -155,8 +164,9 @@ class History:
         return "\n".join(lines)
 
 
-_COLUMNS = tuple(column.name for column in fields(History) if column.name != "heads")
+_COLUMNS = tuple(column.name for column in fields(History) if column.name not in ("heads", "layers"))
 _OF_HEADS = ("cosine", "conflicts")
+_OF_LAYERS = (".clipped", ".clip_scale")
 
 
 def _cell(value: float) -> str:

@@ -273,14 +273,14 @@ class Trainer(Conflicts):
     def clip_ledger(self) -> dict[str, dict[str, float]]:
         """What the rules on gradients have done since this trainer was made or loaded, by parameter.
 
-        Without rules, and for those that work on the norm alone (`GlobalNorm` by itself, `AutoClip`, `ZClip`)
-        or scale nothing, it is empty: the history's `clipped` and `clip_scale` have them all.
+        Rules that scale nothing (`Centralize`, `Noise`) are not in it, nor is `ByValue` in a list of rules.
+        The history has the same by epoch: see `History.layers`.
 
         Returns
         -------
         dict of name to dict
-            "clipped": the share of units, tensors, rows or steps that were scaled, as the rule counts them;
-            "scale": the mean factor.
+            "clipped": the share of what the rule counts that was scaled: steps for rules on the norm of all
+            gradients, tensors, units, rows, or elements for `ByValue`; "scale": the mean factor.
         """
         total = self._ledger if self._core is None else self._ledger + self._core.ledger()
         return {
@@ -307,7 +307,6 @@ class Trainer(Conflicts):
         checked = checked_masks(self.net, masks)
         values = {name: np.where(mask, self.net._read(name), 0) for name, mask in checked.items()}
         if self._core is not None:
-            self._ledger = self._ledger + self._core.ledger()
             self._core.set_rules(self._plan.rules, self._kept(checked))
         self.net.set_parameters(values)
         self._masks = checked

@@ -41,19 +41,14 @@ typedef struct grc_clip_task {
     size_t panel, panels;
 } grc_clip_task;
 
-typedef struct grc_tally { /* factors of one task in this step */
-    double seen, scaled, sum;
-} grc_tally;
-
 struct grc_clipping {
     size_t size; /* of the block that all of it lies in */
     size_t rule_count, task_count;
     grc_rule rules[GRC_MOST_RULES];
     grc_clip_task *tasks;
     double *partial;    /* [task]: of a norm over several tasks */
-    grc_tally *tallies; /* [task] */
+    grc_tally *tallies; /* [task]: of this step */
     double *row_factor; /* [row of the batch], where a rule is on rows */
-    grc_tally *ledger;  /* [parameter] */
     uint8_t *masks;     /* [rule][parameter] */
     char *keeps;        /* [rules of kind mask]: parameter vectors */
 };

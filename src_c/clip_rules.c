@@ -117,13 +117,12 @@ static struct grc_clipping *lay_out(const gradcore_trainer *t, const grc_rule *l
     double *partial = grc_take(a, tasks, sizeof *partial);
     grc_tally *tallies = grc_take(a, tasks, sizeof *tallies);
     double *row_factor = grc_take(a, t->x->capacity, sizeof *row_factor);
-    grc_tally *ledger = grc_take(a, parameters, sizeof *ledger);
     uint8_t *masks = grc_take(a, parameters * rules, sizeof *masks);
     char *kept = grc_take(a, keeps * t->net->vector, t->net->item);
     if (c)
         *c = (struct grc_clipping){.rule_count = rules, .task_count = tasks, .tasks = cut, .partial = partial,
-                                   .tallies = tallies, .row_factor = row_factor, .ledger = ledger,
-                                   .masks = masks, .keeps = kept};
+                                   .tallies = tallies, .row_factor = row_factor, .masks = masks,
+                                   .keeps = kept};
     return c;
 }
 
@@ -226,25 +225,57 @@ static void add(grc_tally *to, const grc_tally *one)
     to->sum += one->sum;
 }
 
-double grc_clip_scale(gradcore_trainer *t)
+static void enter(gradcore_trainer *t, double *run, int parameter, const grc_tally *one)
+{
+    add(&t->ledger[parameter], one);
+    if (run) {
+        run[3 * parameter] += one->seen;
+        run[3 * parameter + 1] += one->scaled;
+        run[3 * parameter + 2] += one->sum;
+    }
+}
+
+/* Of a parameter's elements, each with a factor of its own. */
+static grc_tally tally_of_elements(const gradcore_trainer *t, int parameter)
+{
+    const grc_exec *x = t->x;
+    const grc_parameter *p = &t->net->parameters[parameter];
+    grc_tally all = {.seen = (double)(p->rows * p->cols)};
+    for (size_t i = x->chunk_first[parameter]; i < x->chunk_first[parameter + 1]; i++) {
+        all.scaled += x->chunk_beyond[i][0];
+        all.sum += x->chunk_beyond[i][1];
+    }
+    all.sum += all.seen - all.scaled;
+    return all;
+}
+
+double grc_enter_clips(gradcore_trainer *t, double scale, int by_norm, double *run)
 {
     struct grc_clipping *c = t->clipping;
-    grc_tally all = {0};
-    if (!c)
-        return 1;
-    if (grc_row_rule(t)) {
+    grc_tally part = {0}, whole = {0}; /* part: what single rules say; whole: what each parameter shares */
+    if (c && grc_row_rule(t))
         for (size_t r = 0; r < t->x->rows; r++)
-            grc_count_factor(&all, c->row_factor[r]);
-        for (int p = 0; p < t->net->parameter_count; p++)
-            if (t->net->parameters[p].trainable)
-                add(&c->ledger[p], &all);
+            grc_count_factor(&part, c->row_factor[r]);
+    add(&whole, &part);
+    if (by_norm)
+        grc_count_factor(&whole, scale);
+    for (int p = 0; p < t->net->parameter_count; p++) {
+        if (!t->net->parameters[p].trainable)
+            continue;
+        if (whole.seen > 0)
+            enter(t, run, p, &whole);
+        if (t->clip == GRC_CLIP_VALUE) {
+            const grc_tally own = tally_of_elements(t, p);
+            enter(t, run, p, &own);
+            add(&part, &own);
+        }
     }
-    for (size_t i = 0; i < c->task_count; i++) {
-        add(&c->ledger[c->tasks[i].parameter], &c->tallies[i]);
-        add(&all, &c->tallies[i]);
+    for (size_t i = 0; c && i < c->task_count; i++) {
+        enter(t, run, c->tasks[i].parameter, &c->tallies[i]);
+        add(&part, &c->tallies[i]);
+        c->tallies[i] = (grc_tally){0};
     }
-    memset(c->tallies, 0, c->task_count * sizeof *c->tallies);
-    return all.seen > 0 ? all.sum / all.seen : 1;
+    return part.seen > 0 ? part.sum / part.seen : 1;
 }
 
 grc_status gradcore_trainer_ledger(gradcore_trainer *t, double *ledger, gradcore_error *error)
@@ -255,8 +286,8 @@ grc_status gradcore_trainer_ledger(gradcore_trainer *t, double *ledger, gradcore
     if (!ledger)
         status = grc_fail(error, GRADCORE_INVALID, "ledger: expected a pointer, got NULL");
     for (int p = 0; ledger && p < t->net->parameter_count; p++) {
-        const grc_tally one = t->clipping ? t->clipping->ledger[p] : (grc_tally){0};
-        memcpy(ledger + 3 * p, (double[3]){one.seen, one.scaled, one.sum}, 3 * sizeof *ledger);
+        const grc_tally *one = &t->ledger[p];
+        memcpy(ledger + 3 * p, (double[3]){one->seen, one->scaled, one->sum}, 3 * sizeof *ledger);
     }
     grc_trainer_leave(t);
     return status;

@@ -275,6 +275,8 @@ typedef struct grc_exec {
     uint64_t version;       /* of the weights that `transposed` mirrors */
     double *chunk_norm;     /* sum of squares of every gradient chunk */
     double *chunk_penalty;  /* of its parameters; training only */
+    double (*chunk_beyond)[2]; /* of elements beyond +-limit, where that is finite: kernels' beyond */
+    double limit;
     size_t *chunk_first;    /* [parameter + 1]: its chunks */
 
     /* Training only. */

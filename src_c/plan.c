@@ -1,4 +1,5 @@
 /* The plan of a pass: where every buffer lies, who owns which part of the work, how many threads pay. */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -134,6 +135,7 @@ static void lay_out(grc_exec *x, size_t target_bytes, grc_arena *a)
             slots++;
         }
     x->chunk_penalty = grc_take(a, chunk_count(n) + 1, sizeof(double));
+    x->chunk_beyond = grc_take(a, chunk_count(n) + 1, sizeof *x->chunk_beyond);
     for (int i = 0; i < 2 && x->measures; i++)
         x->chunk_sum[i] = grc_take(a, chunk_count(n) + 1, sizeof(double));
     x->target = grc_take(a, x->capacity, target_bytes);
@@ -156,6 +158,7 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
     x->capacity = capacity;
     x->slot_mask = slot_mask;
     x->measures = measures;
+    x->limit = (double)INFINITY;
     x->want_dx = mode == GRC_EXEC_PASS;
     for (int v = 0; v < n->value_count; v++)
         x->widest = n->values[v].ld > x->widest ? n->values[v].ld : x->widest;

@@ -25,6 +25,7 @@ typedef struct slice {
     int live;      /* the weights that are trained are not those that are evaluated */
     int adopt;     /* others have set the weights since */
     double *heads; /* where reports of the heads go, or NULL */
+    double *ledger; /* where the rules on gradients enter what they did, or NULL */
 } slice;
 
 /* ---- tasks.c: a trainer's losses at work. Batches begin at position `first`; rows are those of the batch ---- */

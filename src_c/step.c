@@ -4,6 +4,7 @@
  *   gradients: dW = X^T dZ and db of the thread's own part of every matrix              | barrier
  *   update:    clip, decay, moments, weights and their transposed copies, same part     | barrier
  */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -110,7 +111,10 @@ static void finish_chunk(grc_exec *x, const grc_parameter *p, size_t chunk, size
     const gradcore_network *n = x->net;
     if (penalize && x->chunk_penalty && !x->only)
         x->chunk_penalty[chunk] = grc_penalize_chunk(n, p, row, panel, size, x->grad);
-    x->chunk_norm[chunk] = n->kernels->sum_squares(size, part_of(n, p, grc_at(n, x->grad, p->offset), row, panel));
+    const void *gradient = part_of(n, p, grc_at(n, x->grad, p->offset), row, panel);
+    x->chunk_norm[chunk] = n->kernels->sum_squares(size, gradient);
+    if (x->limit < (double)INFINITY)
+        n->kernels->beyond(size, x->limit, gradient, x->chunk_beyond[chunk]);
 }
 
 /* The region's chunks: whole ones, since regions are cut between them. */

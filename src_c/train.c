@@ -157,6 +157,8 @@ static void prepare(const slice *s, int64_t i, uint64_t step)
     const int64_t first = batch_of(s, i);
     x->rows = (size_t)(s->end - first < s->batch ? s->end - first : s->batch);
     x->step = step;
+    x->limit = s->update && s->t->clip == GRC_CLIP_VALUE ? s->hypers[i * GRADCORE_HYPERS + GRADCORE_CLIP]
+                                                         : (double)INFINITY;
     if (is_in_place(s))
         grc_place_input(x, rows_at(s, first), (size_t)s->data->x_stride);
 }
@@ -277,9 +279,11 @@ static void run_team(void *context, grc_team *team, int t, int count)
         updates += v == GRC_APPLIED;
         if (t == 0) {
             const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
+            const int by_norm = tr->clip == GRC_CLIP_GLOBAL_NORM || s->scale != NULL;
+            const double parts_scale = ruled ? grc_enter_clips(tr, scale, by_norm, s->ledger) : 1;
             s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
-                                              .norm = norm, .scale = ruled ? scale * grc_clip_scale(tr) : scale,
+                                              .norm = norm, .scale = scale * parts_scale,
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (s->update && v == GRC_APPLIED)
                 grc_count_conflicts(tr);
@@ -342,6 +346,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .scale = r->scale,
                    .scale_context = r->scale_context,
                    .heads = r->size > offsetof(gradcore_run, heads) ? r->heads : NULL,
+                   .ledger = r->size > offsetof(gradcore_run, ledger) ? r->ledger : NULL,
                    .error = error,
                    .update = 1};
         status = check_rows(&s, error);

@@ -82,15 +82,19 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
         status = grc_make_room(t, error);
     if (status == GRADCORE_OK && (o.head_flags & GRADCORE_GRADIENT_SURGERY))
         status = grc_surgery_create(t, error);
+    const size_t parameters = (size_t)n->parameter_count + 1;
     if (status == GRADCORE_OK
-        && !(t->groups = grc_allocate(&n->allocator, ((size_t)n->parameter_count + 1) * sizeof *t->groups)))
-        status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its groups, got none");
+        && (!(t->groups = grc_allocate(&n->allocator, parameters * sizeof *t->groups))
+            || !(t->ledger = grc_allocate(&n->allocator, parameters * sizeof *t->ledger))))
+        status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its parameters, got none");
     if (status != GRADCORE_OK) {
         gradcore_trainer_destroy(t);
         return status;
     }
-    for (int i = 0; i < n->parameter_count; i++)
+    for (int i = 0; i < n->parameter_count; i++) {
         t->groups[i] = (grc_group){1, (double)NAN, 0};
+        t->ledger[i] = (grc_tally){0};
+    }
     t->x->seed = t->seed;
     *out = t;
     return GRADCORE_OK;
@@ -108,7 +112,9 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     grc_close_tasks(t);
     for (int i = 0; i < t->average_count; i++)
         grc_release(&n->allocator, t->averages[i].vector, t->averages[i].size);
-    grc_release(&n->allocator, t->groups, ((size_t)n->parameter_count + 1) * sizeof *t->groups);
+    const size_t parameters = (size_t)n->parameter_count + 1;
+    grc_release(&n->allocator, t->groups, parameters * sizeof *t->groups);
+    grc_release(&n->allocator, t->ledger, parameters * sizeof *t->ledger);
     grc_release(&n->allocator, t, sizeof *t);
 }
 

@@ -39,6 +39,10 @@ typedef struct grc_task { /* a loss, and what it reads and writes */
 
 struct grc_surgery;
 
+typedef struct grc_tally { /* of what a rule multiplied by a factor of at most 1 */
+    double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
+} grc_tally;
+
 typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen */
     size_t rows;
     int update;
@@ -80,6 +84,7 @@ struct gradcore_trainer {
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
     struct grc_clipping *clipping; /* rules beyond `clip`, or NULL */
+    grc_tally *ledger;             /* [parameter]: of all rules on gradients so far */
     struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
     grc_tuner tuner;
     atomic_int busy;
@@ -198,9 +203,10 @@ void grc_clip_rows(gradcore_trainer *trainer, const double *hypers, size_t row, 
 void grc_clip_gradients(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
 /* Rules on the weights; begins and ends with a barrier. */
 void grc_constrain(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
-/* Mean of the factors that the last grc_clip_gradients, or the grc_clip_rows before it, multiplied by; 1
- * without rules. For one thread, after a barrier. */
-double grc_clip_scale(gradcore_trainer *trainer);
+/* Enters what the step's rules on gradients did into the trainer's ledger, and into `run` where that is not NULL:
+ * (parameters, 3), see gradcore_run. by_norm: `scale` was made from the norm of all gradients. Returns the mean of
+ * what the rules on less than all gradients multiplied by. For one thread, after a barrier. */
+double grc_enter_clips(gradcore_trainer *trainer, double scale, int by_norm, double *run);
 int grc_clip_is_scheduled(const gradcore_trainer *trainer); /* a rule takes its limit from the hypers */
 void grc_clipping_destroy(gradcore_trainer *trainer);
 

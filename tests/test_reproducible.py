@@ -78,7 +78,10 @@ def trained_hash(name, dtype, threads, isa):
 
 
 def result_hash(trainer):
-    later = ("seconds", "clip_scale")  # the clock, and columns younger than the hashes
+    younger = ["clip_scale", *trainer.history.layers]  # than the hashes, as is what ByValue clipped
+    if isinstance(trainer.clip, clipping.ByValue):
+        younger.append("clipped")
+    later = ["seconds", *younger]
     history = {key: np.array(value) for key, value in trainer.history.to_dict().items() if key not in later}
     return digest({**trainer.net.parameters(), **history})
 

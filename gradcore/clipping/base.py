@@ -109,7 +109,8 @@ def plan(clip: object, constraint: object, net: Network) -> Plan:
     statistics = [one for one in clips if one.statistic() is not None]
     if statistics and len(clips) > 1:
         raise ArgumentError(f"clip: expected {statistics[0]!r} alone, got {len(clips)} rules")
-    made.scales = any(one.name not in ("value", "centralize", "noise") for one in clips)
+    alone = [clips[0].alone()] if len(clips) == 1 else []
+    made.scales = any(one.name not in ("value", "centralize", "noise") for one in clips) or "value" in alone
     if statistics:
         made.statistic = statistics[0].statistic()
     elif len(clips) == 1 and clips[0].alone():

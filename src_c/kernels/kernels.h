@@ -159,6 +159,8 @@ typedef struct grc_kernels {
     /* Sum of l1 |w[i]| + l2 w[i]^2, added as sum_squares does; g[i] += 2 l2 w[i] + l1 sign(w[i]) where g is not
      * NULL. The derivative of |w| at 0 is 0. */
     double (*penalize)(size_t n, const void *w, double l1, double l2, void *g);
+    /* out = how many |x[i]| > limit, and the sum of limit / |x[i]| over those, added as sum_squares does. */
+    void (*beyond)(size_t n, double limit, const void *x, double out[2]);
     /* Largest |x[i]|, or NaN if any x[i] is NaN; 0 for n = 0. Order-free. */
     double (*max_abs)(size_t n, const void *x);
     /* mask[r][j] = philox word of element (first_row + r) * cols + j below `threshold` ? scale : 0. */

@@ -365,6 +365,7 @@ typedef struct gradcore_run {
     double (*scale)(void *context, double norm);
     void *scale_context;
     double *heads;         /* NULL, or out: what each step saw of the heads, see heads.h */
+    double *ledger;        /* NULL, or (parameters, 3), added to as gradcore_trainer_ledger counts */
 } gradcore_run;
 
 /* A rule beyond the clip of the options, on gradients before the update or on parameters after it. A unit is
@@ -400,8 +401,9 @@ GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gra
 /* The rules of this trainer, in the order in which they apply; replaces those it had. */
 GRADCORE_API gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,
                                                         size_t n, gradcore_error *error);
-/* What the rules on gradients have done since they were set: ledger (parameters, 3): units seen, units
- * scaled, sum of the factors. Under example_norm and global_norm, rows and steps count, for all parameters. */
+/* What the clip and the rules on gradients have done so far: ledger (parameters, 3): units seen, units scaled, sum of
+ * the factors. Rules on the whole gradient count steps, example_norm rows, both for all parameters; the clip "value"
+ * counts elements, the rule of that name nothing. */
 GRADCORE_API gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger,
                                                      gradcore_error *error);
 /* Loss and gradients of one batch in training mode, as the next step would see them; no update. */

@@ -1,0 +1,134 @@
+"""What the history and the ledger say of rules on gradients, by parameter, against NumPy."""
+
+import cases
+import numpy as np
+import pytest
+import raw
+from clip_problem import batch, network
+from gradcore import Trainer, clipping, optimizers, schedules
+from support import StopAt
+
+ON_THE_WHOLE = [
+    clipping.GlobalNorm(0.3),
+    clipping.GlobalNorm(0.3, order=1),
+    clipping.AutoClip(50),
+    clipping.ZClip(0.5, warmup=2),
+]
+ALL = [
+    *ON_THE_WHOLE,
+    clipping.ByValue(0.01),
+    clipping.ByValue(schedules.Linear(0.5, 0.001, steps=8)),
+    clipping.TensorNorm(0.1),
+    clipping.Adaptive(0.01),
+    clipping.PerExample(0.5),
+    [clipping.GlobalNorm(0.3), clipping.Adaptive(0.01)],
+]
+
+
+def fitted(clip, threads=1, epochs=3):
+    x, y = batch(2, 24)
+    trainer = Trainer(network(threads=threads), "mse", optimizers.SGD(0.1), clip=clip)
+    trainer.fit(x, y, epochs=epochs, batch_size=5, progress=False)
+    return trainer
+
+
+@pytest.mark.parametrize("clip", ON_THE_WHOLE, ids=repr)
+def test_rules_on_the_whole_gradient_are_in_every_parameters_columns(clip):
+    history = fitted(clip).history
+    assert 0 < max(history.clipped)
+    for name in network().parameters():
+        assert history[f"{name}.clipped"] == history.clipped
+        assert history[f"{name}.clip_scale"] == pytest.approx(history.clip_scale, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("limit", [1e-3, 0.02, 10.0])
+def test_clamped_elements_are_counted(dtype, limit):
+    x, y = batch()
+    trainer = Trainer(network(dtype=dtype), "mse", optimizers.SGD(1e-12), clip=clipping.ByValue(limit))
+    _, gradients = trainer.gradients(x, y)
+    trainer.fit(x, y, epochs=1, batch_size=len(x), progress=False)
+    factors = []
+    bar = {"float32": 1e-6, "float64": 1e-12}[dtype]
+    for name, gradient in gradients.items():
+        size = np.abs(gradient.astype(np.float64))
+        factor = np.minimum(1.0, limit / np.maximum(size, 1e-300))
+        factors.append(factor.ravel())
+        entry = trainer.clip_ledger()[name]
+        assert trainer.history[f"{name}.clipped"] == [entry["clipped"]] == [np.mean(size > limit)]
+        assert trainer.history[f"{name}.clip_scale"] == [entry["scale"]]
+        assert entry["scale"] == pytest.approx(factor.mean(), rel=bar)
+    mean = np.concatenate(factors).mean()
+    assert trainer.history.clipped == [float(mean < 1)]
+    assert trainer.history.clip_scale[0] == pytest.approx(mean, rel=bar)
+
+
+@pytest.mark.parametrize("clip", ALL, ids=repr)
+def test_the_columns_are_the_same_for_any_threads_and_after_a_resume(clip, tmp_path):
+    whole = fitted(clip)
+    assert len(whole.history.layers) == 2 * len(whole.net.parameters())
+    for threads in (2, 5):
+        assert fitted(clip, threads).history.layers == whole.history.layers
+    x, y = batch(2, 24)
+    part = Trainer(network(), "mse", optimizers.SGD(0.1), clip=clip)
+    stop = StopAt(7, tmp_path / "part.gradcore")  # in the second epoch
+    with pytest.raises(InterruptedError):
+        part.fit(x, y, epochs=3, batch_size=5, progress=False, callbacks=[stop])
+    resumed = Trainer.load(tmp_path / "part.gradcore")
+    assert len(resumed.history) == 1
+    resumed.fit(x, y, epochs=3, batch_size=5, progress=False)
+    assert resumed.history.layers == whole.history.layers
+    assert resumed.history.since(1).layers == {key: value[1:] for key, value in whole.history.layers.items()}
+
+
+@pytest.mark.parametrize("clip", ALL, ids=repr)
+def test_the_ledger_is_the_epochs_together(clip):
+    trainer = fitted(clip)
+    for name, entry in trainer.clip_ledger().items():
+        assert entry["clipped"] == pytest.approx(np.mean(trainer.history[f"{name}.clipped"]))
+        assert entry["scale"] == pytest.approx(np.mean(trainer.history[f"{name}.clip_scale"]))
+
+
+def test_skipped_steps_and_steps_without_rules_are_not_in_it():
+    x, y = batch()
+    plain = fitted(None)
+    assert plain.history.layers == {} and plain.clip_ledger() == {}
+    assert fitted([clipping.ByValue(1e-3), clipping.Centralize()]).history.layers == {}
+    trainer = Trainer(network(), "mse", optimizers.SGD(0.1), clip=clipping.ByValue(1e-9))
+    x[0, 0] = np.nan
+    trainer.step(x, y)
+    assert trainer.clip_ledger() == {}
+
+
+def test_accumulated_gradients_are_counted_once_an_update():
+    x, y = batch()
+    rule = optimizers.Accumulate(optimizers.SGD(1e-12), 3)
+    trainer = Trainer(network(), "mse", rule, clip=clipping.ByValue(0.02))
+    _, gradients = trainer.gradients(x, y)
+    for _ in range(3):
+        trainer.step(x, y)
+    for name, entry in trainer.clip_ledger().items():
+        assert entry["clipped"] == pytest.approx(np.mean(np.abs(gradients[name]) > 0.02), abs=1e-3)
+
+
+def test_columns_reach_tables_and_not_the_printed_one(tmp_path):
+    history = fitted(clipping.GlobalNorm(0.3)).history
+    assert "0.weight.clipped" in history.to_dict() and "0.weight" not in repr(history)
+    history.to_csv(tmp_path / "history.csv")
+    assert "0.weight.clip_scale" in (tmp_path / "history.csv").read_text().split("\n", 1)[0]
+
+
+@pytest.mark.parametrize("n", [0, *cases.SIZES, 1000])
+def test_the_kernel_counts_what_lies_beyond(isa, dtype, n):
+    kernels = raw.Kernels(isa, dtype)
+    x = cases.normal(n, dtype, "beyond", n)
+    limit = float(np.dtype(dtype).type(0.7))
+    beyond = np.abs(x) > limit
+    count, share = kernels.beyond(n, limit, x)
+    assert count == beyond.sum()
+    assert share == pytest.approx(float((limit / np.abs(x[beyond]).astype(np.float64)).sum()), rel=1e-6)
+    assert raw.Kernels("scalar", dtype).beyond(n, limit, x) == (count, share)
+    if n > 2:
+        x[:3] = np.nan, np.inf, -np.inf
+        count, share = kernels.beyond(n, limit, x)
+        assert count == (np.abs(x) > limit).sum() and np.isfinite(share)
