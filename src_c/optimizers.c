@@ -39,6 +39,16 @@ static void prepare_adam(grc_opt_args *a)
     a->d[3] = 1.0 / correction2;
 }
 
+/* d[0], d[1]: what multiply m and the mean of differences; d[2]: 1 / (1 - beta3^t); d[3]: 1 but for the first
+ * gradient, which has none before it to differ from. */
+static void prepare_adan(grc_opt_args *a)
+{
+    a->d[0] = a->lr / (1.0 - power(a->p[0], a->step));
+    a->d[1] = a->lr * (1.0 - a->p[1]) / (1.0 - power(a->p[1], a->step));
+    a->d[2] = 1.0 / (1.0 - power(a->p[2], a->step));
+    a->d[3] = a->step > 1;
+}
+
 /* Where the variance is not tractable yet, the denominator is 1. */
 static void prepare_radam(grc_opt_args *a)
 {
@@ -166,7 +176,11 @@ void grc_opt_prepare(int optimizer, grc_opt_args *a)
     case GRC_OPT_adamw:
     case GRC_OPT_adabelief:
     case GRC_OPT_ademamix:
+    case GRC_OPT_yogi:
         prepare_adam(a);
+        break;
+    case GRC_OPT_adan:
+        prepare_adan(a);
         break;
     case GRC_OPT_lamb: /* d[4] corrects m */
         prepare_adam(a);

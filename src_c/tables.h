@@ -123,6 +123,11 @@
       "w -= lr r_t m^ / (sqrt v^ + eps) where the variance is tractable, else w -= lr m^")            \
     X(adabelief, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps eps_root", "ssen",     \
       "s = beta2 s + (1 - beta2) (g - m)^2 + eps_root; w -= lr m^ / (sqrt s^ + eps)")                 \
+    X(yogi, ELEMENTWISE, INITIAL, INITIAL, ABSENT, ABSENT, "beta1 beta2 eps initial", "ssen",         \
+      "v -= (1 - beta2) sign(v - g^2) g^2; w -= lr m^ / (sqrt v^ + eps)")                             \
+    X(adan, ELEMENTWISE, ALWAYS, ALWAYS, ALWAYS, ALWAYS, "beta1 beta2 beta3 eps eps_root", "sssen",   \
+      "d = g - g_(t-1); m, v, n means of g, d, (g + (1 - beta2) d)^2; "                               \
+      "w -= lr (m^ + (1 - beta2) v^) / (sqrt(n^ + eps_root) + eps)")                                  \
     X(lion, ELEMENTWISE, ALWAYS, ABSENT, ABSENT, ABSENT, "beta1 beta2", "ss",                         \
       "w -= lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g")                           \
     X(adopt, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                   \

@@ -69,6 +69,8 @@ CONFIGURATIONS = {
     "adabelief": ("optax", "adabelief", {}, (1e-3, 1e-2), "AdaBelief", {}),
     "adabelief_eps": ("optax", "adabelief", {"eps": 1e-8, "eps_root": 1e-8}, (1e-3, 1e-2),
                       "AdaBelief", {"eps": 1e-8, "eps_root": 1e-8}),
+    "yogi": ("optax", "yogi", {}, (1e-2, 3e-3), "Yogi", {}),
+    "adan": ("optax", "adan", {"weight_decay": 0.05}, (1e-3, 1e-2), "Adan", {"weight_decay": 0.05}),
     "lion": ("optax", "lion", {"weight_decay": 1e-3}, (1e-4, 1e-3), "Lion", {}),
     "lion_keras": ("keras", "lion", {}, (1e-3, 1e-2), "Lion", {"style": "keras"}),
     "adopt": ("optax", "contrib.adopt", {}, (1e-3, 1e-2), "ADOPT", {}),

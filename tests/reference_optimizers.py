@@ -69,6 +69,26 @@ def adabelief(w, g, state, lr, step, betas=(0.9, 0.999), eps=1e-16, eps_root=1e-
     return w - lr * m / (1 - betas[0] ** step) / (np.sqrt(s / (1 - betas[1] ** step)) + eps)
 
 
+def yogi(w, g, state, lr, step, betas=(0.9, 0.999), eps=1e-3, initial=1e-6, weight_decay=0.0):
+    w = w * (1 - lr * weight_decay)
+    for key in ("m", "v"):
+        state.setdefault(key, np.full_like(w, initial))
+    m = _mean(state, "m", betas[0], g) / (1 - betas[0] ** step)
+    state["v"] = state["v"] - (1 - betas[1]) * np.sign(state["v"] - g**2) * g**2
+    return w - lr * m / (np.sqrt(state["v"] / (1 - betas[1] ** step)) + eps)
+
+
+def adan(w, g, state, lr, step, betas=(0.98, 0.92, 0.99), eps=1e-8, eps_root=1e-8, weight_decay=0.0):
+    w = w * (1 - lr * weight_decay)
+    d = g - state.get("g", g)
+    state["g"] = g.copy()
+    means = ("m", g), ("v", d), ("n", (g + (1 - betas[1]) * d) ** 2)
+    m, v, n = (
+        _mean(state, key, beta, x) / (1 - beta**step) for beta, (key, x) in zip(betas, means, strict=True)
+    )
+    return w - lr * (m + (1 - betas[1]) * v) / (np.sqrt(n + eps_root) + eps)
+
+
 def lion(w, g, state, lr, step, betas=(0.9, 0.99), weight_decay=1e-3):
     direction = np.sign(betas[0] * state.get("m", 0.0) + (1 - betas[0]) * g)
     _mean(state, "m", betas[1], g)
@@ -224,6 +244,6 @@ CLASSES = {
     "adagrad": "Adagrad", "adadelta": "Adadelta", "adamax": "Adamax", "nadam": "NAdam", "radam": "RAdam",
     "adabelief": "AdaBelief", "lion": "Lion", "adopt": "ADOPT", "ademamix": "AdEMAMix", "rprop": "Rprop",
     "schedule_free_sgd": "ScheduleFreeSGD", "schedule_free_adamw": "ScheduleFreeAdamW", "lamb": "LAMB",
-    "lars": "LARS", "prodigy": "Prodigy", "muon": "Muon", "soap": "SOAP",
+    "yogi": "Yogi", "adan": "Adan", "lars": "LARS", "prodigy": "Prodigy", "muon": "Muon", "soap": "SOAP",
 }  # fmt: skip
 OPTIMIZERS = {name: globals()[name] for name in CLASSES}

@@ -33,6 +33,8 @@ VARIANTS = {
     "nadam": [(flags, [0.9, 0.999, 1e-8, 4e-3]) for flags in (0, CONSTANT_MOMENTUM)],
     "radam": [(flags, [0.9, 0.9, 1e-8]) for flags in (0, EPS_HAT)],
     "adabelief": [(0, [0.9, 0.999, 1e-8, 1e-8])],
+    "yogi": [(0, [0.9, 0.999, 1e-3, 1e-6])],
+    "adan": [(0, [0.98, 0.92, 0.99, 1e-8, 1e-8])],
     "lion": [(flags, [0.9, 0.99]) for flags in (0, DECOUPLED)],
     "adopt": [(flags, [0.9, 0.99, 1e-6]) for flags in (0, CLIPPED, CLIPPED | NESTEROV)],
     "ademamix": [(0, [0.9, 0.999, 0.9999, 5.0, 1e-8])],

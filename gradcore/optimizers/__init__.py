@@ -15,7 +15,7 @@ from .adaptive import Adadelta, Adagrad, RMSprop
 from .averages import EMA, SAM, SWA, Accumulate, Lookahead
 from .base import FirstOrder, Group, Optimizer, layerwise
 from .matrices import SOAP, Muon
-from .moments import ADOPT, AdaBelief, Adamax, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW
+from .moments import ADOPT, AdaBelief, Adamax, Adan, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW, Yogi
 from .norms import LAMB, LARS, Prodigy
 from .sgd import SGD, Rprop, ScheduleFreeSGD
 
@@ -39,6 +39,7 @@ __all__ = [
     "SWA",
     "Accumulate",
     "AdEMAMix",
+    "Adan",
     "AdaBelief",
     "Adadelta",
     "Adagrad",
@@ -59,6 +60,7 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
     "layerwise",
+    "Yogi",
 ]
 
 ON_DEMAND = ("LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG", "minimize")

@@ -209,6 +209,94 @@ class AdaBelief(FirstOrder):
 
 
 @dataclass(frozen=True, repr=False)
+class Yogi(FirstOrder):
+    """Adam whose second moment moves towards the squared gradient by a step of its size, not of the distance.
+
+    Parameters
+    ----------
+    lr : float or Schedule, default 0.001
+        > 0; the paper starts at 0.01.
+    betas : pair of float or Schedule, default (0.9, 0.999)
+        Decay of the first and second moment, each in [0, 1).
+    eps : float or Schedule, default 1e-3
+        > 0.
+    weight_decay : float or Schedule, default 0.0
+        >= 0; decoupled, unless `decoupled` is False.
+    initial : float or Schedule, default 1e-6
+        >= 0: where both moments start, as optax has it.
+    decoupled : bool, default True
+    decay_bias, maximize, groups, style
+        See `FirstOrder`.
+
+    References
+    ----------
+    Zaheer, Reddi, Sachan, Kale and Kumar, "Adaptive Methods for Nonconvex Optimization", NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.Yogi(1e-2)
+    Yogi(lr=0.01)
+    """
+
+    lr: Scalar = 1e-3
+    betas: tuple[Scalar, Scalar] = (0.9, 0.999)
+    eps: Scalar = 1e-3
+    weight_decay: Scalar = 0.0
+    initial: Scalar = field(default=1e-6, kw_only=True)
+    decoupled: bool = field(default=True, kw_only=True)
+
+    name: ClassVar[str] = "yogi"
+    ranges: ClassVar[dict[str, Range]] = {"eps": POSITIVE, "initial": NOT_NEGATIVE}
+    styles: ClassVar[dict[str, dict[str, Any]]] = {"optax": {}}
+
+
+@dataclass(frozen=True, repr=False)
+class Adan(FirstOrder):
+    """Adam with Nesterov's momentum from the differences of successive gradients.
+
+    Parameters
+    ----------
+    lr : float or Schedule, default 0.001
+        > 0.
+    betas : three of float or Schedule, default (0.98, 0.92, 0.99)
+        Decay of the means of gradients, of their differences and of squares, each in [0, 1); the paper
+        has 1 minus these.
+    eps : float or Schedule, default 1e-8
+        > 0.
+    weight_decay : float or Schedule, default 0.0
+        >= 0; decoupled, unless `decoupled` is False.
+    eps_root : float or Schedule, default 1e-8
+        >= 0: added under the root.
+    decoupled : bool, default True
+    decay_bias, maximize, groups, style
+        See `FirstOrder`.
+
+    References
+    ----------
+    Xie, Zhou, Li, Lin and Yan, "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep
+    Models", IEEE TPAMI 2024; as optax has it.
+
+    Examples
+    --------
+    >>> from gradcore import optimizers
+    >>> optimizers.Adan(1e-2)
+    Adan(lr=0.01)
+    """
+
+    lr: Scalar = 1e-3
+    betas: tuple[Scalar, Scalar, Scalar] = (0.98, 0.92, 0.99)
+    eps: Scalar = 1e-8
+    weight_decay: Scalar = 0.0
+    eps_root: Scalar = field(default=1e-8, kw_only=True)
+    decoupled: bool = field(default=True, kw_only=True)
+
+    name: ClassVar[str] = "adan"
+    ranges: ClassVar[dict[str, Range]] = {"eps": POSITIVE, "eps_root": NOT_NEGATIVE}
+    styles: ClassVar[dict[str, dict[str, Any]]] = {"optax": {}}
+
+
+@dataclass(frozen=True, repr=False)
 class AdEMAMix(FirstOrder):
     """Adam with a second, much slower mean of the gradients: ``m_hat + alpha * m_slow`` above the line.
 
