@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from . import initializers
 from .checks import integer
 from .errors import ArgumentError, DTypeError, ShapeError
 from .initializers import Initializer
-from .layers import Layer
+from .layers import Layer, Standardize
 
 if TYPE_CHECKING:
     from ._core import LayerSpec
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["Embedding"]
 
 MOST_CODES = 2**24  # whole numbers that float32 can tell apart
+_PLACE = "expected Embedding only as the first layer, or right behind Standardize"
 
 
 @dataclass(frozen=True, repr=False)
 class Embedding(Layer):
-    """Replace columns of integer codes by learned vectors; only as the first layer of a network.
+    """Replace columns of integer codes by learned vectors; only first, or right behind Standardize.
 
-    The other columns stay, in order. A code is a whole number from 0 to cardinality - 1, given as a number of
-    the network's type; any other value, NaN included, gives NaN in its row.
+    The other columns stay, in order. A `Standardize` before it leaves columns of codes as they are. A code is
+    a whole number from 0 to cardinality - 1, given as a number of the network's type; any other value, NaN
+    included, gives NaN in its row.
 
     Parameters
     ----------
@@ -76,10 +78,14 @@ class Embedding(Layer):
             spec: LayerSpec = {"kind": "embedding", "column": column, "units": cardinality, "width": width}
             yield spec if index == 0 else spec | {"continues": True}
 
+    def codes(self) -> list[int]:
+        """The columns of the input that hold codes."""
+        return [column for column, _, _ in self._sizes()]
+
     def width_after(self, width: int, position: str) -> int:
         """Columns of the output for `width` columns of input; raises where they do not fit."""
-        if position != "0":
-            raise ArgumentError(f"layers[{position}]: expected Embedding only as the first layer")
+        if position not in ("0", "1"):
+            raise ArgumentError(f"layers[{position}]: {_PLACE}")
         last = self._sizes()[0][0]
         if last >= width:
             raise ShapeError(f"layers[{position}]: expected columns from 0 to {width - 1}, got {last}")
@@ -99,6 +105,12 @@ class Embedding(Layer):
         yield position, self
         for column, _, _ in self._sizes():
             yield f"{position}.{column}", self
+
+
+def check_position(layers: Sequence[Layer]) -> None:
+    """Raise where an Embedding is the second layer of a network that does not begin with Standardize."""
+    if len(layers) > 1 and isinstance(layers[1], Embedding) and not isinstance(layers[0], Standardize):
+        raise ArgumentError(f"layers[1]: {_PLACE}")
 
 
 def _check_columns(columns: object) -> tuple[tuple[int, int, int], ...]:

@@ -55,6 +55,10 @@ class Layer:
         """Name, value and range of what a schedule may change from step to step; a number where none does."""
         return "", 0.0, SHARE
 
+    def codes(self) -> list[int]:
+        """The columns of the input that hold codes, which are no quantities."""
+        return []
+
     def walk(self, position: str) -> Iterator[tuple[str, Layer]]:
         """The layer and those inside it, each with its position."""
         yield position, self
@@ -353,7 +357,8 @@ class Standardize(Layer):
     """``(x - mean) * inverse_std`` for every input column; only as the first layer of a network.
 
     The first fit() sets both from its training rows (see `Network.standardize`), unless they were set
-    before; they are parameters that no optimizer touches, and travel with the saved network.
+    before; they are parameters that no optimizer touches, and travel with the saved network. Columns of codes
+    for an `Embedding` right behind it stay as they are.
     """
 
     __repr__ = compact_repr

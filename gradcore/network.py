@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, files, folding, heads, outputs, summary
+from . import _core, embedding, files, folding, heads, outputs, summary
 from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
@@ -83,6 +83,7 @@ class Network(CurvatureProducts):
         self._flush_denormals = flag(flush_denormals, "flush_denormals")
         width = inputs = integer(inputs, "inputs", 1)
         heads.check_position(self._layers)
+        embedding.check_position(self._layers)
         self._widths = []
         for index, layer in enumerate(self._layers):
             width = layer.width_after(width, str(index))
@@ -371,7 +372,8 @@ class Network(CurvatureProducts):
         """Set the mean and inverse standard deviation of the Standardize layer from the rows of X.
 
         The first fit() of a Trainer does it with its training rows, unless it has been done. A column that
-        is constant gets inverse_std 1. Two passes in float64.
+        is constant gets inverse_std 1; one of codes for an Embedding behind it stays as it is. Two passes in
+        float64.
         """
         if not isinstance(self._layers[0], Standardize):
             raise StateError("standardize: expected a network that begins with Standardize()")
@@ -380,6 +382,8 @@ class Network(CurvatureProducts):
 
     def _standardize(self, x: Array, rows: NDArray[np.int64] | None) -> None:
         mean, inverse_std = column_statistics(x, rows)
+        codes = self._layers[1].codes() if len(self._layers) > 1 else []
+        mean[codes], inverse_std[codes] = 0, 1
         values = {
             self._index["0.mean"]: mean.astype(self.dtype),
             self._index["0.inverse_std"]: inverse_std.astype(self.dtype),

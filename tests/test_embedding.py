@@ -6,7 +6,17 @@ import gradcore
 import numpy as np
 import pytest
 import reference
-from gradcore import ArgumentError, Dense, DTypeError, Embedding, Network, ShapeError, Trainer, optimizers
+from gradcore import (
+    ArgumentError,
+    Dense,
+    DTypeError,
+    Embedding,
+    Network,
+    ShapeError,
+    Standardize,
+    Trainer,
+    optimizers,
+)
 from support import assert_same, norm_error
 
 COLUMNS = {1: (5, 3), 2: (2, 17), 4: (300, 20)}
@@ -33,6 +43,40 @@ def test_codes_become_the_rows_of_their_tables(dtype):
     assert list(net.activations(x)) == ["0"]
     assert sorted(tables) == ["0.1.table", "0.2.table", "0.4.table"]
     assert abs(tables["0.4.table"].std() - 1) < 0.05
+
+
+def standardized(x):
+    """By NumPy, codes apart."""
+    codes = list(COLUMNS)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    scaled[:, codes] = x[:, codes]
+    return scaled
+
+
+def test_standardize_before_it_leaves_codes_alone(tmp_path, dtype):
+    x, y = 7 * data(200, "float64") + 3, cases.normal((200, 3), dtype, "y")
+    x[:, list(COLUMNS)] = data(200, "float64")[:, list(COLUMNS)]
+    x = x.astype(dtype)
+    nets = [
+        Network([*before, Embedding(COLUMNS), Dense(9, "tanh"), Dense(3)], inputs=6, dtype=dtype, seed=3)
+        for before in ((), (Standardize(),))
+    ]
+    behind = {f"{int(name[0]) + 1}{name[1:]}": value for name, value in nets[0].parameters().items()}
+    nets[1].set_parameters(behind)
+    plain, net = (Trainer(net, "mse", optimizers.SGD(0.05)) for net in nets)
+    plain.fit(standardized(x.astype(float)), y, epochs=3, batch_size=50, progress=False)
+    net.fit(x, y, epochs=3, batch_size=50, progress=False)
+    names = net.net.parameters()
+    assert exact.same_bits(names["0.mean"][[1, 2, 4]], np.zeros(3, dtype))
+    assert exact.same_bits(names["0.inverse_std"][[1, 2, 4]], np.ones(3, dtype))
+    assert "1.4.table" in names
+    bar = {"float32": 1e-4, "float64": 1e-9}[dtype]
+    assert net.history.loss == pytest.approx(plain.history.loss, rel=bar)
+    net.net.save(tmp_path / "net")
+    assert exact.same_bits(Network.load(tmp_path / "net").predict(x), net.net.predict(x))
+    net.net.forward(x[:4], training=True)
+    d_x = net.net.backward(np.ones((4, 3), dtype))
+    assert (d_x[:, list(COLUMNS)] == 0).all() and (d_x[:, [0, 3, 5]] != 0).all()
 
 
 @pytest.mark.parametrize("rows", [1, 33, 300, 1100])
@@ -108,7 +152,11 @@ BAD_CALLS = [
     (lambda: Network([Embedding({3: (5, 2)})], inputs=3), ShapeError,
      "layers[0]: expected columns from 0 to 2, got 3"),
     (lambda: Network([Dense(3), Embedding({0: (5, 2)})], inputs=3), ArgumentError,
-     "layers[1]: expected Embedding only as the first layer"),
+     "layers[1]: expected Embedding only as the first layer, or right behind Standardize"),
+    (lambda: Network([Standardize(), Dense(3), Embedding({0: (5, 2)})], inputs=3), ArgumentError,
+     "layers[2]: expected Embedding only as the first layer, or right behind Standardize"),
+    (lambda: Network([Embedding({0: (5, 2)}), Standardize()], inputs=3), ArgumentError,
+     "layers[1]: expected Standardize only as the first layer"),
 ]  # fmt: skip
 
 
