@@ -292,6 +292,8 @@ BAD = [
     ("growth", lambda: descend(growth=0.5)),
     ("tolerance", lambda: descend(tolerance=-1.0)),
     ("c1", lambda: descend(c1=1.0)),
+    ("method", lambda: descend(method="exact")),
+    ("c2", lambda: descend(method="strong_wolfe", c2=0.05)),
     ("shrink", lambda: descend(shrink=0.0)),
     ("phi", lambda: search.armijo(3, 1.0, -1.0)),
     ("dphi0", lambda: search.armijo(abs, 1.0, 0.0)),
@@ -365,3 +367,31 @@ def test_batches_are_taken_in_an_order_that_the_seed_decides():
 
 def test_it_ends_where_the_gradient_is_small():
     assert len(descend(tolerance=1e9).losses) == 0
+
+
+def test_strong_wolfe_steps_satisfy_both_conditions():
+    """By plain gradients: steps are low enough, and flat enough, which Armijo's are not."""
+    flat = {}
+    for method in ("armijo", "strong_wolfe"):
+        net, slopes = plain_net(), []
+        net.standardize(x)
+        trainer = Trainer(net, "cross_entropy", optimizers.SGD(1.0))
+        for _ in range(15):
+            before, start = trainer.gradients(x, y)
+            descend(net, steps=1, method=method, first_step=1e-3, c1=1e-4, c2=0.2)
+            after, there = trainer.gradients(x, y)
+            slope = -sum((g * g).sum() for g in start.values())
+            end = -sum((there[name] * g).sum() for name, g in start.items())
+            assert after < before
+            slopes.append(abs(end) <= 0.2 * abs(slope))
+        flat[method] = slopes
+    assert all(flat["strong_wolfe"]) and not any(flat["armijo"])
+
+
+def test_strong_wolfe_goes_further_and_is_repeatable():
+    found = descend(method="strong_wolfe", steps=40)
+    again = descend(method="strong_wolfe", steps=40)
+    assert found.losses.tolist() == again.losses.tolist()
+    assert found.losses[-1] < 0.5 * found.losses[0]
+    assert (np.diff(found.losses) < 0).all()
+    assert found.evaluations >= len(found.steps) and (found.steps > 0).all()

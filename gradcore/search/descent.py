@@ -1,19 +1,22 @@
-"""Gradient descent whose every step is found by backtracking: no learning rate to choose."""
+"""Gradient descent whose every step is found by a line search: no learning rate to choose."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..checks import integer, number
+from ..arrays import Array
+from ..checks import choice, integer, number
 from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import SGD
+from ..search_line import strong_wolfe
 from ..trainer import Trainer
 from .backtracking import armijo
 
@@ -29,7 +32,7 @@ class Descent:
     steps : ndarray (steps,)
         The lengths that were taken; 0.0 where none lowered the loss enough.
     evaluations : int
-        Losses computed to find them.
+        Losses computed to find them, with "strong_wolfe" gradients too.
     """
 
     losses: NDArray[np.float64]
@@ -47,13 +50,15 @@ def line_search_fit(
     batch_size: int | None = None,
     first_step: float = 1.0,
     growth: float = 2.0,
+    method: str = "armijo",
     c1: float = 0.1,
+    c2: float = 0.9,
     shrink: float = 0.5,
     tolerance: float = 0.0,
     seed: int = 0,
     sample_weight: ArrayLike | None = None,
 ) -> Descent:
-    """Train by steepest descent; `armijo` finds the length of each step on the rows of its batch.
+    """Train by steepest descent; a line search finds the length of each step on the rows of its batch.
 
     Parameters
     ----------
@@ -70,8 +75,15 @@ def line_search_fit(
         > 0, the first length that is tried.
     growth : float, default 2.0
         >= 1: each step first tries the last length times this.
-    c1, shrink : float, default 0.1 and 0.5
-        As in `armijo`.
+    method : {"armijo", "strong_wolfe"}, default "armijo"
+        Backtracking until the loss is low enough; or bracketing and cubic interpolation until the slope is
+        small enough too, which finds longer steps and takes a gradient for every trial.
+    c1 : float, default 0.1
+        Share of the decrease that the slope promises, in (0, 1).
+    c2 : float, default 0.9
+        Share of the slope that may be left, in (c1, 1); for "strong_wolfe".
+    shrink : float, default 0.5
+        What a trial is multiplied by, in (0, 1); for "armijo".
     tolerance : float, default 0.0
         >= 0: it ends before a step whose gradient has at most this 2-norm.
     seed : int, default 0
@@ -85,7 +97,7 @@ def line_search_fit(
     References
     ----------
     Vaswani et al., "Painless Stochastic Gradient: Interpolation, Line-Search, and Convergence Rates",
-    NeurIPS 2019.
+    NeurIPS 2019; Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithms 3.5 and 3.6.
 
     Examples
     --------
@@ -101,6 +113,7 @@ def line_search_fit(
         raise DTypeError(f"net: expected a Network, got {net!r}")
     trainer = Trainer(net, loss, SGD(1.0))
     count, seed = integer(steps, "steps", 1), integer(seed, "seed", 0, 2**64 - 1)
+    choice(method, "method", ("armijo", "strong_wolfe"))
     length, growth = number(first_step, "first_step"), number(growth, "growth")
     tolerance = number(tolerance, "tolerance")
     for name, value, text, fits in (
@@ -108,6 +121,7 @@ def line_search_fit(
         ("growth", growth, ">= 1", growth >= 1),
         ("tolerance", tolerance, ">= 0", tolerance >= 0),
         ("c1", c1, "in (0, 1)", 0 < number(c1, "c1") < 1),
+        ("c2", c2, "in (c1, 1)", c1 < number(c2, "c2") < 1 or method != "strong_wolfe"),
         ("shrink", shrink, "in (0, 1)", 0 < number(shrink, "shrink") < 1),
     ):
         if not fits:
@@ -140,25 +154,57 @@ def line_search_fit(
         if not losses:
             _check_same(trainer._score(*rows)["loss"], value)
 
-        def phi(t: float, start=start, gradient=gradient, rows=rows) -> float:  # type: ignore[no-untyped-def]
-            moved = {name: start[name] - net.dtype.type(t) * g for name, g in gradient.items()}
-            if not all(np.isfinite(w).all() for w in moved.values()):
-                return math.inf
-            net.set_parameters(moved)
-            return trainer._score(*rows)["loss"]
-
+        ray = _Ray(trainer, rows, start, gradient)
         try:
-            found = armijo(phi, value, -square, length, c1=c1, shrink=shrink)
+            if method == "armijo":
+                back = armijo(ray.value, value, -square, length, c1=c1, shrink=shrink)
+                taken, used = back.step, back.evaluations
+            else:
+                found = strong_wolfe(ray.value_and_slope, value, -square, length, c1, c2)
+                taken, used = found.step, found.evaluations
+            ray.move(taken)
         except BaseException:
             net.set_parameters(start)
             raise
-        evaluations += found.evaluations
-        if found.step == 0.0:
-            net.set_parameters(start)
+        evaluations += used
         losses.append(value)
-        lengths.append(found.step)
-        length = found.step * growth or length
+        lengths.append(taken)
+        length = taken * growth or length
     return Descent(np.array(losses), np.array(lengths), evaluations)
+
+
+@dataclass(frozen=True)
+class _Ray:
+    """The parameters along the negative gradient, and the loss of `rows` there."""
+
+    trainer: Trainer
+    rows: tuple[Any, Any, Any]
+    start: dict[str, Array]
+    gradient: dict[str, Array]
+
+    def move(self, t: float) -> bool:
+        """Go to step t; not where parameters are not finite there."""
+        if t == 0:
+            self.trainer.net.set_parameters(self.start)
+            return True
+        length = self.trainer.net.dtype.type(t)
+        moved = {name: self.start[name] - length * g for name, g in self.gradient.items()}
+        if not all(np.isfinite(w).all() for w in moved.values()):
+            return False
+        self.trainer.net.set_parameters(moved)
+        return True
+
+    def value(self, t: float) -> float:
+        return self.trainer._score(*self.rows)["loss"] if self.move(t) else math.inf
+
+    def value_and_slope(self, t: float) -> tuple[float, float]:
+        if not self.move(t):
+            return math.inf, math.inf
+        value, there = self.trainer.gradients(*self.rows)
+        return value, -sum(
+            float((there[name].astype(np.float64) * g.astype(np.float64)).sum())
+            for name, g in self.gradient.items()
+        )
 
 
 def _check_same(evaluated: float, trained: float) -> None:
