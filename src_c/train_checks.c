@@ -75,7 +75,9 @@ grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, con
 
 grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
 {
-    if (!r || (r->size != sizeof *r && r->size != offsetof(gradcore_run, heads)))
+    /* The sizes that the struct has had. */
+    if (!r || (r->size != sizeof *r && r->size != offsetof(gradcore_run, ledger)
+               && r->size != offsetof(gradcore_run, heads)))
         return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with its size set");
     r->done = 0;
     if (!r->hypers || !r->reports)
