@@ -113,21 +113,33 @@ def grid_report(records: Sequence[Record]) -> str:
     for r in records:
         if r.case.startswith("grid "):
             cases.setdefault(r.case.removeprefix("grid "), {})[r.contender] = r
-    rows, ratios = [], {}
+    rows, ratios, chosen = [], {}, {}
     for case, found in cases.items():
         auto = found.pop("auto")
         best = min(found, key=lambda label: found[label].median)
         ratios[case] = auto.median / found[best].median
         times = [harness.duration(r.median) for r in (auto, found[best])]
-        seen = str(auto.notes["threads seen"] or "?")
-        rows.append([case, times[0], seen, times[1], best, f"{ratios[case]:.3f}"])
+        seen = auto.notes["threads seen"]
+        same = found.get(counted(seen))
+        if same:
+            chosen[case] = same.median / found[best].median
+        told = f"{chosen[case]:.3f}" if same else "?"
+        rows.append([case, times[0], str(seen or "?"), times[1], best, f"{ratios[case]:.3f}", told])
     if not rows:
         return ""
     worst = max(ratios, key=lambda case: ratios[case])
     above = sum(ratio > GOAL for ratio in ratios.values())
-    text = harness.markdown(["point", "auto", "threads seen", "best fixed", "with", "auto / best"], rows)
+    header = ["point", "auto", "threads seen", "best fixed", "with", "auto / best", "its number / best"]
+    text = harness.markdown(header, rows)
     text += f"\n\n{above} of {len(rows)} points ({100 * above / len(rows):.0f} %) above {GOAL}; "
     text += f"the worst is {worst} with {ratios[worst]:.3f}."
+    if chosen:
+        missed = sum(ratio > GOAL for ratio in chosen.values())
+        worst = max(chosen, key=lambda case: chosen[case])
+        text += (
+            f"\n\nThe number of threads that auto was seen with, measured as a fixed number, is above {GOAL} "
+            f"of the best at {missed} of {len(chosen)} points; the worst is {worst} with {chosen[worst]:.3f}."
+        )
     return text
 
 

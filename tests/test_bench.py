@@ -305,6 +305,7 @@ def test_the_grid_reports_ratio_share_and_worst():
     ]
     text = scaling.grid_report(records)
     assert "1 of 2 points (50 %) above 1.05; the worst is 8 wide, batch 1 with 2.000" in text
+    assert "is above 1.05 of the best at 1 of 2 points; the worst is 8 wide, batch 1 with 2.000" in text
     assert scaling.grid_report([]) == ""
 
 
