@@ -100,6 +100,7 @@ class Network:
     def read(self, index: int) -> Array: ...
     def write(self, arrays: Mapping[int, Array]) -> None: ...  # all or nothing; exact shape and dtype
     def set_penalty(self, index: int, l1: float, l2: float) -> None: ...  # l1 sum |w| + l2 sum w^2
+    def schedule_penalty(self, index: int) -> None: ...  # l1 and l2 are two columns more of set_rates
     def penalty(self) -> float: ...  # of all parameters
     def read_flat(self) -> Array: ...  # (elements,): the trainable parameters, one after the other
     def write_flat(self, flat: Array) -> None: ...  # all or nothing
@@ -189,7 +190,7 @@ class Trainer:
     ) -> None: ...
     def ledger(self) -> NDArray[np.float64]: ...  # (parameters, 3): units seen, scaled, sum of factors
     def set_rates(self, first: int, rates: NDArray[np.float64]) -> None: ...  # (steps, scheduled layers)
-    def set_scale(self, rule: Callable[[float], float] | None) -> None: ...  # of the norm of each step
+    def set_scale(self, rule: Callable[[float, int], float] | None) -> None: ...  # of norm and step
     def set_progress(self, step: int, updates: int) -> None: ...
     def running_read(self) -> NDArray[np.float64]: ...  # (RUNNING,)
     def running_write(self, value: NDArray[np.float64]) -> None: ...

@@ -317,6 +317,14 @@ cdef class Network:
         error.message[0] = 0
         check(gradcore_network_set_penalty(self.handle, i, c_l1, c_l2, &error), &error)
 
+    def schedule_penalty(self, index):
+        cdef gradcore_error error
+        cdef gradcore_parameter_info info
+        self.require()
+        cdef int64_t i = self.parameter(index, &info)
+        error.message[0] = 0
+        check(gradcore_network_schedule_penalty(self.handle, i, &error), &error)
+
     def penalty(self):
         cdef gradcore_error error
         cdef gradcore_status status

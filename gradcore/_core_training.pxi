@@ -4,8 +4,10 @@
 # What the core asks for the factor of a step; NaN ends the run, and `finish` raises what was raised here.
 cdef double ask_scale(void *context, double norm) noexcept with gil:
     cdef Trainer trainer = <Trainer>context
+    cdef uint64_t step = 0
+    gradcore_trainer_get_progress(trainer.handle, &step, NULL)
     try:
-        return trainer.scale_rule(norm)
+        return trainer.scale_rule(norm, step)
     except BaseException as raised:
         trainer.scale_error = raised
         return NAN
@@ -158,7 +160,7 @@ cdef class Trainer:
     def set_scale(self, rule):
         self.require()
         if rule is not None and not callable(rule):
-            raise errors.DTypeError(f"rule: expected a function of the norm or None, got {shown(rule)}")
+            raise errors.DTypeError(f"rule: expected a function of norm and step or None, got {shown(rule)}")
         self.scale_rule = rule
 
     # keep: arrays by the number of their parameter, which the weights are multiplied by after all rules

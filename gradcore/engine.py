@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core, losses
+from .clipping.base import Plan
+from .hypers import CLIP, Hypers
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -24,7 +26,7 @@ def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.Trainer:
         seed=trainer.seed,
     )
     engine.set_rules(trainer._plan.rules, trainer._kept(trainer._masks))
-    engine.set_scale(trainer._plan.statistic)
+    engine.set_scale(_scale(trainer._plan, trainer._hypers))
     for average in trainer.optimizer.averages():
         engine.add_average(average.kind, average.every, average.start)
     for index, group in trainer._groups:
@@ -32,6 +34,20 @@ def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.Trainer:
     if any(trainer._whole):
         engine.set_matrices(trainer._whole, trainer.optimizer.largest_factor)
     return engine
+
+
+def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
+    if plan.statistic is None:
+        return None
+    scheduled = any(callable(column.value) for column in plan.columns)
+
+    def scale(norm: float, step: int) -> float:
+        assert plan.statistic is not None
+        if scheduled:
+            plan.statistic.bound = hypers.at(CLIP, step)
+        return plan.statistic(norm)
+
+    return scale
 
 
 def factors(engine: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:

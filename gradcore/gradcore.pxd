@@ -125,6 +125,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                 gradcore_error *error)
     gradcore_status gradcore_network_set_penalty(gradcore_network *network, int64_t index, double l1, double l2,
                                                  gradcore_error *error)
+    gradcore_status gradcore_network_schedule_penalty(gradcore_network *network, int64_t index,
+                                                      gradcore_error *error)
     gradcore_status gradcore_network_penalty(gradcore_network *network, double *value, gradcore_error *error)
     gradcore_status gradcore_network_predict(gradcore_network *network, const void *x, int64_t x_stride,
                                              int64_t rows, void *y, int64_t y_stride,

@@ -36,6 +36,8 @@ NOT_NEGATIVE = Range(">= 0", lambda x: 0.0 <= x < math.inf)
 SHARE = Range("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 UNIT = Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
 DEVIATION = Range("from 0 to 1e30", lambda x: 0.0 <= x <= 1e30)
+STRENGTH = Range("from 0 to 1e10", lambda x: 0.0 <= x <= 1e10)
+PERCENT = Range("in [0, 100]", lambda x: 0.0 <= x <= 100.0)
 OPEN = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 
 
@@ -62,14 +64,13 @@ def scalar(value: Scalar, name: str, range_: Range) -> Scalar:
     return result
 
 
-def rates_of(layers: Iterable[Layer]) -> list[Column]:
+def rates_of(layers: Iterable[tuple[str, Layer]]) -> list[Column]:
     """The columns of the layers whose rate is a schedule, in the order in which the core counts them."""
     found: list[Column] = []
-    for index, layer in enumerate(layers):
-        for position, inner in layer.walk(str(index)):
-            name, value, range_ = inner.rate_of_a_step()
-            if callable(value):
-                found.append(Column(len(found), f"layers[{position}]: {name}", value, range_))
+    for position, layer in layers:
+        name, value, range_ = layer.rate_of_a_step()
+        if callable(value):
+            found.append(Column(len(found), f"layers[{position}]: {name}", value, range_))
     return found
 
 
@@ -112,6 +113,13 @@ class Hypers:
         for column in self._scheduled:
             rows[:, column.index] = [self._value(column, s) for s in range(step, step + count)]
         return rows
+
+    def at(self, index: int, step: int) -> float:
+        """One column of one step."""
+        for column in self._scheduled:
+            if column.index == index:
+                return self._value(column, step)
+        return float(self._constant[index])
 
     def see(self, row: Mapping[str, float], step: int) -> None:
         """Show the row of an epoch to the schedules that listen; `step` is the next one."""

@@ -16,6 +16,7 @@ from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
 from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
+from .penalties import schedule_penalties, set_strengths
 
 __all__ = ["Network"]
 
@@ -96,17 +97,22 @@ class Network(CurvatureProducts):
             isa=self._isa,
             flush_denormals=self._flush_denormals,
         )
-        self._scheduled = rates_of(self._layers)
+        self._places = dict(place for i, layer in enumerate(self._layers) for place in layer.walk(str(i)))
+        self._scheduled = rates_of(self._places.items())
         self._info = self._core.parameters
         self._inputs, self._dtype = self._core.inputs, self._core.dtype
         self._heads = self._core.heads
         self._index = {info["name"]: i for i, info in enumerate(self._info)}
-        self._penalized = False
-        for index, layer in enumerate(self._layers):
-            for position, inner in layer.walk(str(index)):
-                if isinstance(inner, Dense) and inner.penalty is not None:
-                    self._core.set_penalty(self._index[f"{position}.weight"], *inner.penalty.factors())
-                    self._penalized = True
+        penalized = {
+            self._index[f"{position}.weight"]: (position, layer.penalty)
+            for position, layer in self._places.items()
+            if isinstance(layer, Dense) and layer.penalty is not None
+        }
+        self._penalized = bool(penalized)
+        self._strengths = schedule_penalties(self._core, penalized, self._scheduled)
+        if self._strengths:
+            first = Hypers(self._scheduled, len(self._scheduled)).row(0)
+            set_strengths(self._core, self._strengths, first)
         self._standardized = not isinstance(self._layers[0], Standardize)
         self.metadata: dict[str, str] = {}
         self._pass: _core.Pass | None = None
@@ -114,18 +120,13 @@ class Network(CurvatureProducts):
         self._training_forwards = 0
 
     def _initial_values(self) -> dict[int, Array]:
-        by_position = {
-            position: inner
-            for index, layer in enumerate(self._layers)
-            for position, inner in layer.walk(str(index))
-        }
         values: dict[int, Array] = {}
         trained: str | None = None  # position of the first layer with something to train
         for index, info in enumerate(self._info):
             position = info["name"].rpartition(".")[0]
             if info["trainable"]:
                 trained = trained or position
-            rule = by_position[position].initializer(info["role"])
+            rule = self._places[position].initializer(info["role"])
             if rule is None:  # the core has set it, or it is that of the weight before it
                 if info["role"] == "magnitude":
                     values[index] = np.linalg.norm(values[index - 1], axis=0)

@@ -3,14 +3,23 @@
 A penalty is part of the loss that a trainer reports, in training and in evaluate(), and of its gradient,
 before clipping and before the optimizer scales it. Weight decay is neither: that is the optimizer's own.
 Biases are not penalised. Nothing is divided by the number of rows.
+
+A strength may be a schedule, by the number of the training step; evaluate() then counts the strength of the
+last step that the network was trained with, before any that of step 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .checks import compact_repr, number
-from .errors import ArgumentError
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .checks import compact_repr
+from .hypers import STRENGTH, Column, scalar
+from .schedules import Scalar
 
 __all__ = ["L1", "L2", "Elastic", "Penalty"]
 
@@ -18,7 +27,7 @@ __all__ = ["L1", "L2", "Elastic", "Penalty"]
 class Penalty:
     """Base of the penalties, ``l1 * sum(|w|) + l2 * sum(w**2)``."""
 
-    def factors(self) -> tuple[float, float]:
+    def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""
         raise NotImplementedError
 
@@ -26,10 +35,7 @@ class Penalty:
 def _check(self: Penalty, *names: str) -> None:
     for name in names:
         where = f"{type(self).__name__}: {name}"
-        value = number(getattr(self, name), where)
-        if not 0.0 <= value <= 1e10:
-            raise ArgumentError(f"{where}: expected a number from 0 to 1e10, got {value}")
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, scalar(getattr(self, name), where, STRENGTH))
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,17 +44,17 @@ class L1(Penalty):
 
     Parameters
     ----------
-    strength : float
-        >= 0.
+    strength : float or schedule
+        From 0 to 1e10.
     """
 
-    strength: float
+    strength: Scalar
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
         _check(self, "strength")
 
-    def factors(self) -> tuple[float, float]:
+    def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""
         return self.strength, 0.0
 
@@ -62,8 +68,8 @@ class L2(Penalty):
 
     Parameters
     ----------
-    strength : float
-        >= 0.
+    strength : float or schedule
+        From 0 to 1e10.
 
     Examples
     --------
@@ -72,13 +78,13 @@ class L2(Penalty):
     Dense(8, 'relu', penalty=L2(0.0001))
     """
 
-    strength: float
+    strength: Scalar
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
         _check(self, "strength")
 
-    def factors(self) -> tuple[float, float]:
+    def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""
         return 0.0, self.strength
 
@@ -89,21 +95,47 @@ class Elastic(Penalty):
 
     Parameters
     ----------
-    l1, l2 : float
-        >= 0.
+    l1, l2 : float or schedule
+        From 0 to 1e10.
 
     References
     ----------
     Zou and Hastie, "Regularization and Variable Selection via the Elastic Net", JRSS B 67, 2005.
     """
 
-    l1: float
-    l2: float
+    l1: Scalar
+    l2: Scalar
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
         _check(self, "l1", "l2")
 
-    def factors(self) -> tuple[float, float]:
+    def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""
         return self.l1, self.l2
+
+
+def schedule_penalties(
+    core: _core.Network, penalties: Mapping[int, tuple[str, Penalty]], columns: list[Column]
+) -> dict[int, int]:
+    """Tell the core the penalties, {parameter: (position of its layer, penalty)}.
+
+    Where a strength is a schedule, both are two `columns` more; the result says where they begin.
+    """
+    begins: dict[int, int] = {}
+    for index, (position, penalty) in penalties.items():
+        l1, l2 = penalty.factors()
+        if not callable(l1) and not callable(l2):
+            core.set_penalty(index, l1, l2)
+            continue
+        core.schedule_penalty(index)
+        begins[index] = len(columns)
+        for name, value in (("l1", l1), ("l2", l2)):
+            columns.append(Column(len(columns), f"layers[{position}]: penalty: {name}", value, STRENGTH))
+    return begins
+
+
+def set_strengths(core: _core.Network, begins: Mapping[int, int], row: NDArray[np.float64]) -> None:
+    """Those of a step's row, for evaluation until the next one."""
+    for index, first in begins.items():
+        core.set_penalty(index, row[first], row[first + 1])

@@ -273,7 +273,7 @@ class Trainer(Conflicts):
     def clip_ledger(self) -> dict[str, dict[str, float]]:
         """What the rules on gradients have done since this trainer was made or loaded, by parameter.
 
-        Rules that scale nothing (`Centralize`, `Noise`) are not in it, nor is `ByValue` in a list of rules.
+        Rules that scale nothing (`Centralize`, `Noise`) are not in it; those of a list are counted together.
         The history has the same by epoch: see `History.layers`.
 
         Returns

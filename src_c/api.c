@@ -58,6 +58,7 @@ static const gradcore_api api = {
     .loss_rows = &gradcore_loss_rows,
     .network_set_penalty = &gradcore_network_set_penalty,
     .network_penalty = &gradcore_network_penalty,
+    .network_schedule_penalty = &gradcore_network_schedule_penalty,
     .trainer_running_read = &gradcore_trainer_running_read,
     .trainer_running_write = &gradcore_trainer_running_write,
     .trainer_set_group = &gradcore_trainer_set_group,

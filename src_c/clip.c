@@ -148,6 +148,22 @@ static void clamp_task(const gradcore_network *n, void *vector, const grc_clip_t
     }
 }
 
+/* The padding is 0, and so within any limit. */
+static void count_beyond(const gradcore_network *n, void *vector, const grc_clip_task *k, double limit,
+                         grc_tally *seen)
+{
+    const grc_parameter *p = &n->parameters[k->parameter];
+    const size_t stored = grc_stored_rows(p), pw = n->kernels->panel;
+    for (size_t panel = k->panel; panel < k->panel + k->panels; panel++) {
+        const double all = (double)(stored * lanes_of(n, p, panel));
+        double beyond[2];
+        n->kernels->beyond(stored * pw, limit, panel_of(n, p, vector, panel), beyond);
+        seen->seen += all;
+        seen->scaled += beyond[0];
+        seen->sum += all - beyond[0] + beyond[1];
+    }
+}
+
 static void mask_task(const gradcore_network *n, const grc_rule *r, const grc_clip_task *k)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
@@ -259,8 +275,10 @@ static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
         const grc_clip_task *k = &c->tasks[i];
         if (!r->mask[k->parameter])
             continue;
-        if (r->kind == GRC_RULE_value)
+        if (r->kind == GRC_RULE_value) {
+            count_beyond(tr->net, tr->x->grad, k, limit, &c->tallies[i]);
             clamp_task(tr->net, tr->x->grad, k, -limit, limit);
+        }
         else if (r->kind == GRC_RULE_box)
             clamp_task(tr->net, tr->net->w, k, r->other, limit);
         else if (r->kind == GRC_RULE_mask)

@@ -79,7 +79,7 @@ typedef struct grc_op {
     int trains_before;      /* an op with trainable parameters comes before: backward must reach it */
     enum grc_activation activation;
     double alpha, rate, eps, momentum, std;
-    int scheduled;          /* 1 + its number among the ops whose rate is that of a step, or 0 */
+    int scheduled;          /* 1 + the column of the rates that has its own, or 0 */
     int projects;           /* join: it has a projection */
     int cumulative;         /* batch normalisation: running averages weigh all batches alike */
     size_t running_mean, running_variance, batches;
@@ -100,7 +100,8 @@ typedef struct grc_parameter {
     int op, trainable, ndim;
     int turned;                 /* the vector holds its transpose, (cols, rows) */
     double initial;             /* every element of a vector */
-    double l1, l2;              /* the trainer's loss has l1 sum |w| + l2 sum w^2 more */
+    double strength[2];         /* l1, l2: its penalty is l1 sum |w| + l2 sum w^2; scheduled: of the last step */
+    int scheduled;              /* 1 + the column of the rates that has its l1, before that of l2; or 0 */
     size_t rows, cols, offset;
     char name[80]; /* behind what every step reads */
 } grc_parameter;
@@ -133,7 +134,7 @@ struct gradcore_network {
     int op_count, value_count, parameter_count, position_count, head_count;
     int meets;                /* an op has meet_forward */
     int derives;              /* an op has derive */
-    int scheduled;            /* ops whose rate is that of a step */
+    int scheduled;            /* columns of a step's rates: of ops, then of penalties */
     size_t vector;            /* elements of the parameter vector */
     size_t transposed;        /* elements of all transposed weights */
     size_t trainable;         /* numbers that train */
@@ -257,9 +258,9 @@ typedef struct grc_exec {
     size_t capacity, rows;  /* of the batch */
     int training;           /* dropout active */
     uint64_t seed, step;
-    double *rates;          /* (rate_steps, scheduled ops): of steps from rate_first on; or NULL */
+    double *rates;          /* (rate_steps, rate_columns): of steps from rate_first on; or NULL */
     uint64_t rate_first;
-    size_t rate_steps, rate_room; /* room for so many steps */
+    size_t rate_steps, rate_columns, rate_room; /* room for so many numbers */
     int want_dx;
 
     void **value;           /* [value]: data */
@@ -307,16 +308,18 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
                            size_t target_bytes, grc_exec **out, gradcore_error *error);
 void grc_exec_destroy(grc_exec *x);
 
-/* ---- rates.c: rates of dropout and noise that differ from step to step ---- */
+/* ---- rates.c: rates of dropout and noise, strengths of penalties, that differ from step to step ---- */
 
-/* At the layer's description: its op is scheduled where the flag says so. */
-void grc_schedule_op(grc_builder *b, grc_op *op);
+void grc_schedule_op(grc_builder *b, grc_op *op); /* where the flag of the layer's description says so */
 /* Replaces the table, all or nothing; a copy is kept. */
 grc_status grc_set_rates(grc_exec *x, uint64_t first, int64_t steps, int64_t layers, const double *rates,
                          gradcore_error *error);
 void grc_release_rates(grc_exec *x);
 /* What the op draws with at x->step: the table's where it has that step, else `constant`. */
 double grc_rate_of(const grc_op *op, const grc_exec *x, double constant);
+const double *grc_strength_of(const grc_parameter *p, const grc_exec *x); /* l1 and l2 at x->step */
+/* Leaves the strengths of a step with the parameters, where the table has it. The caller has the network. */
+void grc_keep_strengths(grc_exec *x, uint64_t step);
 
 /* What thread `t` of `count` owns of a (rows, panels) matrix: a split in whole chunks. */
 grc_region grc_region_of(size_t rows, size_t panels, int t, int count);
@@ -337,8 +340,8 @@ int grc_threads_for(const gradcore_network *n, int products, size_t rows);
 
 /* The penalty of the chunk of `size` elements from (row, 0) of panel `panel` of a parameter; its gradient is
  * added to that chunk of grad, a parameter vector, where grad is not NULL. */
-double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, size_t row, size_t panel,
-                          size_t size, void *grad);
+double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, const double strength[2], size_t row,
+                          size_t panel, size_t size, void *grad);
 
 /* ---- step.c: the recipe, called by every thread of a team ---- */
 

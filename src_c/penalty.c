@@ -1,5 +1,5 @@
 /* Penalties l1 sum |w| + l2 sum w^2 of parameters: part of a trainer's loss and gradient. step.c adds them
- * chunk by chunk while a gradient is at hand; here they are set, and added up alone. */
+ * chunk by chunk while a gradient is at hand; here they are set, and added up alone. rates.c has those of schedules. */
 #include "internal.h"
 
 grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, double l1, double l2,
@@ -15,22 +15,24 @@ grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, doub
                         GRC_MOST_PENALTY, l1, l2);
     if (!grc_lock_write(n))
         return grc_busy(error, "network");
-    n->parameters[index].l1 = l1;
-    n->parameters[index].l2 = l2;
+    n->parameters[index].strength[0] = l1;
+    n->parameters[index].strength[1] = l2;
     n->penalized = 0;
     for (int i = 0; i < n->parameter_count; i++)
-        n->penalized |= n->parameters[i].l1 > 0 || n->parameters[i].l2 > 0;
+        n->penalized |= n->parameters[i].scheduled || n->parameters[i].strength[0] > 0 ||
+                        n->parameters[i].strength[1] > 0;
     grc_unlock_write(n);
     return GRADCORE_OK;
 }
 
-double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, size_t row, size_t panel,
-                          size_t size, void *grad)
+double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, const double strength[2], size_t row,
+                          size_t panel, size_t size, void *grad)
 {
     const size_t at = p->offset + (panel * grc_stored_rows(p) + row) * n->kernels->panel;
-    if (p->l1 == 0 && p->l2 == 0)
+    if (strength[0] == 0 && strength[1] == 0)
         return 0;
-    return n->kernels->penalize(size, grc_at(n, n->w, at), p->l1, p->l2, grad ? grc_at(n, grad, at) : NULL);
+    return n->kernels->penalize(size, grc_at(n, n->w, at), strength[0], strength[1],
+                                grad ? grc_at(n, grad, at) : NULL);
 }
 
 typedef struct penalty_call {
@@ -49,14 +51,15 @@ static void add_up(void *context, grc_team *team, int t, int count)
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (p->ndim == 1) {
-            lane[chunk++ % 8] += grc_penalize_chunk(n, p, 0, 0, p->cols, NULL);
+            lane[chunk++ % 8] += grc_penalize_chunk(n, p, p->strength, 0, 0, p->cols, NULL);
             continue;
         }
         const size_t stored = grc_stored_rows(p), panels = grc_panels(n, grc_stored_cols(p));
         for (size_t panel = 0; panel < panels; panel++)
             for (size_t row = 0; row < stored; row += GRC_CHUNK_ROWS) {
                 const size_t rows = grc_min(GRC_CHUNK_ROWS, stored - row);
-                lane[chunk++ % 8] += grc_penalize_chunk(n, p, row, panel, rows * n->kernels->panel, NULL);
+                lane[chunk++ % 8] +=
+                    grc_penalize_chunk(n, p, p->strength, row, panel, rows * n->kernels->panel, NULL);
             }
     }
     c->sum = grc_fold_lanes(lane);

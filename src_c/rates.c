@@ -1,5 +1,6 @@
-/* Rates of dropout and deviations of noise that differ from step to step. A table, keyed by the number of the step,
- * lies beside the pass: ops look their rate up when they draw, as they look up the step that keys the draw. */
+/* Rates of dropout, deviations of noise and strengths of penalties that differ from step to step. A table, keyed by
+ * the number of the step, lies beside the pass: ops look their rate up when they draw, as they look up the step that
+ * keys the draw; those of a penalty, when its chunks' gradients are there. */
 #include <string.h>
 
 #include "trainer.h"
@@ -10,12 +11,62 @@ void grc_schedule_op(grc_builder *b, grc_op *op)
         op->scheduled = ++b->net->scheduled;
 }
 
-double grc_rate_of(const grc_op *op, const grc_exec *x, double constant)
+/* The row of a step, or NULL. */
+static const double *rates_at(const grc_exec *x)
 {
     const uint64_t at = x->step - x->rate_first; /* huge for an earlier step */
-    if (!op->scheduled || at >= x->rate_steps)
-        return constant;
-    return x->rates[at * (uint64_t)x->net->scheduled + (uint64_t)op->scheduled - 1];
+    return at < x->rate_steps ? x->rates + at * x->rate_columns : NULL;
+}
+
+double grc_rate_of(const grc_op *op, const grc_exec *x, double constant)
+{
+    const double *rates = op->scheduled ? rates_at(x) : NULL;
+    return rates ? rates[op->scheduled - 1] : constant;
+}
+
+const double *grc_strength_of(const grc_parameter *p, const grc_exec *x)
+{
+    const double *rates = p->scheduled && (size_t)p->scheduled < x->rate_columns ? rates_at(x) : NULL;
+    return rates ? rates + p->scheduled - 1 : p->strength;
+}
+
+void grc_keep_strengths(grc_exec *x, uint64_t step)
+{
+    x->step = step;
+    for (int i = 0; x->net->penalized && i < x->net->parameter_count; i++) {
+        grc_parameter *p = &x->net->parameters[i];
+        const double *strength = grc_strength_of(p, x);
+        p->strength[0] = strength[0];
+        p->strength[1] = strength[1];
+    }
+}
+
+grc_status gradcore_network_schedule_penalty(gradcore_network *n, int64_t index, gradcore_error *error)
+{
+    if (!n)
+        return grc_fail(error, GRADCORE_INVALID, "network: expected a pointer, got NULL");
+    if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
+        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
+    if (!grc_lock_write(n))
+        return grc_busy(error, "network");
+    if (!n->parameters[index].scheduled) {
+        n->parameters[index].scheduled = n->scheduled + 1;
+        n->scheduled += 2;
+        n->penalized = 1;
+    }
+    grc_unlock_write(n);
+    return GRADCORE_OK;
+}
+
+/* What is wrong with a rate of the column, or NULL. */
+static const char *wrong(const gradcore_network *n, int column, double rate)
+{
+    for (int i = 0; i < n->op_count; i++)
+        if (n->ops[i].scheduled == column + 1 && n->ops[i].class == &grc_op_gaussian_noise)
+            return rate >= 0 && rate <= 1e30 ? NULL : "from 0 to 1e30";
+        else if (n->ops[i].scheduled == column + 1)
+            return rate >= 0 && rate < 1 ? NULL : "in [0, 1)";
+    return rate >= 0 && rate <= GRC_MOST_PENALTY ? NULL : "from 0 to 1e10";
 }
 
 static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps, int64_t layers, const double *rates,
@@ -24,32 +75,25 @@ static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps
     if (!rates)
         return grc_fail(error, GRADCORE_INVALID, "rates: expected a pointer, got NULL");
     if (layers < 1 || layers != n->scheduled)
-        return grc_fail(error, GRADCORE_SHAPE, "rates: expected a column for each of %d scheduled layers, got %lld",
+        return grc_fail(error, GRADCORE_SHAPE, "rates: expected %d columns, for what is scheduled, got %lld",
                         n->scheduled, (long long)layers);
     if (steps < 1 || steps > INT32_MAX)
         return grc_fail(error, GRADCORE_SHAPE, "rates: expected 1 to 2147483647 steps, got %lld", (long long)steps);
-    for (int i = 0; i < n->op_count; i++) {
-        const grc_op *op = &n->ops[i];
-        for (int64_t s = 0; op->scheduled && s < steps; s++) {
-            const double rate = rates[s * n->scheduled + op->scheduled - 1];
-            const int noise = op->class == &grc_op_gaussian_noise;
-            if (!(rate >= 0 && (noise ? rate <= 1e30 : rate < 1)))
-                return grc_fail(error, GRADCORE_INVALID, "rates: expected a number %s at step %llu, got %g",
-                                noise ? "from 0 to 1e30" : "in [0, 1)", (unsigned long long)first + (uint64_t)s, rate);
+    for (int c = 0; c < n->scheduled; c++)
+        for (int64_t s = 0; s < steps; s++) {
+            const double rate = rates[s * n->scheduled + c];
+            const char *want = wrong(n, c, rate);
+            if (want)
+                return grc_fail(error, GRADCORE_INVALID, "rates: expected a number %s at step %llu, got %g", want,
+                                (unsigned long long)first + (uint64_t)s, rate);
         }
-    }
     return GRADCORE_OK;
-}
-
-static size_t bytes(const grc_exec *x, size_t steps)
-{
-    return steps * (size_t)x->net->scheduled * sizeof(double);
 }
 
 void grc_release_rates(grc_exec *x)
 {
     if (x->rates)
-        grc_release(&x->net->allocator, x->rates, bytes(x, x->rate_room));
+        grc_release(&x->net->allocator, x->rates, x->rate_room * sizeof(double));
     x->rates = NULL;
     x->rate_steps = x->rate_room = 0;
 }
@@ -60,16 +104,18 @@ grc_status grc_set_rates(grc_exec *x, uint64_t first, int64_t steps, int64_t lay
     const grc_status status = check(x->net, first, steps, layers, rates, error);
     if (status != GRADCORE_OK)
         return status;
-    if ((size_t)steps > x->rate_room) {
-        double *made = grc_allocate(&x->net->allocator, bytes(x, (size_t)steps));
+    const size_t room = (size_t)steps * (size_t)layers;
+    if (room > x->rate_room) {
+        double *made = grc_allocate(&x->net->allocator, room * sizeof(double));
         if (!made)
             return grc_fail(error, GRADCORE_NO_MEMORY, "rates: expected memory for %lld steps, got none",
                             (long long)steps);
         grc_release_rates(x);
         x->rates = made;
-        x->rate_room = (size_t)steps;
+        x->rate_room = room;
     }
-    memcpy(x->rates, rates, bytes(x, (size_t)steps));
+    memcpy(x->rates, rates, room * sizeof(double));
+    x->rate_columns = (size_t)layers;
     x->rate_first = first;
     x->rate_steps = (size_t)steps;
     return GRADCORE_OK;

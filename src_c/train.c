@@ -164,14 +164,16 @@ static void prepare(const slice *s, int64_t i, uint64_t step)
 }
 
 /* What all gradients are multiplied by: the trainer's own clip, and the caller's function, asked by one. */
-static double scale_of(slice *s, grc_team *team, const double *h, double norm, int finite, int t)
+static double scale_of(slice *s, grc_team *team, const double *h, uint64_t step, double norm, int finite, int t)
 {
     const int clips = s->t->clip == GRC_CLIP_GLOBAL_NORM && norm > h[GRADCORE_CLIP];
     const double scale = clips ? h[GRADCORE_CLIP] / norm : 1;
     if (!s->scale || !finite)
         return scale;
-    if (t == 0)
+    if (t == 0) {
+        s->t->step = step; /* for the caller's eyes */
         s->scaled = s->scale(s->scale_context, norm);
+    }
     grc_barrier(team);
     return scale * s->scaled;
 }
@@ -266,7 +268,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
             norm = waits ? norm : gradient_norm(x);
             finite = waits || (isfinite(norm) && isfinite(loss));
         }
-        const double scale = waits ? 1 : scale_of(s, team, h, norm, finite, t);
+        const double scale = waits ? 1 : scale_of(s, team, h, step, norm, finite, t);
         const grc_update_args args = {.hypers = h, .step = updates / parts + 1, .norm = norm, .scale = scale,
                                       .finite = finite, .climbed = climbed, .rows = rows, .running = running};
         const int refused = isnan(scale);
@@ -321,6 +323,8 @@ static void run_slice(slice *s)
     grc_team_run(threads, n->flush_denormals, &run_team, s);
     grc_tuner_stop(&t->tuner, s->done);
     grc_place_input(t->x, NULL, 0);
+    if (s->update && s->done > 0)
+        grc_keep_strengths(t->x, t->step - 1);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;

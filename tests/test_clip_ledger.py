@@ -1,9 +1,12 @@
 """What the history and the ledger say of rules on gradients, by parameter, against NumPy."""
 
+import math
+
 import cases
 import numpy as np
 import pytest
 import raw
+import reference_clipping as rc
 from clip_problem import batch, network
 from gradcore import Trainer, clipping, optimizers, schedules
 from support import StopAt
@@ -22,6 +25,7 @@ ALL = [
     clipping.Adaptive(0.01),
     clipping.PerExample(0.5),
     [clipping.GlobalNorm(0.3), clipping.Adaptive(0.01)],
+    [clipping.Centralize(), clipping.ByValue(0.01), clipping.TensorNorm(0.1)],
 ]
 
 
@@ -63,6 +67,59 @@ def test_clamped_elements_are_counted(dtype, limit):
     assert trainer.history.clip_scale[0] == pytest.approx(mean, rel=bar)
 
 
+def unit_factors(gradients, weights, rows):
+    """Of rules on parts of the gradient: {parameter: the factor of each unit}."""
+    smallest = 1e-300
+
+    def of_norms(order, limit):
+        return {name: [rc.factor(rc.norm([g], order), limit)] for name, g in gradients.items()}
+
+    def adaptive(ratio):
+        sizes = {name: np.atleast_1d(rc.unit_norms(g)) for name, g in gradients.items()}
+        most = {name: ratio * np.maximum(rc.unit_norms(w), 1e-3) for name, w in weights.items()}
+        return {n: np.minimum(1.0, most[n] / np.maximum(size, smallest)) for n, size in sizes.items()}
+
+    def by_value(limit):
+        sizes = {name: np.maximum(np.abs(g), smallest) for name, g in gradients.items()}
+        return {name: np.minimum(1.0, limit / size) for name, size in sizes.items()}
+
+    def of_rows(limit):
+        factors = [rc.factor(rc.norm(row.values()), limit) for row in rows]
+        return dict.fromkeys(gradients, factors)
+
+    largest = rc.norm(gradients.values(), math.inf)
+    return [
+        (clipping.TensorNorm(0.1), of_norms(2, 0.1)),
+        (clipping.TensorNorm(0.5, order=1), of_norms(1, 0.5)),
+        (clipping.TensorNorm(0.02, order=math.inf), of_norms(math.inf, 0.02)),
+        (clipping.GlobalNorm(0.3, order=math.inf), dict.fromkeys(gradients, [rc.factor(largest, 0.3)])),
+        (clipping.GlobalNorm(0.03, order=math.inf), dict.fromkeys(gradients, [rc.factor(largest, 0.03)])),
+        (clipping.Adaptive(0.01), adaptive(0.01)),
+        (clipping.PerExample(0.5), of_rows(0.5)),
+        ([clipping.ByValue(0.02), clipping.Noise(1e-9)], by_value(0.02)),
+        ([clipping.ByValue(5.0), clipping.Noise(1e-9)], by_value(5.0)),
+    ]
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 40])
+def test_units_are_counted_as_the_oracle_has_them(isa, outputs):
+    """In float64; layers of few outputs are stored the other way round."""
+    x, y = batch(outputs)
+    plain = Trainer(network(outputs=outputs, isa=isa), "mse", optimizers.SGD(1.0))
+    _, gradients = plain.gradients(x, y)
+    rows = [plain.gradients(x[i : i + 1], y[i : i + 1])[1] for i in range(len(x))]
+    for clip, factors in unit_factors(gradients, plain.net.parameters(), rows):
+        trainer = Trainer(network(outputs=outputs, isa=isa), "mse", optimizers.SGD(1e-12), clip=clip)
+        trainer.fit(x, y, epochs=1, batch_size=len(x), progress=False)
+        ledger = trainer.clip_ledger()
+        assert set(ledger) == set(gradients)
+        for name, factor in factors.items():
+            entry, scaled = ledger[name], np.asarray(factor) < 1
+            assert trainer.history[f"{name}.clipped"] == [entry["clipped"]]
+            assert entry["clipped"] == pytest.approx(np.mean(scaled), rel=1e-12), (clip, name)
+            assert entry["scale"] == pytest.approx(np.mean(factor), rel=1e-9), (clip, name)
+
+
 @pytest.mark.parametrize("clip", ALL, ids=repr)
 def test_the_columns_are_the_same_for_any_threads_and_after_a_resume(clip, tmp_path):
     whole = fitted(clip)
@@ -93,7 +150,7 @@ def test_skipped_steps_and_steps_without_rules_are_not_in_it():
     x, y = batch()
     plain = fitted(None)
     assert plain.history.layers == {} and plain.clip_ledger() == {}
-    assert fitted([clipping.ByValue(1e-3), clipping.Centralize()]).history.layers == {}
+    assert fitted([clipping.Noise(1e-3), clipping.Centralize()]).history.layers == {}
     trainer = Trainer(network(), "mse", optimizers.SGD(0.1), clip=clipping.ByValue(1e-9))
     x[0, 0] = np.nan
     trainer.step(x, y)

@@ -16,6 +16,7 @@ from gradcore import (
     ShapeError,
     Trainer,
     clipping,
+    losses,
     optimizers,
     schedules,
 )
@@ -138,7 +139,7 @@ def test_a_bad_value_stops_before_its_step(value, error):
 
 
 BAD_TABLES = [
-    (np.zeros((1, 1)), ShapeError, "rates: expected a column for each of 2 scheduled layers, got 1"),
+    (np.zeros((1, 1)), ShapeError, "rates: expected 2 columns, for what is scheduled, got 1"),
     (np.zeros(2), DTypeError, "rates: expected a float64 array of shape"),
     (np.zeros((0, 2)), ShapeError, "rates: expected at least one step"),
     (np.full((3, 2), 1.0), ArgumentError, r"rates: expected a number in \[0, 1\) at step 7, got 1"),
@@ -153,7 +154,89 @@ def test_the_core_checks_its_table(table, error, message):
     trainer.step(x, y)
     with pytest.raises(error, match=message):
         trainer._core.set_rates(7, table)
-    with pytest.raises(ShapeError, match="each of 0 scheduled layers"):
+    with pytest.raises(ShapeError, match="expected 0 columns"):
         constant = Trainer(network(0.1), "mse", optimizers.SGD(0.1))
         constant.step(x, y)
         constant._core.set_rates(0, np.zeros((1, 2)))
+
+
+# ---- Strengths of penalties ----
+
+FALLING = schedules.Linear(0.3, 0.0, steps=10)
+STRENGTHS = {
+    "L1": (losses.L1(FALLING), lambda s: losses.L1(FALLING(s))),
+    "L2": (losses.L2(FALLING), lambda s: losses.L2(FALLING(s))),
+    "Elastic": (losses.Elastic(0.02, FALLING), lambda s: losses.Elastic(0.02, FALLING(s))),
+}
+
+
+def penalized(penalty, dtype="float32", threads=None, rate=0.2):
+    layers = [Dense(8, "tanh", penalty=penalty), Dropout(rate), Residual(Dense(8, penalty=penalty)), Dense(2)]
+    return Network(layers, inputs=5, seed=3, dtype=dtype, threads=threads)
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_a_step_has_the_strengths_of_its_number(dtype, name):
+    """A trainer with one constant strength after the other is the oracle; beside a scheduled rate too."""
+    x, y = data(16, dtype)
+    schedule, at = STRENGTHS[name]
+    got = Trainer(penalized(schedule, dtype, rate=LINE), "mse", optimizers.SGD(0.1))
+    for step in range(12):
+        once = Trainer(penalized(at(step), dtype, rate=LINE), "mse", optimizers.SGD(0.1))
+        once.step(x, y)
+        once._core.set_progress(step, step)
+        once.net.set_parameters(got.net.parameters())
+        assert got.gradients(x, y)[0] == once.gradients(x, y)[0]
+        if step == 0:
+            assert got.evaluate(x, y) == once.evaluate(x, y)
+        assert got.step(x, y) == once.step(x, y)
+        assert got.evaluate(x, y) == once.evaluate(x, y), "the last step's strengths"
+        for key, value in once.net.parameters().items():
+            assert exact.same_bits(got.net.parameters()[key], value)
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_a_fit_with_penalties_is_its_steps_and_resumes(name, tmp_path):
+    x, y = data(64)
+    schedule, _ = STRENGTHS[name]
+    by_hand = Trainer(penalized(schedule), "mse", optimizers.Adam(0.01), clip=clipping.GlobalNorm(1.0))
+    for _ in range(4):
+        for first in range(0, 64, 16):
+            by_hand.step(x[first : first + 16], y[first : first + 16])
+    for threads in (1, 2, 5):
+        trainer = Trainer(penalized(schedule, threads=threads), "mse", optimizers.Adam(0.01),
+                          clip=clipping.GlobalNorm(1.0))  # fmt: skip
+        trainer.fit(x, y, epochs=2, batch_size=16, shuffle=False)
+        trainer.save(tmp_path / "half.gradcore")
+        resumed = Trainer.load(tmp_path / "half.gradcore")
+        assert resumed.evaluate(x, y) == trainer.evaluate(x, y)
+        assert resumed.net.layers == trainer.net.layers
+        for one in (trainer, resumed):
+            one.fit(x, y, epochs=2, batch_size=16, shuffle=False)
+            for key, value in by_hand.net.parameters().items():
+                assert exact.same_bits(one.net.parameters()[key], value)
+
+
+def test_a_strength_out_of_range_stops_before_its_step():
+    x, y = data(8)
+    penalty = losses.L2(lambda step: -1.0 if step == 2 else 0.5)
+    trainer = Trainer(penalized(penalty), "mse", optimizers.SGD(0.1))
+    trainer.step(x, y)
+    trainer.step(x, y)
+    before, scores = trainer.net.parameters(), trainer.evaluate(x, y)
+    with pytest.raises(ArgumentError, match=r"layers\[0\]: penalty: l2: .* 0 to 1e10 .* at step 2"):
+        trainer.step(x, y)
+    with pytest.raises(ArgumentError, match="rates: expected a number from 0 to 1e10 at step 5, got -1"):
+        trainer._core.set_rates(5, np.full((1, 4), -1.0))
+    assert trainer.steps == 2 and trainer.evaluate(x, y) == scores
+    assert all(exact.same_bits(value, before[name]) for name, value in trainer.net.parameters().items())
+
+
+def test_a_refused_step_leaves_the_strengths_of_evaluation():
+    x, y = data(8)
+    trainer = Trainer(penalized(losses.L1(FALLING)), "mse", optimizers.SGD(0.1), nonfinite="raise")
+    trainer.step(x, y)
+    scores = trainer.evaluate(x, y)
+    with pytest.raises(FloatingPointError):
+        trainer.step(np.full_like(x, np.nan), y)
+    assert trainer.steps == 1 and trainer.evaluate(x, y) == scores

@@ -77,6 +77,8 @@ class Constraint(Rule):
 class Statistic(Protocol):
     """The state of a rule made from the norms of a training."""
 
+    bound: float  # the rule's number; where that is a schedule, set to its value before every call
+
     def __call__(self, norm: float) -> float:
         """The factor for the gradients of a step; called once for each."""
 
@@ -109,10 +111,10 @@ def plan(clip: object, constraint: object, net: Network) -> Plan:
     statistics = [one for one in clips if one.statistic() is not None]
     if statistics and len(clips) > 1:
         raise ArgumentError(f"clip: expected {statistics[0]!r} alone, got {len(clips)} rules")
-    alone = [clips[0].alone()] if len(clips) == 1 else []
-    made.scales = any(one.name not in ("value", "centralize", "noise") for one in clips) or "value" in alone
+    made.scales = any(one.name not in ("centralize", "noise") for one in clips)
     if statistics:
         made.statistic = statistics[0].statistic()
+        made.columns = [column for column in [statistics[0].column()] if column is not None]
     elif len(clips) == 1 and clips[0].alone():
         made.option = clips[0].alone()
         made.columns = [column for column in [clips[0].column()] if column is not None]

@@ -6,12 +6,19 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..checks import choice, integer, number
 from ..errors import ArgumentError
+from ..hypers import OPEN, PERCENT, POSITIVE, Range
+from ..schedules import Scalar
 from .base import Clip
+
+
+def _constant(bound: Scalar) -> float:
+    """A number; of a schedule 0, until a step has its value."""
+    return 0.0 if callable(bound) else bound
 
 
 @dataclass(frozen=True, repr=False)
@@ -20,7 +27,7 @@ class AutoClip(Clip):
 
     Parameters
     ----------
-    percentile : float, default 10.0
+    percentile : float or schedule, default 10.0
         In [0, 100], interpolated linearly as NumPy does.
     window : int, optional
         Norms to remember, >= 1. Default: 1000; None: all of them, as in the paper, which a checkpoint then
@@ -38,28 +45,28 @@ class AutoClip(Clip):
     AutoClip(percentile=25.0)
     """
 
-    percentile: float = 10.0
+    percentile: Scalar = 10.0
     window: int | None = 1000
     name: ClassVar[str] = "auto"
+    bounded: ClassVar[str] = "percentile"
+    span: ClassVar[Range] = PERCENT
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "percentile", number(self.percentile, "AutoClip: percentile"))
-        if not 0 <= self.percentile <= 100:
-            raise ArgumentError(f"AutoClip: percentile: expected a number in [0, 100], got {self.percentile}")
+        super().__post_init__()
         if self.window is not None:
             object.__setattr__(self, "window", integer(self.window, "AutoClip: window", 1))
 
     def statistic(self, state: dict[str, Any] | None = None) -> Norms:
         """Its running state."""
         norms = [] if state is None else [number(norm, "norms") for norm in state["norms"]]
-        return Norms(self.percentile, self.window, norms)
+        return Norms(_constant(self.percentile), self.window, norms)
 
 
 class Norms:
     """The last norms, in order of time and of size."""
 
     def __init__(self, percentile: float, window: int | None, norms: Iterable[float]) -> None:
-        self._share, self._window = percentile / 100.0, window
+        self.bound, self._window = percentile, window
         self._recent = deque(norms)
         self._sorted = sorted(self._recent)
 
@@ -69,7 +76,7 @@ class Norms:
             del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
         self._recent.append(norm)
         insort(self._sorted, norm)
-        at = self._share * (len(self._sorted) - 1)
+        at = self.bound / 100.0 * (len(self._sorted) - 1)
         below = math.floor(at)
         above = min(below + 1, len(self._sorted) - 1)
         low, high = self._sorted[below], self._sorted[above]
@@ -91,7 +98,7 @@ class ZClip(Clip):
 
     Parameters
     ----------
-    threshold : float, default 2.5
+    threshold : float or schedule, default 2.5
         > 0.
     decay : float, default 0.97
         In (0, 1), of the running means.
@@ -112,26 +119,23 @@ class ZClip(Clip):
     ZClip(threshold=3.0)
     """
 
-    threshold: float = 2.5
+    threshold: Scalar = 2.5
     decay: float = 0.97
     warmup: int = 25
     max_norm: float | None = None
     mode: str = "adaptive"
     name: ClassVar[str] = "z"
+    bounded: ClassVar[str] = "threshold"
 
     def __post_init__(self) -> None:
-        for key, low, high in (
-            ("threshold", 0.0, math.inf),
-            ("decay", 0.0, 1.0),
-            ("max_norm", 0.0, math.inf),
-        ):
+        super().__post_init__()
+        for key, range_ in (("decay", OPEN), ("max_norm", POSITIVE)):
             value = getattr(self, key)
             if key == "max_norm" and value is None:
                 continue
             object.__setattr__(self, key, number(value, f"ZClip: {key}"))
-            if not low < getattr(self, key) < high:
-                text = f"in ({low:g}, {high:g})" if high < math.inf else f"> {low:g}"
-                raise ArgumentError(f"ZClip: {key}: expected a number {text}, got {value}")
+            if not range_.contains(getattr(self, key)):
+                raise ArgumentError(f"ZClip: {key}: expected a number {range_.text}, got {value}")
         object.__setattr__(self, "warmup", integer(self.warmup, "ZClip: warmup", 2))
         choice(self.mode, "ZClip: mode", ("adaptive", "mean"))
 
@@ -142,7 +146,7 @@ class ZClip(Clip):
         moments.mean, moments.variance = number(moments.mean, "mean"), number(moments.variance, "variance")
         if len(moments.first) > self.warmup or moments.variance < 0:
             raise ArgumentError(f"ZClip: state: expected one that fits {self!r}, got {state!r}")
-        moments.rule = self
+        moments.rule, moments.bound = self, _constant(self.threshold)
         return moments
 
 
@@ -157,10 +161,11 @@ class Moments:
     mean: float = 0.0
     variance: float = 0.0
     rule: ZClip = field(default=ZClip(), repr=False)  # noqa: RUF009  # frozen
+    bound: float = 0.0
 
     def __call__(self, norm: float) -> float:
         """The factor of a step."""
-        rule, most = self.rule, norm
+        rule, threshold, most = self.rule, self.bound, norm
         if len(self.first) < rule.warmup:
             self.first.append(norm)
             count = len(self.first)
@@ -170,12 +175,12 @@ class Moments:
             return rule.max_norm / norm if rule.max_norm is not None and norm > rule.max_norm else 1.0
         deviation = math.sqrt(self.variance)
         z = (norm - self.mean) / (deviation + _TINY)
-        if z > rule.threshold:
-            most = self.mean + (rule.threshold**2 / z * deviation if rule.mode == "adaptive" else 0.0)
+        if z > threshold:
+            most = self.mean + (threshold**2 / z * deviation if rule.mode == "adaptive" else 0.0)
         self.mean = rule.decay * self.mean + (1.0 - rule.decay) * most
         self.variance = rule.decay * self.variance + (1.0 - rule.decay) * (most - self.mean) ** 2
         return most / norm if norm > most else 1.0
 
     def state(self) -> dict[str, Any]:
         """All of it."""
-        return {key: value for key, value in asdict(self).items() if key != "rule"}
+        return {"first": self.first.copy(), "mean": self.mean, "variance": self.variance}

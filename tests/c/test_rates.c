@@ -111,6 +111,31 @@ static void misuse_and_failed_allocations_leave_the_table(void)
     CHECK(c.live == 0 && c.live_bytes == 0);
 }
 
+/* l1 and l2 of the first weight are two columns behind the dropout's: the loss of step i has those of row i. */
+static void strengths_of_penalties_are_columns_too(void)
+{
+    const double rates[STEPS][3] = {{0, 0.5, 0}, {0, 0, 0.25}, {0, 0, 0}, {0, 1, 2}}, bad[3] = {0, -1, 0};
+    double loss[STEPS], want[STEPS], value = 0, after = 0;
+    gradcore_network *n = NULL, *twin = NULL;
+    gradcore_trainer *t = make(-1, NULL, 2, NULL, &n), *constant = make(0, NULL, 1, NULL, &twin);
+    CHECK(gradcore_network_schedule_penalty(NULL, 0, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_network_schedule_penalty(n, 99, NULL) == GRADCORE_INVALID);
+    CHECK(gradcore_network_schedule_penalty(n, 0, NULL) == GRADCORE_OK);
+    CHECK(gradcore_network_schedule_penalty(n, 0, NULL) == GRADCORE_OK); /* once more changes nothing */
+    CHECK(gradcore_trainer_set_rates(t, 0, 1, 1, rates[0], NULL) == GRADCORE_SHAPE);
+    CHECK(gradcore_trainer_set_rates(t, 0, 1, 3, bad, NULL) == GRADCORE_INVALID);
+    for (int i = 0; i < STEPS; i++) {
+        CHECK(gradcore_trainer_set_rates(t, 0, STEPS, 3, rates[0], NULL) == GRADCORE_OK);
+        CHECK(gradcore_network_set_penalty(twin, 0, rates[i][1], rates[i][2], NULL) == GRADCORE_OK);
+        CHECK(train(t, 1, 0, NULL, loss) == GRADCORE_OK && train(constant, 1, 0, NULL, want) == GRADCORE_OK);
+        CHECK(loss[0] == want[0]);
+        CHECK(gradcore_network_penalty(n, &value, NULL) == GRADCORE_OK);
+        CHECK(gradcore_network_penalty(twin, &after, NULL) == GRADCORE_OK && value == after);
+    }
+    destroy(n, t);
+    destroy(twin, constant);
+}
+
 static void a_run_adds_its_clips_up(void)
 {
     const struct { const char *clip; double limit; } cases[] = {{"global_norm", 0.1}, {"value", 0.01}, {NULL, 0}};
@@ -141,6 +166,7 @@ int main(void)
         y[i] = (float)((i * 53) % 29) / 14 - 1;
     a_step_has_the_rate_of_its_number();
     misuse_and_failed_allocations_leave_the_table();
+    strengths_of_penalties_are_columns_too();
     a_run_adds_its_clips_up();
     return check_report();
 }

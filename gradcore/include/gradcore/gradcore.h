@@ -178,6 +178,11 @@ GRADCORE_API gradcore_status gradcore_network_initialize(gradcore_network *netwo
  * scales it like any other gradient. */
 GRADCORE_API gradcore_status gradcore_network_set_penalty(gradcore_network *network, int64_t index, double l1,
                                                           double l2, gradcore_error *error);
+/* From now on l1 and l2 of the parameter are two columns more of the rates that set_rates takes, in the order of these
+ * calls, behind those of layers. A trainer's step leaves its own as those of penalty(); set_penalty says what they are
+ * at steps without rates. */
+GRADCORE_API gradcore_status gradcore_network_schedule_penalty(gradcore_network *network, int64_t index,
+                                                               gradcore_error *error);
 /* The sum of all penalties at the present parameters. */
 GRADCORE_API gradcore_status gradcore_network_penalty(gradcore_network *network, double *value,
                                                       gradcore_error *error);
@@ -361,7 +366,8 @@ typedef struct gradcore_run {
     gradcore_report *reports; /* (steps) */
     int64_t done;          /* out: steps finished; fewer only with an error */
     /* Or NULL: called once for each step with the finite 2-norm of its gradients, by the calling thread; what
-     * it returns multiplies them. NaN ends the run before that step's update, with GRADCORE_STATE. */
+     * it returns multiplies them. NaN ends the run before that step's update, with GRADCORE_STATE. The number of the
+     * step is what gradcore_trainer_get_progress then says. */
     double (*scale)(void *context, double norm);
     void *scale_context;
     double *heads;         /* NULL, or out: what each step saw of the heads, see heads.h */
@@ -453,8 +459,9 @@ GRADCORE_API gradcore_status gradcore_trainer_factor_read(gradcore_trainer *trai
                                                           void *dst, gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side,
                                                            const void *src, gradcore_error *error);
-/* rates (steps, layers): of steps from `first` on, of the layers with the flag SCHEDULED in their order. Copied, in
- * place of the table before. At other steps a layer has the rate of its description. */
+/* rates (steps, layers): of steps from `first` on, of the layers with the flag SCHEDULED in their order, then l1 and l2
+ * of the penalties that gradcore_network_schedule_penalty named. Copied, in place of the table before. At other steps
+ * a layer has the rate of its description. */
 GRADCORE_API gradcore_status gradcore_trainer_set_rates(gradcore_trainer *trainer, uint64_t first, int64_t steps,
                                                         int64_t layers, const double *rates,
                                                         gradcore_error *error);
