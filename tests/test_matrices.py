@@ -7,7 +7,7 @@ import make_vectors
 import numpy as np
 import pytest
 import reference_optimizers as reference
-from gradcore import Dense, Embedding, Network, Residual, Trainer, _core, errors, optimizers
+from gradcore import Dense, Embedding, Heads, Network, Residual, Trainer, _core, errors, optimizers
 from support import assert_same
 
 VECTORS = np.load(others.PATH)
@@ -75,6 +75,19 @@ def test_muon_takes_the_matrices_between_the_outer_layers():
     assert names_of(optimizers.Muon(), [Dense(8), Dense(2)]) == []
     assert names_of(optimizers.Muon(), [Dense(2)]) == []
     assert names_of(optimizers.Muon(matrices=["0.*", "1.weight"]), hidden) == ["0.weight", "1.weight"]
+
+
+def test_muon_leaves_the_last_layer_of_every_head_alone():
+    heads = {"a": [Dense(7), Residual(Dense(7)), Dense(3)], "b": Dense(2), "c": [Dense(4, "relu"), Dense(1)]}
+    losses = dict.fromkeys(heads, "mse")
+
+    def taken(*trunk):
+        trainer = Trainer(Network([*trunk, Heads(heads)], inputs=6, seed=1), losses, optimizers.Muon())
+        return [name for name, whole in zip(trainer.net.parameters(), trainer._whole, strict=True) if whole]
+
+    assert taken(Dense(8), Dense(8)) == ["1.weight", "2.a.0.weight", "2.a.1.0.weight", "2.c.0.weight"]
+    assert taken(Dense(8)) == ["1.a.0.weight", "1.a.1.0.weight", "1.c.0.weight"]
+    assert taken() == ["0.a.1.0.weight"]
 
 
 def test_muon_leaves_tables_of_embeddings_alone():

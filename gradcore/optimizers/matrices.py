@@ -44,13 +44,24 @@ def _matching(
     return found
 
 
+def _head_of(layer: str) -> str | None:
+    """Of "2.steer.0", "2.steer": positions are numbers and names of heads are none."""
+    parts = layer.split(".")
+    named = [i for i, part in enumerate(parts) if not part.isdecimal()]
+    return ".".join(parts[: named[0] + 1]) if named else None
+
+
 def hidden_matrices(shapes: Mapping[str, tuple[int, ...]], roles: Mapping[str, str]) -> set[str]:
-    """Matrices that lie between others: not those of the first and the last layer, and no learned tables."""
+    """Matrices between others: not those of the first layer and of the last, of each head's last where there
+    are heads, and no learned tables."""
     layers = {name: name.rpartition(".")[0] for name, shape in shapes.items() if len(shape) == 2}
-    if not layers:
-        return set()
-    outer = (next(iter(layers.values())), list(layers.values())[-1])
-    return {name for name, layer in layers.items() if layer not in outer and roles[name] != "table"}
+    branches: dict[str | None, list[str]] = {}
+    for layer in layers.values():
+        branches.setdefault(_head_of(layer), []).append(layer)
+    trunk = branches.get(None)
+    firsts = {branch[0] for branch in ([trunk] if trunk else branches.values())}
+    lasts = {branch[-1] for head, branch in branches.items() if head is not None or len(branches) == 1}
+    return {name for name, layer in layers.items() if layer not in firsts | lasts and roles[name] != "table"}
 
 
 @dataclass(frozen=True, repr=False)
