@@ -84,6 +84,17 @@ def test_fifty_plain_layers_of_tanh_learn_their_rows_with_defaults_alone(optimiz
     assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_fifty_plain_layers_of_tanh_learn_their_rows_with_every_default(seed):
+    """Adam() and whatever the layers begin with. Steps of 1e-3 a number move a layer by its width times that:
+    of 32 outputs fifty such layers bear them, with batches whose gradients agree; 64 need a lower rate."""
+    layers = [Standardize(), *[Dense(32, "tanh") for _ in range(50)], Dense(10)]
+    trainer = Trainer(Network(layers, inputs=64, seed=seed), "cross_entropy", optimizers.Adam())
+    trainer.net.standardize(X)
+    trainer.fit(X, Y, epochs=150, batch_size=256, progress=False)
+    assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
+
+
 def test_fifty_layers_of_sigmoid_with_small_normal_weights_do_not():
     """Each layer takes the gradient times at most a quarter of its weights, whose largest singular value is
     about 0.1 (8 + 8): at most 0.4 of it is left, and at the first layer nothing. Nothing goes forward either:
