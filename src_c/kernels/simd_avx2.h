@@ -28,6 +28,11 @@ GRC_SIMD vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
 GRC_SIMD vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 GRC_SIMD vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 GRC_SIMD vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
+/* In so many words: GCC 12 lets the sums of a tile change registers from step to step, and spills one. */
+GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
 GRC_SIMD vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 GRC_SIMD vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
@@ -98,6 +103,10 @@ GRC_SIMD vd vd_mul(vd a, vd b) { return _mm256_mul_pd(a, b); }
 GRC_SIMD vd vd_div(vd a, vd b) { return _mm256_div_pd(a, b); }
 GRC_SIMD vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); }
 GRC_SIMD vd vd_fnma(vd a, vd b, vd c) { return _mm256_fnmadd_pd(a, b, c); }
+GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
 GRC_SIMD vd vd_sqrt(vd a) { return _mm256_sqrt_pd(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return _mm256_min_pd(a, b); }
 GRC_SIMD vd vd_max(vd a, vd b) { return _mm256_max_pd(a, b); }

@@ -25,6 +25,7 @@ GRC_SIMD vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 GRC_SIMD vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 GRC_SIMD vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 GRC_SIMD vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }
 GRC_SIMD vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 GRC_SIMD vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
@@ -95,6 +96,7 @@ GRC_SIMD vd vd_mul(vd a, vd b) { return _mm512_mul_pd(a, b); }
 GRC_SIMD vd vd_div(vd a, vd b) { return _mm512_div_pd(a, b); }
 GRC_SIMD vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); }
 GRC_SIMD vd vd_fnma(vd a, vd b, vd c) { return _mm512_fnmadd_pd(a, b, c); }
+GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b) { *sum = vd_fma(a, b, *sum); }
 GRC_SIMD vd vd_sqrt(vd a) { return _mm512_sqrt_pd(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return _mm512_min_pd(a, b); }
 GRC_SIMD vd vd_max(vd a, vd b) { return _mm512_max_pd(a, b); }

@@ -36,6 +36,7 @@ GRC_SIMD vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
 GRC_SIMD vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
 GRC_SIMD vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 GRC_SIMD vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }
 GRC_SIMD vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); } /* vminq treats NaN otherwise */
 GRC_SIMD vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -108,6 +109,7 @@ GRC_SIMD vd vd_mul(vd a, vd b) { return vmulq_f64(a, b); }
 GRC_SIMD vd vd_div(vd a, vd b) { return vdivq_f64(a, b); }
 GRC_SIMD vd vd_fma(vd a, vd b, vd c) { return vfmaq_f64(c, a, b); }
 GRC_SIMD vd vd_fnma(vd a, vd b, vd c) { return vfmsq_f64(c, a, b); }
+GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b) { *sum = vd_fma(a, b, *sum); }
 GRC_SIMD vd vd_sqrt(vd a) { return vsqrtq_f64(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 GRC_SIMD vd vd_max(vd a, vd b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }

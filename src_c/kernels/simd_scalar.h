@@ -29,6 +29,7 @@ GRC_SIMD vf vf_mul(vf a, vf b) { return a * b; }
 GRC_SIMD vf vf_div(vf a, vf b) { return a / b; }
 GRC_SIMD vf vf_fma(vf a, vf b, vf c) { return fmaf(a, b, c); }   /* a b + c */
 GRC_SIMD vf vf_fnma(vf a, vf b, vf c) { return fmaf(-a, b, c); } /* c - a b */
+GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); } /* of the product's tiles */
 GRC_SIMD vf vf_sqrt(vf a) { return sqrtf(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return a < b ? a : b; }
 GRC_SIMD vf vf_max(vf a, vf b) { return a > b ? a : b; }
@@ -84,6 +85,7 @@ GRC_SIMD vd vd_mul(vd a, vd b) { return a * b; }
 GRC_SIMD vd vd_div(vd a, vd b) { return a / b; }
 GRC_SIMD vd vd_fma(vd a, vd b, vd c) { return fma(a, b, c); }
 GRC_SIMD vd vd_fnma(vd a, vd b, vd c) { return fma(-a, b, c); }
+GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b) { *sum = vd_fma(a, b, *sum); }
 GRC_SIMD vd vd_sqrt(vd a) { return sqrt(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return a < b ? a : b; }
 GRC_SIMD vd vd_max(vd a, vd b) { return a > b ? a : b; }
