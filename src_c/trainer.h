@@ -43,6 +43,8 @@ typedef struct grc_tally { /* of what a rule multiplied by a factor of at most 1
     double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
 } grc_tally;
 
+enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 10 };
+
 typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen */
     size_t rows;
     int update;
@@ -51,9 +53,11 @@ typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0:
     int timed;             /* the slice that runs is a turn */
     int count, turn, round;
     int strangers;         /* slices of other batches in a row */
-    int slices;            /* since the choice */
-    double begin, spent;   /* seconds */
-    double best[11];       /* [turn]: least seconds of a step; 1024 threads at most */
+    int again;             /* the choice is not the first */
+    int slices;            /* since the choice; before it, of this turn */
+    int64_t steps;         /* of this turn, without those of its first slice */
+    double begin, spent, taken, first; /* seconds: when the slice began, of all turns, of `steps`, of a first step */
+    float took[GRC_TUNER_COUNTS][GRC_TUNER_ROUNDS]; /* [turn][round]: seconds of a step */
 } grc_tuner;
 
 struct gradcore_trainer {

@@ -7,12 +7,13 @@
 
 #include "trainer.h"
 
-#define LEAST_WORK 8.0   /* estimated microseconds a thread: with less no machine seen gains from it */
+#define LEAST_WORK 3.0   /* estimated microseconds a thread: with less no machine seen gains from it */
 #define LIKELY_WORK 24.0 /* most do, */
 #define AMPLE_WORK 64.0  /* and all */
 #define GAIN 0.97        /* more threads must take less than so much of the time */
-#define ENOUGH 0.04      /* seconds of turns, in FEWEST_ROUNDS to MOST_ROUNDS of them */
-enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 17, STRANGERS = 8, SLICES_A_CHOICE = 2000 };
+#define TURN 3e-4        /* seconds at least: threads that come from another count have to find in first */
+#define ENOUGH 0.04      /* seconds of turns, in FEWEST_ROUNDS or more of them */
+enum { FEWEST_ROUNDS = 3, STRANGERS = 8, SLICES_A_FIRST_CHOICE = 1000, SLICES_A_CHOICE = 10000 };
 
 static double seconds(void)
 {
@@ -26,7 +27,9 @@ static void ask(grc_tuner *u, const gradcore_network *n, size_t rows, int update
 {
     const double work = grc_work(n, 3, rows, update);
     const int most = heavy ? n->threads : grc_threads_worth(n, work, LEAST_WORK);
-    *u = (grc_tuner){.rows = rows, .update = update, .most = most, .least = grc_threads_worth(n, work, AMPLE_WORK)};
+    const int again = u->rows == rows && u->update == update;
+    *u = (grc_tuner){.rows = rows, .update = update, .most = most, .again = again,
+                     .least = grc_threads_worth(n, work, AMPLE_WORK)};
     u->count = most;
     u->chosen = most == u->least ? most : 0;
 }
@@ -39,7 +42,7 @@ int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int up
         return n->threads;
     if (u->most && !same && u->strangers++ < STRANGERS) /* such as the last batch of an epoch */
         return grc_threads_worth(n, grc_work(n, 3, rows, update), LIKELY_WORK);
-    if (!same || u->slices == SLICES_A_CHOICE)
+    if (!same || (u->chosen && u->slices >= (u->again ? SLICES_A_CHOICE : SLICES_A_FIRST_CHOICE)))
         ask(u, n, rows, update, heavy);
     u->strangers = 0;
     if (u->chosen) {
@@ -51,15 +54,32 @@ int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int up
     return u->count;
 }
 
+/* Of the rounds but the first, which wakes threads and fills caches. Not the least: two threads that take half the
+ * time now and then, when their cores happen to be near, and twice the time else, are not the faster ones. */
+static float median_of(const float *took, int rounds)
+{
+    float sorted[GRC_TUNER_ROUNDS];
+    for (int i = 1; i < rounds; i++) {
+        int at = i - 1;
+        for (; at > 0 && sorted[at - 1] > took[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = took[i];
+    }
+    return sorted[(rounds - 2) / 2];
+}
+
 /* The fewest threads among those that are about as fast as any. */
 static int fastest(const grc_tuner *u)
 {
-    int count = u->most, best = count, turn = 0, chosen = 0;
-    for (; count >= u->least; count /= 2, turn++)
-        if (count == u->most || u->best[turn] * GAIN <= u->best[chosen]) {
+    int count = u->most, best = count, turn = 0;
+    float least = 0;
+    for (; count >= u->least; count /= 2, turn++) {
+        const float took = median_of(u->took[turn], u->round);
+        if (turn == 0 || took * (float)GAIN <= least) {
             best = count;
-            chosen = turn;
+            least = took;
         }
+    }
     return best;
 }
 
@@ -67,17 +87,26 @@ void grc_tuner_stop(grc_tuner *u, int64_t steps)
 {
     if (!u->timed || steps == 0)
         return;
-    const double taken = seconds() - u->begin, step = taken / (double)steps;
+    const double taken = seconds() - u->begin;
+    if (u->slices++ == 0) {
+        u->first = taken / (double)steps;
+        u->taken = 0;
+        u->steps = 0;
+    } else {
+        u->taken += taken;
+        u->steps += steps;
+    }
     u->spent += taken;
-    if (u->round > 0 && (u->round == 1 || step < u->best[u->turn])) /* the first turns wake threads and fill caches */
-        u->best[u->turn] = step;
-    u->turn++;
+    if (u->steps ? u->taken < TURN : taken < TURN)
+        return;
+    u->took[u->turn++][u->round] = (float)(u->steps ? u->taken / (double)u->steps : u->first);
+    u->slices = 0;
     u->count /= 2;
     if (u->count >= u->least)
         return;
     u->turn = 0;
     u->count = u->most;
     u->round++;
-    if (u->round >= FEWEST_ROUNDS && (u->round >= MOST_ROUNDS || u->spent >= ENOUGH))
+    if (u->round >= FEWEST_ROUNDS && (u->round >= GRC_TUNER_ROUNDS || u->spent >= ENOUGH))
         u->chosen = fastest(u);
 }
