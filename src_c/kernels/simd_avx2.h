@@ -59,6 +59,7 @@ GRC_SIMD vf_mask vf_mask_or(vf_mask a, vf_mask b) { return _mm256_or_ps(a, b); }
 GRC_SIMD vf_mask vf_mask_not(vf_mask a) { return vf_from_bits(vf_ixor(vf_bits(a), vf_iset1(-1))); }
 GRC_SIMD int vf_any(vf_mask m) { return _mm256_movemask_ps(m) != 0; }
 GRC_SIMD vf vf_select(vf_mask m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
+GRC_SIMD vf vf_clear(vf_mask m, vf a) { return _mm256_andnot_ps(m, a); }
 GRC_SIMD vf vf_abs(vf a) { return vf_from_bits(vf_iand(vf_bits(a), vf_iset1(INT32_MAX))); }
 GRC_SIMD vf vf_neg(vf a) { return vf_from_bits(vf_ixor(vf_bits(a), vf_iset1(INT32_MIN))); }
 GRC_SIMD vf vf_copysign(vf magnitude, vf sign)
@@ -148,6 +149,7 @@ GRC_SIMD vd_mask vd_mask_or(vd_mask a, vd_mask b) { return _mm256_or_pd(a, b); }
 GRC_SIMD vd_mask vd_mask_not(vd_mask a) { return vd_from_bits(vd_ixor(vd_bits(a), vd_iset1(-1))); }
 GRC_SIMD int vd_any(vd_mask m) { return _mm256_movemask_pd(m) != 0; }
 GRC_SIMD vd vd_select(vd_mask m, vd a, vd b) { return _mm256_blendv_pd(b, a, m); }
+GRC_SIMD vd vd_clear(vd_mask m, vd a) { return _mm256_andnot_pd(m, a); }
 GRC_SIMD vd vd_abs(vd a) { return vd_from_bits(vd_iand(vd_bits(a), vd_iset1(INT64_MAX))); }
 GRC_SIMD vd vd_neg(vd a) { return vd_from_bits(vd_ixor(vd_bits(a), vd_iset1(INT64_MIN))); }
 GRC_SIMD vd vd_copysign(vd magnitude, vd sign)

@@ -63,6 +63,7 @@ GRC_SIMD vf_mask vf_mask_or(vf_mask a, vf_mask b) { return vorrq_u32(a, b); }
 GRC_SIMD vf_mask vf_mask_not(vf_mask a) { return vmvnq_u32(a); }
 GRC_SIMD int vf_any(vf_mask m) { return vmaxvq_u32(m) != 0; }
 GRC_SIMD vf vf_select(vf_mask m, vf a, vf b) { return vbslq_f32(m, a, b); }
+GRC_SIMD vf vf_clear(vf_mask m, vf a) { return vbslq_f32(m, vdupq_n_f32(0), a); }
 GRC_SIMD vf vf_abs(vf a) { return vabsq_f32(a); }
 GRC_SIMD vf vf_neg(vf a) { return vnegq_f32(a); }
 GRC_SIMD vf vf_copysign(vf magnitude, vf sign)
@@ -136,6 +137,7 @@ GRC_SIMD vd_mask vd_mask_or(vd_mask a, vd_mask b) { return vorrq_u64(a, b); }
 GRC_SIMD vd_mask vd_mask_not(vd_mask a) { return veorq_u64(a, vdupq_n_u64(~(uint64_t)0)); }
 GRC_SIMD int vd_any(vd_mask m) { return (vgetq_lane_u64(m, 0) | vgetq_lane_u64(m, 1)) != 0; }
 GRC_SIMD vd vd_select(vd_mask m, vd a, vd b) { return vbslq_f64(m, a, b); }
+GRC_SIMD vd vd_clear(vd_mask m, vd a) { return vbslq_f64(m, vdupq_n_f64(0), a); }
 GRC_SIMD vd vd_abs(vd a) { return vabsq_f64(a); }
 GRC_SIMD vd vd_neg(vd a) { return vnegq_f64(a); }
 GRC_SIMD vd vd_copysign(vd magnitude, vd sign)

@@ -56,6 +56,7 @@ GRC_SIMD vf_mask vf_mask_or(vf_mask a, vf_mask b) { return a | b; }
 GRC_SIMD vf_mask vf_mask_not(vf_mask a) { return ~a; }
 GRC_SIMD int vf_any(vf_mask m) { return m != 0; }
 GRC_SIMD vf vf_select(vf_mask m, vf a, vf b) { return m ? a : b; } /* m ? a : b */
+GRC_SIMD vf vf_clear(vf_mask m, vf a) { return m ? 0 : a; } /* a compiler's select of 0 may test the mask first */
 GRC_SIMD vf vf_abs(vf a) { return vf_from_bits(vf_bits(a) & 0x7fffffff); }
 GRC_SIMD vf vf_neg(vf a) { return vf_from_bits(vf_bits(a) ^ INT32_MIN); }
 GRC_SIMD vf vf_copysign(vf magnitude, vf sign) { return copysignf(magnitude, sign); }
@@ -112,6 +113,7 @@ GRC_SIMD vd_mask vd_mask_or(vd_mask a, vd_mask b) { return a | b; }
 GRC_SIMD vd_mask vd_mask_not(vd_mask a) { return ~a; }
 GRC_SIMD int vd_any(vd_mask m) { return m != 0; }
 GRC_SIMD vd vd_select(vd_mask m, vd a, vd b) { return m ? a : b; }
+GRC_SIMD vd vd_clear(vd_mask m, vd a) { return m ? 0 : a; }
 GRC_SIMD vd vd_abs(vd a) { return vd_from_bits(vd_bits(a) & INT64_MAX); }
 GRC_SIMD vd vd_neg(vd a) { return vd_from_bits(vd_bits(a) ^ INT64_MIN); }
 GRC_SIMD vd vd_copysign(vd magnitude, vd sign) { return copysign(magnitude, sign); }
