@@ -17,7 +17,6 @@ from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
 from .network import Network
-from .penalties import set_strengths
 from .schedules.plateau import PlateauState
 
 if TYPE_CHECKING:
@@ -145,8 +144,7 @@ def _from_file(
         trainer._epochs = int(about["epochs"])
         for name, state in about.get("plateaus", {}).items():
             trainer._hypers.plateaus[name] = _plateau_state(name, state, trainer)
-        if network._strengths and trainer._rates is not None and trainer.steps:
-            set_strengths(network._core, network._strengths, trainer._rates.row(trainer.steps - 1))
+        trainer._keep_strengths()
         trainer.history = History(**about["history"])
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
             raise FormatError("history: expected columns of one length")

@@ -254,6 +254,7 @@ class Loop:
         for listener in (trainer._hypers, trainer._rates):
             if listener is not None:
                 listener.see(row, trainer.steps)
+        trainer._keep_strengths()
         state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
         if rule is not None:
             state.stop.see(rule, monitor, row, trainer)

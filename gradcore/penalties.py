@@ -5,7 +5,7 @@ before clipping and before the optimizer scales it. Weight decay is neither: tha
 Biases are not penalised. Nothing is divided by the number of rows.
 
 A strength may be a schedule, by the number of the training step; evaluate() then counts the strength of the
-last step that the network was trained with, before any that of step 0.
+last step that the network was trained with, before any that of step 0. Full-batch methods refuse it.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from .hypers import LR, Hypers
 from .losses import Loss
 from .masks import checked_masks
 from .network import Network
+from .penalties import set_strengths
 from .plain import mean_of_weights
 from .rule import Rule
 from .scoring import score
@@ -477,6 +478,11 @@ class Trainer(Conflicts):
         """Tell the core the scheduled rates of layers for the next `steps`."""
         if self._rates is not None:
             core.set_rates(core.step, self._rates.rows(core.step, steps))
+
+    def _keep_strengths(self) -> None:
+        """Leave the scheduled strengths of the last step for evaluation, as metrics have them now."""
+        if self._net._strengths and self._rates is not None and self.steps:
+            set_strengths(self._net._core, self._net._strengths, self._rates.row(self.steps - 1))
 
     def _reserve(self, rows: int, target: Any = None) -> _core.Trainer:
         """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step

@@ -23,12 +23,15 @@ from gradcore import (
     clipping,
     datasets,
     errors,
+    losses,
     names,
     optimizers,
+    schedules,
 )
 from gradcore.second_order import training
 from support import assert_same, digest
 
+FALLING = losses.L2(schedules.Step(0.1, 3, 0.5))
 METHODS = {
     "lbfgs": optimizers.LBFGS(),
     "lbfgs short": optimizers.LBFGS(history=2),
@@ -439,6 +442,11 @@ BAD = {
         lambda: Trainer(Network([Residual(Dropout(0.1)), Dense(1)], inputs=2), "mse", LBFGS),
         A,
         r"layers\[0.0\]: expected no Dropout\(0.1\) for LBFGS",
+    ),
+    "scheduled penalty": (
+        lambda: Trainer(Network([Dense(1, penalty=FALLING)], inputs=2), "mse", LBFGS),
+        A,
+        "net: expected penalties of constant strength for LBFGS",
     ),
     "lm loss": (
         lambda: Trainer(small(), "cross_entropy", LM),

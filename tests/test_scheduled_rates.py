@@ -217,6 +217,23 @@ def test_a_fit_with_penalties_is_its_steps_and_resumes(name, tmp_path):
                 assert exact.same_bits(one.net.parameters()[key], value)
 
 
+def test_a_strength_that_listens_to_the_loss_resumes_as_it_was(tmp_path):
+    x, y = data(64)
+    plateau = schedules.ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=10.0)  # never content
+    penalty = losses.Elastic(plateau, 0.01)
+    whole, half = (Trainer(penalized(penalty), "mse", optimizers.Adam(0.01)) for _ in range(2))
+    whole.fit(x, y, epochs=6, batch_size=16)
+    half.fit(x, y, epochs=3, batch_size=16)
+    half.save(tmp_path / "half.gradcore")
+    resumed = Trainer.load(tmp_path / "half.gradcore")
+    assert resumed.evaluate(x, y) == half.evaluate(x, y)
+    assert max(state.scale for state in resumed._hypers.plateaus.values()) < 0.5
+    resumed.fit(x, y, epochs=3, batch_size=16)
+    assert resumed.evaluate(x, y) == whole.evaluate(x, y)
+    for name, value in whole.net.parameters().items():
+        assert exact.same_bits(resumed.net.parameters()[name], value)
+
+
 def test_a_strength_out_of_range_stops_before_its_step():
     x, y = data(8)
     penalty = losses.L2(lambda step: -1.0 if step == 2 else 0.5)

@@ -125,6 +125,11 @@ class FullBatch(Rule):
                     raise ArgumentError(
                         f"layers[{position}]: expected no {inner!r} for {kind}, which compares losses"
                     )
+        if net._strengths:
+            raise ArgumentError(
+                f"net: expected penalties of constant strength for {kind}, which compares losses, got some"
+                " with a schedule"
+            )
 
     def advance(self, objective: Objective, point: Point, memory: Memory) -> Advance:
         """One iteration from a point with a finite value."""
