@@ -2,14 +2,22 @@
  * chunk by chunk while a gradient is at hand; here they are set, and added up alone. rates.c has those of schedules. */
 #include "internal.h"
 
-grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, double l1, double l2,
-                                        gradcore_error *error)
+static grc_status check_index(const gradcore_network *n, int64_t index, gradcore_error *error)
 {
     if (!n)
         return grc_fail(error, GRADCORE_INVALID, "network: expected a pointer, got NULL");
     if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
         return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld",
                         (long long)index);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, double l1, double l2,
+                                        gradcore_error *error)
+{
+    const grc_status status = check_index(n, index, error);
+    if (status != GRADCORE_OK)
+        return status;
     if (!(l1 >= 0 && l1 <= GRC_MOST_PENALTY && l2 >= 0 && l2 <= GRC_MOST_PENALTY))
         return grc_fail(error, GRADCORE_INVALID, "l1, l2: expected numbers from 0 to %g, got %g and %g",
                         GRC_MOST_PENALTY, l1, l2);
@@ -21,6 +29,22 @@ grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, doub
     for (int i = 0; i < n->parameter_count; i++)
         n->penalized |= n->parameters[i].scheduled || n->parameters[i].strength[0] > 0 ||
                         n->parameters[i].strength[1] > 0;
+    grc_unlock_write(n);
+    return GRADCORE_OK;
+}
+
+grc_status gradcore_network_schedule_penalty(gradcore_network *n, int64_t index, gradcore_error *error)
+{
+    const grc_status status = check_index(n, index, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (!grc_lock_write(n))
+        return grc_busy(error, "network");
+    if (!n->parameters[index].scheduled) {
+        n->parameters[index].scheduled = n->scheduled + 1;
+        n->scheduled += 2;
+        n->penalized = 1;
+    }
     grc_unlock_write(n);
     return GRADCORE_OK;
 }

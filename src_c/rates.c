@@ -41,32 +41,13 @@ void grc_keep_strengths(grc_exec *x, uint64_t step)
     }
 }
 
-grc_status gradcore_network_schedule_penalty(gradcore_network *n, int64_t index, gradcore_error *error)
-{
-    if (!n)
-        return grc_fail(error, GRADCORE_INVALID, "network: expected a pointer, got NULL");
-    if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
-        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
-    if (!grc_lock_write(n))
-        return grc_busy(error, "network");
-    if (!n->parameters[index].scheduled) {
-        n->parameters[index].scheduled = n->scheduled + 1;
-        n->scheduled += 2;
-        n->penalized = 1;
-    }
-    grc_unlock_write(n);
-    return GRADCORE_OK;
-}
-
-/* What is wrong with a rate of the column, or NULL. */
-static const char *wrong(const gradcore_network *n, int column, double rate)
+/* The op that the column belongs to, or NULL: it is a penalty's. */
+static const grc_op *op_of(const gradcore_network *n, int column)
 {
     for (int i = 0; i < n->op_count; i++)
-        if (n->ops[i].scheduled == column + 1 && n->ops[i].class == &grc_op_gaussian_noise)
-            return rate >= 0 && rate <= 1e30 ? NULL : "from 0 to 1e30";
-        else if (n->ops[i].scheduled == column + 1)
-            return rate >= 0 && rate < 1 ? NULL : "in [0, 1)";
-    return rate >= 0 && rate <= GRC_MOST_PENALTY ? NULL : "from 0 to 1e10";
+        if (n->ops[i].scheduled == column + 1)
+            return &n->ops[i];
+    return NULL;
 }
 
 static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps, int64_t layers, const double *rates,
@@ -79,14 +60,18 @@ static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps
                         n->scheduled, (long long)layers);
     if (steps < 1 || steps > INT32_MAX)
         return grc_fail(error, GRADCORE_SHAPE, "rates: expected 1 to 2147483647 steps, got %lld", (long long)steps);
-    for (int c = 0; c < n->scheduled; c++)
+    for (int c = 0; c < n->scheduled; c++) {
+        const grc_op *op = op_of(n, c);
+        const int share = op && op->class != &grc_op_gaussian_noise;
+        const double most = share ? 1 : op ? 1e30 : GRC_MOST_PENALTY;
+        const char *range = share ? "in [0, 1)" : op ? "from 0 to 1e30" : "from 0 to 1e10";
         for (int64_t s = 0; s < steps; s++) {
             const double rate = rates[s * n->scheduled + c];
-            const char *want = wrong(n, c, rate);
-            if (want)
-                return grc_fail(error, GRADCORE_INVALID, "rates: expected a number %s at step %llu, got %g", want,
+            if (!(rate >= 0 && (share ? rate < most : rate <= most)))
+                return grc_fail(error, GRADCORE_INVALID, "rates: expected a number %s at step %llu, got %g", range,
                                 (unsigned long long)first + (uint64_t)s, rate);
         }
+    }
     return GRADCORE_OK;
 }
 

@@ -112,11 +112,9 @@ def plan(clip: object, constraint: object, net: Network) -> Plan:
     if statistics and len(clips) > 1:
         raise ArgumentError(f"clip: expected {statistics[0]!r} alone, got {len(clips)} rules")
     made.scales = any(one.name not in ("centralize", "noise") for one in clips)
-    if statistics:
-        made.statistic = statistics[0].statistic()
-        made.columns = [column for column in [statistics[0].column()] if column is not None]
-    elif len(clips) == 1 and clips[0].alone():
-        made.option = clips[0].alone()
+    if statistics or (len(clips) == 1 and clips[0].alone()):
+        made.statistic = clips[0].statistic()
+        made.option = None if statistics else clips[0].alone()
         made.columns = [column for column in [clips[0].column()] if column is not None]
     else:
         scheduled = [column for one in clips if (column := one.column()) and callable(column.value)]
