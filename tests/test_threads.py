@@ -345,7 +345,7 @@ print(t.digest(trainer.net.parameters()))
 
 
 WIDE = """
-import os, threading
+import os, threading, time
 import gradcore, numpy as np
 net = gradcore.Network([gradcore.Dense(256, "relu"), gradcore.Dense(256)], inputs=256, threads={threads})
 x = np.ones(({rows}, 256), np.float32)
@@ -365,7 +365,11 @@ for _ in range(3):
     [c.start() for c in callers]
     [c.join() for c in callers]
 assert not wrong
-assert tasks() <= 1 + 4 + 1, tasks()  # this thread, four pools of one worker, one of NumPy's at most
+most = 1 + 4 + 1  # this thread, four pools of one worker, one of NumPy's at most
+end = time.monotonic() + 30
+while tasks() > most:  # a thread that was joined is listed until the system has put it away
+    assert time.monotonic() < end, tasks()
+    time.sleep(0.01)
 """
     run_python(WIDE.format(threads=2, rows=1000) + code, env={"OPENBLAS_NUM_THREADS": "1"})
 
