@@ -1,7 +1,10 @@
 """What several test files need: fresh processes, fingerprints, comparison with a message."""
 
+import contextlib
+import functools
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +26,23 @@ def run_python(code, *, timeout=120, env=None, check=True):
         ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
         assert done.returncode == 0, f"{ended}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@contextlib.contextmanager
+def started(*arguments, stdout=subprocess.PIPE):
+    """A running interpreter with these arguments, killed on the way out.
+
+    Ctrl-C reaches it even where a shell runs the tests in the background, which ignores the signal for
+    them and for all they start.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([sys.executable, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE,
+                          text=True, env=environment, preexec_fn=heed) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def digest(arrays):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gradcore import Network, charts
 from gradcore.cli import main
+from support import started
 
 COMMANDS = ("demo", "train", "predict", "find-lr", "info", "bench")
 
@@ -301,32 +302,28 @@ def test_bench_that_became_slower_ends_with_1(capsys, tmp_path):
 
 # ---- The process ----
 
-
-def process(*arguments, stdout=subprocess.PIPE):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "gradcore", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
+PROGRAM = "-m", "gradcore"
 
 
 def test_ctrl_c_ends_training_with_130(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", X=rng.normal(size=(5000, 50)), y=np.arange(5000) % 3)
-    job = process("train", tmp_path / "a.npz", "--epochs", "1000000", "--threads", "1")
-    for line in job.stdout:
-        if line.startswith("training"):
-            break
-    time.sleep(0.3)
-    job.send_signal(signal.SIGINT)
-    _, err = job.communicate(timeout=30)
+    with started(*PROGRAM, "train", tmp_path / "a.npz", "--epochs", "1000000", "--threads", "1") as job:
+        for line in job.stdout:
+            if line.startswith("training"):
+                break
+        time.sleep(0.3)
+        job.send_signal(signal.SIGINT)
+        _, err = job.communicate(timeout=30)
     assert (job.returncode, err) == (130, "gradcore: interrupted\n")
 
 
 def test_a_reader_that_has_enough():
     reader, writer = os.pipe()
     os.close(reader)
-    job = process("info", stdout=writer)
-    os.close(writer)
-    _, err = job.communicate(timeout=30)
+    with started(*PROGRAM, "info", stdout=writer) as job:
+        os.close(writer)
+        _, err = job.communicate(timeout=30)
     assert (job.returncode, err) == (1, "")
 
 
@@ -343,5 +340,6 @@ def test_version(capsys):
 
 
 def test_python_m_gradcore():
-    out, err = process("--help").communicate(timeout=30)
+    with started(*PROGRAM, "--help") as job:
+        out, err = job.communicate(timeout=30)
     assert err == "" and all(command in out for command in COMMANDS)

@@ -1,9 +1,7 @@
 """Threads of Python, forked children and Ctrl-C: the same bits, a clear error, or a valid trainer."""
 
 import multiprocessing
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +12,7 @@ import gradcore
 import numpy as np
 import pytest
 from gradcore import Trainer, clipping, errors, optimizers
-from support import TESTS, assert_same, digest, run_python
+from support import assert_same, digest, run_python, started
 
 LAYERS = [cases.dense(200, "relu"), cases.dropout(0.2), cases.dense(100, "tanh"), cases.dense(10)]
 
@@ -301,13 +299,11 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("rows", [16, 1024])
 def test_ctrl_c_inside_fit_leaves_a_valid_trainer(rows):
     """The weights are those of a whole number of steps, and the next fit() goes on from there."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    process = subprocess.Popen([sys.executable, "-c", LONG_FIT.format(batch=rows)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env=environment)  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    with started("-c", LONG_FIT.format(batch=rows)) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert out == "valid\n", err
 
 
