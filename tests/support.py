@@ -16,11 +16,15 @@ import reference
 TESTS = Path(__file__).parent
 
 
+def environment(more=None):
+    """The variables of a fresh interpreter that can import what this one can, and the test helpers."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), **(more or {})}
+
+
 def run_python(code, *, timeout=120, env=None, check=True):
     """Runs code in a fresh interpreter that can import the test helpers; returns the finished process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=environment(env)
     )
     if check:
         ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
@@ -35,10 +39,9 @@ def started(*arguments, stdout=subprocess.PIPE):
     Ctrl-C reaches it even where a shell runs the tests in the background, which ignores the signal for
     them and for all they start.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen([sys.executable, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE,
-                          text=True, env=environment, preexec_fn=heed) as process:  # fmt: skip
+                          text=True, env=environment(), preexec_fn=heed) as process:  # fmt: skip
         try:
             yield process
         finally:
