@@ -11,9 +11,6 @@ stage_venv() {
 stage_lint() {
     "$work/venv/bin/ruff" check --output-format concise .
     "$work/venv/bin/mypy"
-    find setup.py gradcore src_c tests bench examples -type f \( -name '*.[ch]' -o -name '*.inc' -o -name '*.py' \
-        -o -name '*.pyx' -o -name '*.px[id]' -o -name '*.pyi' \) -exec awk \
-        'FNR == 501 { print FILENAME ": more than 500 lines"; bad = 1 } END { exit bad }' {} +
 }
 
 # sdist -> wheel, warnings being errors; what they hold, and how large.
