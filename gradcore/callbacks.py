@@ -6,13 +6,12 @@ A callback is any object with some of the methods of `Callback`; it need not inh
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .arrays import Array
-from .checks import choice, compact_repr, file_path, flag, integer, number
+from .checks import compact_repr, file_path, flag, history_column, integer, number
 from .errors import ArgumentError, DTypeError
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 __all__ = ["Callback", "Checkpoint", "EarlyStopping"]
-
-_HEAD_MONITOR = re.compile(r"[\w-]+\.(loss|accuracy)", re.ASCII)
-_MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
 
 
 class Callback:
@@ -100,8 +96,7 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.monitor is not None:
-            if not isinstance(self.monitor, str) or not _HEAD_MONITOR.fullmatch(self.monitor):
-                choice(self.monitor, "EarlyStopping: monitor", _MONITORS)
+            history_column(self.monitor, "EarlyStopping: monitor")
         object.__setattr__(self, "patience", integer(self.patience, "EarlyStopping: patience", 1))
         object.__setattr__(self, "min_delta", number(self.min_delta, "EarlyStopping: min_delta"))
         object.__setattr__(self, "restore_best", flag(self.restore_best, "EarlyStopping: restore_best"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -142,8 +143,7 @@ def _from_file(
             core.set_progress(about["steps"], about["updates"])
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         trainer._epochs = int(about["epochs"])
-        for name, state in about.get("plateaus", {}).items():
-            trainer._hypers.plateaus[name] = _plateau_state(name, state, trainer)
+        _read_plateaus(trainer, about.get("plateaus", {}))
         trainer._keep_strengths()
         trainer.history = History(**about["history"])
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
@@ -157,14 +157,26 @@ def _from_file(
     return trainer
 
 
-def _plateau_state(name: str, about: dict[str, Any], trainer: Trainer) -> PlateauState:
+def _read_plateaus(trainer: Trainer, states: dict[str, dict[str, Any]]) -> None:
+    """Where the schedules that listen to metrics stand. Files of earlier versions have no states of those
+    inside other schedules, which were shown no epoch then: they begin anew."""
+    known = trainer._hypers.plateaus
+    rates = trainer._rates
+    needed = trainer._hypers.listening | (set() if rates is None else rates.listening)
+    if not needed <= set(states) <= set(known):
+        raise FormatError(f"plateaus: expected states of {', '.join(known) or 'none'}, got {list(states)}")
+    for name, about in states.items():
+        known[name] = _plateau_state(name, about)
+
+
+def _plateau_state(name: str, about: dict[str, Any]) -> PlateauState:
     state = PlateauState(**about)
-    if name not in trainer._hypers.plateaus or not (
+    if not (
         0 < number(state.scale, "scale") <= 1
-        and (state.best is None or isinstance(state.best, float))
-        and all(isinstance(value, int) and value >= 0 for value in (state.bad, state.cooling))
+        and (state.best is None or (isinstance(state.best, float) and not math.isnan(state.best)))
+        and all(type(value) is int and value >= 0 for value in (state.bad, state.cooling))
     ):
-        raise FormatError(f"plateaus: expected the state of a schedule, got {name!r}: {about}")
+        raise FormatError(f"plateaus: expected the state of a schedule for {name}, got {about}")
     return state
 
 

@@ -6,6 +6,7 @@ import math
 import numbers
 import operator
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
@@ -58,6 +59,17 @@ def choice(value: object, name: str, options: Iterable[str]) -> str:
     if value not in valid:
         raise ArgumentError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
     return value
+
+
+_MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
+_HEAD_MONITOR = re.compile(r"[\w-]+\.(loss|accuracy)", re.ASCII)
+
+
+def history_column(value: object, name: str) -> str:
+    """`value` if it is a column of the history to judge an epoch by, of all heads or of one."""
+    if isinstance(value, str) and _HEAD_MONITOR.fullmatch(value):
+        return value
+    return choice(value, name, _MONITORS)
 
 
 def file_path(path: object) -> bytes:

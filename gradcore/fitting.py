@@ -161,6 +161,9 @@ def fit(
     if progress is not None:
         progress = flag(progress, "progress")
     rule, monitor = _stopping_rule(early_stopping, trainer, data)
+    for listener in (trainer._hypers, trainer._rates):
+        if listener is not None:
+            listener.check_monitors(trainer.loss, data.validation is not None)
     state = trainer._fit
     if state is None:
         state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))

@@ -208,13 +208,13 @@ class PerHead(Loss):
         fitted = [(name, loss.fitted(part, rows, columns)) for (name, loss, columns), part in triples]
         return self if tuple(fitted) == self.losses else self.with_places(fitted, self.places)
 
-    def check_monitor(self, monitor: str) -> None:
+    def check_monitor(self, monitor: str, name: str = "early_stopping") -> None:
         """Refuse columns that the history of such a training does not have."""
-        known = ["loss", "grad_norm", *(f"{name}.loss" for name in self.names)]
-        known += [f"{name}.accuracy" for name, loss in self.losses if loss.classifies]
+        known = ["loss", "grad_norm", *(f"{head}.loss" for head in self.names)]
+        known += [f"{head}.accuracy" for head, loss in self.losses if loss.classifies]
         if monitor.removeprefix("val_") not in known:
             raise ArgumentError(
-                f"early_stopping: expected one of {', '.join(known)}, with or without val_, got {monitor}"
+                f"{name}: expected one of {', '.join(known)}, with or without val_, got {monitor}"
             )
 
     # ---- Sums over the steps of an epoch ----

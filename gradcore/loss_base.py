@@ -133,12 +133,12 @@ class Loss:
             raise DTypeError(f"{name}: expected a dict or 'balanced', got a {type(value).__name__}")
         return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
 
-    def check_monitor(self, monitor: str) -> None:
-        """Refuse to stop by a column that the history of such a training does not have."""
-        if monitor.endswith("accuracy") and not self.classifies:
-            raise ArgumentError(f"early_stopping: expected a classification loss to monitor {monitor}")
+    def check_monitor(self, monitor: str, name: str = "early_stopping") -> None:
+        """Refuse a column that the history of such a training does not have; `name` is who asks for it."""
         if "." in monitor:
-            raise ArgumentError(f"early_stopping: expected a network with Heads to monitor {monitor}")
+            raise ArgumentError(f"{name}: expected a network with Heads to monitor {monitor}")
+        if monitor.endswith("accuracy") and not self.classifies:
+            raise ArgumentError(f"{name}: expected a classification loss to monitor {monitor}")
 
     # ---- What one with heads adds to the sums of an epoch and to its row of the history ----
 

@@ -20,6 +20,7 @@ from .hypers import scalar
 from .layers import Activation, Dense, Dropout
 from .network import Network
 from .schedules import Scalar
+from .schedules.listening import listens
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -137,6 +138,11 @@ class Magnitude(Callback):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", _SPARSITY))
+        if listens(self.sparsity):
+            raise ArgumentError(
+                "Magnitude: sparsity: expected a schedule of the step alone, got one that hears of metrics: "
+                f"{self.sparsity!r}"
+            )
         object.__setattr__(self, "every_steps", integer(self.every_steps, "Magnitude: every_steps", 1))
         choice(self.scope, "Magnitude: scope", ("global", "layer"))
         object.__setattr__(self, "skip", check_layers(self.skip, "Magnitude: skip"))

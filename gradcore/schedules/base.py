@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..checks import choice, compact_repr, flag, integer, number
+from ..checks import choice, compact_repr, flag, history_column, integer, number
 from ..errors import ArgumentError, DTypeError
 
 Schedule = Callable[[int], float]
@@ -27,6 +27,11 @@ class Checked:
 
     def validate(self) -> None:
         """Refuse fields that do not fit each other."""
+
+    def own_step(self, field: str, index: int | None, step: int) -> int | None:
+        """The step that the schedule in `field`, or at `index` of it, counts at `step` of this one; None
+        while it is not its turn."""
+        return step
 
     def refuse(self, field: str, expected: str) -> ArgumentError:
         """The error that says what `field` should have been."""
@@ -122,6 +127,7 @@ __all__ = [
     "choice",
     "count",
     "flag",
+    "history_column",
     "increasing_steps",
     "natural",
     "number",

@@ -27,6 +27,8 @@ from .base import (
 class Warmup(Checked):
     """A straight line from `start` to ``schedule(0)`` over `steps` steps, then ``schedule(step - steps)``.
 
+    A `ReduceOnPlateau` in it takes in no epoch that ends on the line, as in timm.
+
     Parameters
     ----------
     schedule : Schedule or float
@@ -48,6 +50,10 @@ class Warmup(Checked):
     start: float = 0.0
     checks: ClassVar[dict[str, Check]] = {"schedule": scalar, "steps": count, "start": number}
 
+    def own_step(self, field: str, index: int | None, step: int) -> int | None:
+        """What follows counts from the end of the line."""
+        return step - self.steps if step >= self.steps else None
+
     def __call__(self, step: int) -> float:
         if step >= self.steps:
             return value_at(self.schedule, step - self.steps)
@@ -57,6 +63,8 @@ class Warmup(Checked):
 @dataclass(frozen=True, repr=False)
 class Join(Checked):
     """One schedule after the other, each counting from its own step 0: optax's join_schedules.
+
+    A `ReduceOnPlateau` among them takes in the epochs that end while it is its turn.
 
     Parameters
     ----------
@@ -80,6 +88,11 @@ class Join(Checked):
         """Refuse fields that do not fit each other."""
         if len(self.schedules) != len(self.boundaries) + 1:
             raise self.refuse("schedules", f"{len(self.boundaries) + 1} schedules")
+
+    def own_step(self, field: str, index: int | None, step: int) -> int | None:
+        """Each counts from its own first step."""
+        at = bisect_right(self.boundaries, step)
+        return step - (self.boundaries[at - 1] if at else 0) if at == index else None
 
     def __call__(self, step: int) -> float:
         at = bisect_right(self.boundaries, step)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import ArgumentError
 from .base import (
     NOT_NEGATIVE,
     Check,
@@ -15,6 +17,7 @@ from .base import (
     choice,
     count,
     flag,
+    history_column,
     natural,
     number,
     optional,
@@ -22,8 +25,10 @@ from .base import (
     value_at,
     within,
 )
+from .decay import Constant
 
-MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
+# The name of the hyperparameter whose schedule, a function that cannot be looked into, a training calls.
+AT_WORK: ContextVar[str] = ContextVar("AT_WORK", default="")
 _SMALLEST_CHANGE = 1e-8  # PyTorch's eps: a smaller reduction is not made
 _BELOW_ONE = within("in (0, 1)", lambda x: 0 < x < 1)
 
@@ -32,8 +37,10 @@ _BELOW_ONE = within("in (0, 1)", lambda x: 0 < x < 1)
 class ReduceOnPlateau(Checked):
     """Multiplied by `factor` when an epoch's metric has not improved for a while.
 
-    `fit` shows it the row of every epoch; where it stands is part of the trainer and of its checkpoints. By
-    itself, and in `Optimizer.update`, it is what it begins as: ``schedule(step)``.
+    `fit` shows it the row of every epoch, inside `Warmup`, `Join` and `Scale` too; where each of them stands
+    is part of the trainer and of its checkpoints. By itself, in `values` and `plot`, and in
+    `Optimizer.update`, it is what it begins as. A function of your own that calls one is refused in a
+    training, where it would never reduce.
 
     Parameters
     ----------
@@ -51,9 +58,10 @@ class ReduceOnPlateau(Checked):
     cooldown : int, default 0
         Epochs after a reduction in which none is counted as bad.
     lowest : float, default 0.0
-        The value never falls below it.
+        The value is never below it, reduced or not. At most `schedule` where that is a number.
     monitor : str, optional
-        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm"; accuracies should rise, others fall.
+        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm", or of a head, as "val_steer.loss";
+        accuracies should rise, others fall. `fit` refuses what its history will not have.
         Default: "val_loss" with validation data, else "loss".
     style : {"torch", "keras", "optax"}, default "torch"
         How patience counts, and the kind of threshold: relative, but absolute in Keras' style. There the
@@ -84,7 +92,7 @@ class ReduceOnPlateau(Checked):
         "relative": optional(flag),
         "cooldown": natural,
         "lowest": number,
-        "monitor": lambda value, name: None if value is None else choice(value, name, MONITORS),
+        "monitor": optional(history_column),
         "style": lambda value, name: choice(value, name, ("torch", "keras", "optax")),
     }
 
@@ -94,14 +102,21 @@ class ReduceOnPlateau(Checked):
             count(self.patience, f"ReduceOnPlateau: patience in the style of {self.style}")
         if isinstance(self.schedule, ReduceOnPlateau):
             raise self.refuse("schedule", "another schedule than a ReduceOnPlateau")
+        start = self.schedule.value if isinstance(self.schedule, Constant) else self.schedule
+        if not callable(start) and start < self.lowest:
+            raise self.refuse("lowest", f"at most {start}, where it begins")
 
     def __call__(self, step: int) -> float:
-        return value_at(self.schedule, step)
+        if name := AT_WORK.get():
+            raise ArgumentError(
+                f"{name}: expected a ReduceOnPlateau by itself or inside schedules.Warmup, Join or Scale, "
+                f"where it hears of the metrics, got a function that calls {self!r}"
+            )
+        return self.reduced(step, 1.0)
 
     def reduced(self, step: int, scale: float) -> float:
         """The value at a step once the reductions amount to `scale`."""
-        value = value_at(self.schedule, step)
-        return max(value * scale, self.lowest) if scale < 1.0 else value
+        return max(value_at(self.schedule, step) * scale, self.lowest)
 
 
 @dataclass
@@ -115,9 +130,9 @@ class PlateauState:
 
     def see(self, rule: ReduceOnPlateau, row: Mapping[str, float], step: int) -> None:
         """Take in the row of an epoch; `step` is the next one. NaN is no improvement."""
-        monitor = rule.monitor or ("val_loss" if "val_loss" in row else "loss")
-        value = row.get(monitor, math.nan)
-        better = self._improves(rule, -value if monitor.endswith("accuracy") else value)
+        column = rule.monitor or ("val_loss" if "val_loss" in row else "loss")
+        value = row.get(column, math.nan)
+        better = self._improves(rule, -value if column.endswith("accuracy") else value)
         if rule.style == "torch":
             self.bad = 0 if better else self.bad + 1
             if self.cooling:
