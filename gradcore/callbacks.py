@@ -6,7 +6,7 @@ A callback is any object with some of the methods of `Callback`; it need not inh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,11 @@ class EarlyStopping:
     min_delta : float, default 0.0
         >= 0: a smaller change is no improvement.
     restore_best : bool, default True
-        At the end of the fit, early or not, go back to the parameters of the best epoch.
+        At the end of the fit, early or not, go back to the best parameters, with the running averages of
+        BatchNorm that belong to them. For ``val_`` columns those are the parameters at the end of the best
+        epoch. The others are measured while an epoch trains, before each update: they go back to the
+        parameters with which the best epoch began. Where that is the last epoch, the parameters at the end
+        of the fit are measured on the training rows too, and stay if they are better.
 
     Examples
     --------
@@ -112,17 +116,31 @@ class StopState:
     best_epoch: int = 0
     waited: int = 0
     stopped: bool = False
-    parameters: dict[str, Array] = field(default_factory=dict)
+    parameters: dict[str, Array] = field(default_factory=dict)  # what was measured then
+    begun: dict[str, Array] = field(default_factory=dict)  # what a column of the training pass measures
 
-    def see(self, rule: EarlyStopping, monitor: str, row: Mapping[str, float], trainer: Trainer) -> None:
-        """Take in the row of an epoch; NaN is no improvement."""
-        value = row.get(monitor, math.nan)
-        signed = -value if monitor.endswith("accuracy") else value
+    @staticmethod
+    def signed(monitor: str, value: float) -> float:
+        """The value of a column with the sign by which less is better."""
+        return -value if monitor.endswith("accuracy") else value
+
+    def see(
+        self,
+        rule: EarlyStopping,
+        monitor: str,
+        row: Mapping[str, float],
+        parameters: Callable[[], dict[str, Array]],
+    ) -> None:
+        """Take in the row of an epoch; NaN is no improvement.
+
+        It was measured with what the epoch began with where that is kept, else with what `parameters` gives.
+        """
+        signed = self.signed(monitor, row.get(monitor, math.nan))
         best = self.best
         if signed == signed and (best is None or signed < best - rule.min_delta):
             self.best, self.best_epoch, self.waited = signed, int(row["epoch"]), 0
             if rule.restore_best:
-                self.parameters = trainer.net.parameters()
+                self.parameters = self.begun or parameters()
             return
         self.waited += 1
         self.stopped = self.waited >= rule.patience

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import numpy as np
 from . import _core, files
 from .arrays import Array
 from .callbacks import StopState
-from .checks import number
+from .checks import flag, integer, number
 from .clipping import Clip
 from .engine import factors
 from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
 from .network import Network
+from .resuming import Terms
 from .schedules.plateau import PlateauState
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
 def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     tensors = trainer.net._tensors()
     core, fit, run = trainer._core, trainer._fit, trainer._run
+    history = asdict(trainer.history)
+    best_epoch = history.pop("best_epoch")
     if core is not None:
         tensors += [
             (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
@@ -62,7 +65,9 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
             for index, side in factors(core, trainer.net._info)
         ]
     if fit is not None:
+        fit.identify()
         tensors += [(f"best.{name}", value) for name, value in fit.stop.parameters.items()]
+        tensors += [(f"begun.{name}", value) for name, value in fit.stop.begun.items()]
     if run is not None:
         tensors += run.tensors(trainer.optimizer)
     about = {
@@ -76,8 +81,10 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "capacity": 0 if core is None else core.capacity,
         "running": [] if core is None else core.running_read().tolist(),
         "epochs": trainer._epochs,
-        "history": asdict(trainer.history),
+        "history": history,
+        "best_epoch": best_epoch,
         "fit": None if fit is None else _fit_description(fit),
+        "fit_terms": None if fit is None else asdict(fit.terms),
         "run": None if run is None else run.description(trainer.optimizer),
     }
     if trainer.constraint is not None:
@@ -95,8 +102,12 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
 
 
 def _fit_description(fit: FitState) -> dict[str, Any]:
-    plain = {field.name: getattr(fit, field.name) for field in fields(fit)}
-    stop = {field.name: getattr(fit.stop, field.name) for field in fields(fit.stop)}
+    """What every version reads; `fit_terms` has the rest."""
+    plain = {
+        name: getattr(fit, name)
+        for name in ("rows", "batch_size", "shuffle", "first_row", "epoch", "position", "ended")
+    }
+    stop = {name: getattr(fit.stop, name) for name in ("best", "best_epoch", "waited", "stopped")}
     stop["parameters"] = bool(fit.stop.parameters)
     return {**plain, "sums": asdict(fit.sums), "stop": stop}
 
@@ -145,11 +156,13 @@ def _from_file(
         trainer._epochs = int(about["epochs"])
         _read_plateaus(trainer, about.get("plateaus", {}))
         trainer._keep_strengths()
-        trainer.history = History(**about["history"])
+        trainer.history = History(**about["history"], best_epoch=about.get("best_epoch"))
+        if trainer.history.best_epoch is not None:
+            integer(trainer.history.best_epoch, "best_epoch", 1)
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
             raise FormatError("history: expected columns of one length")
         if about["fit"] is not None:
-            trainer._fit = _fit_state(about["fit"], tensors, network)
+            trainer._fit = _fit_state(about["fit"], about.get("fit_terms"), tensors, network)
         if about.get("run") is not None:
             from .second_order.run import Run
 
@@ -180,14 +193,27 @@ def _plateau_state(name: str, about: dict[str, Any]) -> PlateauState:
     return state
 
 
-def _fit_state(about: dict[str, Any], tensors: dict[str, Array], network: Network) -> FitState:
-    stop = StopState(**{**about["stop"], "parameters": {}})
-    if about["stop"]["parameters"]:
-        stop.parameters = {
-            info["name"]: files.tensor(tensors, f"best.{info['name']}", info["shape"], network.dtype)
+def _fit_state(
+    about: dict[str, Any], terms: dict[str, Any] | None, tensors: dict[str, Array], network: Network
+) -> FitState:
+    def kept(prefix: str) -> dict[str, Array]:
+        return {
+            info["name"]: files.tensor(tensors, f"{prefix}.{info['name']}", info["shape"], network.dtype)
             for info in network._info
         }
+
+    stop = StopState(**{**about["stop"], "parameters": {}})
+    if about["stop"]["parameters"]:
+        stop.parameters = kept("best")
+    if any(name.startswith("begun.") for name in tensors):
+        stop.begun = kept("begun")
     state = FitState(**{**about, "sums": Sums(**about["sums"]), "stop": stop})
+    if terms is not None:
+        state.terms = Terms(**terms)
+        integer(state.terms.epochs, "fit_terms: epochs", 0)
+        flag(state.terms.averaged, "fit_terms: averaged")
+        files.check_strings(state.terms.contents, "fit_terms: contents")
+    state.loaded = True
     for name in ("rows", "batch_size", "first_row", "epoch", "position"):
         if not isinstance(getattr(state, name), int) or getattr(state, name) < 0:
             raise FormatError(f"fit: expected {name} to be a count, got {getattr(state, name)!r}")

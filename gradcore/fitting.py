@@ -19,16 +19,19 @@ from . import _core
 from .arrays import Array
 from .callbacks import EarlyStopping, StopState, check_callbacks
 from .checks import flag, integer, number
-from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
+from .errors import ArgumentError, BusyError, DTypeError, ShapeError
 from .history import History
 from .hypers import LR
 from .progress import progress_for
+from .resuming import Terms, choose, contents
 
 if TYPE_CHECKING:
+    from .losses import Loss
     from .trainer import Trainer
 
 SLICE_SECONDS = 0.03  # aimed at; Ctrl-C is heard between slices
 MAX_SLICE = 16384  # steps
+BATCH = 32  # rows of an update where nothing is said
 _SPLIT_EPOCH = 2**63  # the permutation that decides what is held out is no epoch's
 
 
@@ -41,6 +44,7 @@ class Data:
     weight: Any  # the same, or None
     rows: NDArray[np.int64] | None  # the rows to train on; None: all
     validation: tuple[Array, Any, Any] | None
+    loss: Loss  # with what it takes from the training rows
 
     @property
     def count(self) -> int:
@@ -94,12 +98,20 @@ class FitState:
     sums: Sums = field(default_factory=Sums)
     stop: StopState = field(default_factory=StopState)
     ended: bool = False  # a callback or early stopping asked for the end
+    terms: Terms = field(default_factory=Terms)
+    loaded: bool = False  # it came from a file, and has not gone on since
+    data: Data | None = None  # while it runs
+
+    def identify(self) -> None:
+        """Make sure that the data can be told from others when the fit goes on."""
+        if self.data is not None and not self.terms.contents:
+            self.terms.contents = contents(self.data)
 
 
 def prepare(
     trainer: Trainer, X: object, y: object, validation: object, sample_weight: object, class_weight: object
 ) -> Data:
-    """Check and convert everything that fit() gets; the first fit also fills a Standardize layer."""
+    """Check and convert everything that fit() gets."""
     x, target, weight = trainer._batch(X, y, sample_weight)
     rows: NDArray[np.int64] | None = None
     held: tuple[Array, Any, Any] | None = None
@@ -116,13 +128,13 @@ def prepare(
         held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
         if held[2] is not None and not held[2].sum() > 0:
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
-    trainer._loss = trainer.loss.fitted(target, rows, trainer.net.outputs)
+    loss = trainer.loss.fitted(target, rows, trainer.net.outputs)
     if class_weight is not None:
-        factors = trainer.loss.class_factors(class_weight, target, rows, trainer.net.outputs)
+        factors = loss.class_factors(class_weight, target, rows, trainer.net.outputs)
         weight = factors if weight is None else weight * factors
     if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
         raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
-    return Data(x, target, weight, rows, held)
+    return Data(x, target, weight, rows, held, loss)
 
 
 def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -143,61 +155,79 @@ def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64]
 
 def fit(
     trainer: Trainer,
-    data: Data,
+    X: object,
+    y: object,
     *,
     epochs: int,
     batch_size: int | None,
+    validation: object,
     shuffle: bool,
+    sample_weight: object,
+    class_weight: object,
     early_stopping: EarlyStopping | int | None,
     callbacks: Iterable[object],
     progress: bool | None,
+    resume: bool | None,
 ) -> History:
     """Run a fit from where `trainer` stands in it, or a new one; see `Trainer.fit`."""
     epochs = integer(epochs, "epochs", 1)
-    loop_kind = _loop_of(trainer)
-    batch_size = loop_kind.batch_size(batch_size, data.count)
     shuffle = flag(shuffle, "shuffle")
     hooks = check_callbacks(callbacks)
-    if progress is not None:
-        progress = flag(progress, "progress")
+    progress = progress if progress is None else flag(progress, "progress")
+    resume = resume if resume is None else flag(resume, "resume")
+    data = prepare(trainer, X, y, validation, sample_weight, class_weight)
+    loop_kind = _loop_of(trainer)
+    batch_size = loop_kind.batch_size(batch_size, data.count)
     rule, monitor = _stopping_rule(early_stopping, trainer, data)
     for listener in (trainer._hypers, trainer._rates):
         if listener is not None:
             listener.check_monitors(trainer.loss, data.validation is not None)
-    state = trainer._fit
-    if state is None:
-        state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
-    _check_same(state, data, batch_size, shuffle)
+    before = trainer._fit
+    state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
+    state.terms = Terms(epochs, monitor)
+    state = choose(before, state, data, resume)
+    trainer._loss = data.loss
     if not trainer.net._standardized:
         _when_free(lambda: trainer.net._standardize(data.x, data.rows))
     trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
-    trainer._fit = state
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))
     loop = loop_kind(trainer, data, state, hooks, shown.advance)
+    trainer._fit, state.data = state, data
     try:
         with _deferred_interrupt() as interrupted:
             loop.check = interrupted
             _call(hooks, "on_train_begin", trainer)
             while state.epoch < epochs and not state.ended:
-                loop.epoch()
+                loop.epoch(rule, monitor)
                 row = loop.close_epoch(rule, monitor)
                 shown.epoch(row)
                 for answer in _call(hooks, "on_epoch_end", trainer, row):
                     state.ended = state.ended or answer is True
                 interrupted()
-            if state.stop.parameters:
-                _when_free(lambda: trainer.net.set_parameters(state.stop.parameters))
+            loop.restore_best(monitor)
             trainer._fit = None
             _call(hooks, "on_train_end", trainer)
             interrupted()
     except BaseException:
-        if state.epoch == 0 and state.position == 0:
-            trainer._fit = None
+        if trainer._fit is state:
+            _keep_for_later(trainer, state, before)
         raise
     finally:
+        state.data, state.loaded = None, False
         shown.close()
     return trainer.history.since(state.first_row)
+
+
+def _keep_for_later(trainer: Trainer, state: FitState, before: FitState | None) -> None:
+    """Leave a fit that was interrupted so that another call can go on with it; one that has not taken a step
+    leaves things as they were."""
+    if state.epoch == 0 and state.position == 0:
+        trainer._fit = before
+        return
+    trainer._fit = None  # where a second Ctrl-C comes in between, nothing is left to go on with
+    state.identify()
+    trainer._fit = state
 
 
 def _loop_of(trainer: Trainer) -> type[Loop]:
@@ -214,7 +244,7 @@ class Loop:
     @staticmethod
     def batch_size(value: int | None, rows: int) -> int:
         """Rows of an update."""
-        return min(integer(value, "batch_size", 1), rows)
+        return min(BATCH if value is None else integer(value, "batch_size", 1), rows)
 
     @staticmethod
     def rows_at_once(trainer: Trainer, batch_size: int) -> int:
@@ -232,11 +262,18 @@ class Loop:
         self._slices = any(hasattr(hook, "on_slice") for hook in hooks)
         self._warned = False
 
-    def epoch(self) -> None:
+    def begin_epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
+        """Call the callbacks, and keep the parameters that the epoch begins with where it measures those."""
+        if self.state.position == 0:
+            _call(self.hooks, "on_epoch_begin", self.trainer, self.trainer._epochs + 1)
+        if rule is not None and rule.restore_best and not monitor.startswith("val_"):
+            if self.state.position == 0 or not self.state.stop.begun:
+                self.state.stop.begun = self.trainer.net.parameters()
+
+    def epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
         """Train on the rest of the current epoch."""
-        trainer, state = self.trainer, self.state
-        if state.position == 0:
-            _call(self.hooks, "on_epoch_begin", trainer, trainer._epochs + 1)
+        state = self.state
+        self.begin_epoch(rule, monitor)
         order = self._order()
         batches = -(-state.rows // state.batch_size)
         while state.position < state.rows:
@@ -260,9 +297,51 @@ class Loop:
         trainer._keep_strengths()
         state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
         if rule is not None:
-            state.stop.see(rule, monitor, row, trainer)
+            state.stop.see(rule, monitor, row, trainer.net.parameters)
+            trainer.history.best_epoch = state.stop.best_epoch or None
             state.ended = state.ended or state.stop.stopped
         return trainer.history.last()
+
+    def restore_best(self, monitor: str) -> None:
+        """At the end of the fit go back to the best parameters.
+
+        A column of the training pass was measured before the updates of its epoch. Where the last epoch is
+        the best one, nothing has been measured since; then the parameters as they are now are measured as
+        well, and stay if they are better.
+        """
+        stop, trainer = self.state.stop, self.trainer
+        if not stop.parameters:
+            return
+        if stop.begun and not stop.waited:
+            value = self.measure(monitor)
+            stop.begun = {}
+            if stop.signed(monitor, value) < (math.inf if stop.best is None else stop.best):
+                stop.parameters = {}
+                return
+        _when_free(lambda: trainer.net.set_parameters(stop.parameters))
+
+    def measure(self, monitor: str) -> float:
+        """A column of the training pass for the parameters as they are, on the training rows."""
+        if monitor == "grad_norm":
+            return self.gradient_norm()
+        data, at = self.data, slice(None) if self.data.rows is None else self.data.rows
+        weight = None if data.weight is None else data.weight[at]
+        scores = self.trainer._score(data.x[at], data.target[at], weight, self.check)
+        return scores.get(monitor, math.nan)
+
+    def gradient_norm(self) -> float:
+        """The mean over the batches of the gradient's norm, without updates."""
+        data, core, norms = self.data, self.trainer._core, []
+        assert core is not None
+        rows = np.arange(len(data.x)) if data.rows is None else data.rows
+        for start in range(0, len(rows), self.state.batch_size):
+            at = rows[start : start + self.state.batch_size]
+            weight = None if data.weight is None else data.weight[at]
+            core.gradients(data.x[at], data.target[at], weight)
+            parts = self.trainer.net._trainable(core.gradient).values()
+            norms.append(math.sqrt(sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)))
+            self.check()
+        return float(np.mean(norms))
 
     def _order(self) -> NDArray[np.int64] | None:
         if not self.state.shuffle:
@@ -361,20 +440,6 @@ def _stopping_rule(
         raise ArgumentError(f"early_stopping: expected validation data to monitor {monitor}, got none")
     trainer.loss.check_monitor(monitor)
     return rule, monitor
-
-
-def _check_same(state: FitState, data: Data, batch_size: int, shuffle: bool) -> None:
-    for name, expected, got in (
-        ("X", state.rows, data.count),
-        ("batch_size", state.batch_size, batch_size),
-        ("shuffle", state.shuffle, shuffle),
-    ):
-        if expected != got:
-            what = "training rows " if name == "X" else ""
-            raise StateError(
-                f"{name}: expected {what}{expected} as in the fit that was interrupted, got {got}; "
-                "call abandon_fit() to begin a new one"
-            )
 
 
 def _when_free(call: Callable[[], object]) -> None:

@@ -49,6 +49,8 @@ class History:
         Columns of trainings with a rule on gradients, which ``history["0.weight.clipped"]`` reads too: for
         every parameter "0.weight.clipped", the share of what the rule counts (steps, tensors, units, rows or
         elements) that was scaled in the epoch, and "0.weight.clip_scale", the mean factor.
+    best_epoch : int or None
+        The epoch whose column was best, of the last fit with early stopping.
 
     Examples
     --------
@@ -73,6 +75,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     heads: dict[str, list[float]] = field(default_factory=dict)
     layers: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int | None = None
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -117,7 +120,8 @@ class History:
         """A copy of the rows from number `start` on."""
         tables = (self.heads, self.layers)
         heads, layers = ({name: values[start:] for name, values in table.items()} for table in tables)
-        return History(**{column: self[column][start:] for column in _COLUMNS}, heads=heads, layers=layers)
+        columns: dict[str, Any] = {column: self[column][start:] for column in _COLUMNS}
+        return History(**columns, heads=heads, layers=layers, best_epoch=self.best_epoch)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The columns that have any value, as a dict of lists."""
@@ -164,7 +168,9 @@ class History:
         return "\n".join(lines)
 
 
-_COLUMNS = tuple(column.name for column in fields(History) if column.name not in ("heads", "layers"))
+_COLUMNS = tuple(
+    column.name for column in fields(History) if column.name not in ("heads", "layers", "best_epoch")
+)
 _OF_HEADS = ("cosine", "conflicts")
 _OF_LAYERS = (".clipped", ".clip_scale")
 

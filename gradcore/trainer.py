@@ -361,6 +361,8 @@ class Trainer(Conflicts):
         early_stopping: EarlyStopping | int | None = None,
         callbacks: Iterable[object] = (),
         progress: bool | None = None,
+        *,
+        resume: bool | None = None,
     ) -> History:
         """Train for `epochs` passes over the rows.
 
@@ -368,10 +370,11 @@ class Trainer(Conflicts):
         PyTorch's ``cross_entropy(weight=...)`` has it (Keras divides by the number of rows). NaN and
         infinities in the data are refused; `nonfinite` is about those that arise in training.
 
-        A fit that Ctrl-C or an exception interrupted, or that a checkpoint was taken in, is finished by the
-        next fit() with the same arguments, where `epochs` is the total of the interrupted fit; the bits
-        are those of an uninterrupted one. `abandon_fit` drops it instead. After a finished fit, fit() trains
-        `epochs` more.
+        A fit that Ctrl-C or an exception interrupted can be finished: by ``fit(..., resume=True)`` with the
+        same arguments, where `epochs` is the total of the interrupted fit; the bits are those of an
+        uninterrupted one. After ``Trainer.load`` of a file that was saved inside a fit, and in a copy of a
+        trainer whose fit was interrupted, the same arguments alone do it. Otherwise fit() trains `epochs`
+        more.
 
         Parameters
         ----------
@@ -379,9 +382,10 @@ class Trainer(Conflicts):
         y : array-like
             Targets as the loss takes them.
         epochs : int
-        batch_size : int
-            Rows of an update; the last batch of an epoch has what is left. Not needed by the optimizers that
-            work on the whole data set (LBFGS and its like): one epoch is one iteration there.
+        batch_size : int, optional
+            Rows of an update; the last batch of an epoch has what is left. Default: 32, or all rows where
+            there are fewer. For the optimizers that work on the whole data set (LBFGS and its like) all rows:
+            one epoch is one iteration there.
         validation : (X, y), (X, y, sample_weight) or float, optional
             Data to evaluate after every epoch; or the share of the rows, in (0, 1), to hold out for it:
             the last of a permutation that only the seed and the number of rows decide.
@@ -398,30 +402,51 @@ class Trainer(Conflicts):
             See `gradcore.callbacks.Callback`.
         progress : bool, optional
             Default: a bar if standard error is a terminal. True: also a line an epoch elsewhere.
+        resume : bool, optional
+            Whether to go on with a fit that was interrupted. True: yes, or a StateError if there is none, or
+            if data, weights, batch size, shuffling, number of epochs or what early stopping monitors are
+            others (arrays are compared by a digest of their bytes). False: no. Default: yes if the fit came
+            from a file and all that is the same; if something differs, a new one, with a warning that names
+            it.
 
         Returns
         -------
         History
-            The epochs of this fit; `history` has those of all.
+            The epochs of this fit, those before its interruption included; `history` has those of all.
+
+        Raises
+        ------
+        StateError
+            If `resume` is True and there is no such fit.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the fit that is resumed has nothing left to do, so that no step is taken.
         """
         if not self._fitting.acquire(blocking=False):
             raise BusyError("fit: this trainer is in another fit")
         try:
             return fitting.fit(
                 self,
-                fitting.prepare(self, X, y, validation, sample_weight, class_weight),
+                X,
+                y,
                 epochs=epochs,
                 batch_size=batch_size,
+                validation=validation,
                 shuffle=shuffle,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
                 early_stopping=early_stopping,
                 callbacks=callbacks,
                 progress=progress,
+                resume=resume,
             )
         finally:
             self._fitting.release()
 
     def abandon_fit(self) -> None:
-        """Forget that a fit was interrupted: the next fit() begins a new one. Parameters stay as they are."""
+        """Forget that a fit was interrupted: no fit() goes on with it. Parameters stay as they are."""
         self._fit = None
 
     # ---- Checkpoints ----

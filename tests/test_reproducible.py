@@ -125,7 +125,7 @@ t.fit(trainer, {name!r}, {dtype!r})
 print(t.result_hash(trainer))
 """)
     assert done.stdout.strip() == GOLDEN[name, dtype]
-    fit(trainer, name, dtype)  # and the interrupted trainer itself can go on
+    fit(trainer, name, dtype, resume=True)  # and the interrupted trainer itself can go on
     assert result_hash(trainer) == GOLDEN[name, dtype]
 
 

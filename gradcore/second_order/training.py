@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from ..arrays import Array
+from ..callbacks import EarlyStopping
 from ..checks import integer
 from ..errors import ArgumentError, NonFiniteError
 from ..fitting import Data, Loop, _call, _when_free
@@ -189,12 +190,12 @@ class FullBatchLoop(Loop):
         """Rows that the core must have room for."""
         return rows_at_once(trainer, batch_size)
 
-    def epoch(self) -> None:
+    def epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
         """One iteration, unless a checkpoint was taken after it and before the epoch's end."""
         trainer, state = self.trainer, self.state
+        self.begin_epoch(rule, monitor)
         if state.position:
             return
-        _call(self.hooks, "on_epoch_begin", trainer, trainer._epochs + 1)
         reports = np.zeros(1, _core.REPORT_DTYPE)
         started = time.perf_counter()
         self._iterate(reports[0])
@@ -206,6 +207,16 @@ class FullBatchLoop(Loop):
         if self._slices:
             _call(self.hooks, "on_slice", trainer, reports)
         self.check()
+
+    def gradient_norm(self) -> float:
+        """The norm of the gradient that an iteration begins with."""
+        objective = NetworkObjective(self.trainer, self.data, self.check)
+        at = objective.parameters()
+        try:
+            gradient = objective(at).gradient
+        finally:
+            objective.restore(at)
+        return math.sqrt(dot(gradient, gradient))
 
     def _iterate(self, report: np.void) -> None:
         """One iteration and its report; nothing has changed if it is interrupted."""
