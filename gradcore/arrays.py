@@ -7,13 +7,14 @@ and contiguous columns is passed on without a copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArgumentError, DTypeError, ShapeError
+from . import frames
+from .errors import ArgumentError, DTypeError, GradcoreError, MemoryLimitError, ShapeError
 
 Array = NDArray[Any]
 
@@ -27,16 +28,35 @@ def as_array(value: object, name: str) -> Array:
     else:
         if hasattr(value, "filled") and np.any(getattr(value, "mask", False)):
             raise ArgumentError(f"{name}: expected no masked values; fill them first, as in {name}.filled(0)")
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(f"{name}: expected a rectangular array, got {_brief(value)}: {error}") from None
-        except Exception as error:
-            raise DTypeError(f"{name}: expected an array of numbers, got {_brief(value)}: {error}") from None
+        array = _converted(value, name)
     if array.dtype.kind not in "biuf":
         got = f"dtype {array.dtype}" if array.ndim else _brief(value)
         raise DTypeError(f"{name}: expected real numbers, got {got}{_hint(value, array, name)}")
     return array
+
+
+def _converted(value: object, name: str) -> Array:
+    try:
+        array: Array = np.asarray(value)
+        if array.dtype.kind != "O":
+            return array
+        columns = frames.labels(value)
+        if columns is not None:
+            return frames.by_columns(value, columns, name)
+        column = frames.nullable(value) if hasattr(value, "dtype") and type(value) is not np.ndarray else None
+        return array if column is None else column
+    except GradcoreError:
+        raise
+    except MemoryError as error:
+        raise _no_memory(name, error) from None
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected a rectangular array, got {_brief(value)}: {error}") from None
+    except Exception as error:
+        raise DTypeError(f"{name}: expected an array of numbers, got {_brief(value)}: {error}") from None
+
+
+def _no_memory(name: str, error: MemoryError) -> MemoryLimitError:
+    return MemoryLimitError(f"{name}: expected an array that fits in memory: {error}")
 
 
 def _hint(value: object, array: Array, name: str) -> str:
@@ -57,8 +77,11 @@ def as_dtype(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
     """`array` in native `dtype`; a finite value that overflows there is refused with its position."""
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        result = array.astype(dtype)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            result = array.astype(dtype)
+    except MemoryError as error:
+        raise _no_memory(name, error) from None
     if array.dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
         _refuse(array, result, name, dtype)
     return result
@@ -71,6 +94,14 @@ def as_matrix(
 
     With `finite`, NaN and infinities are refused with their position.
     """
+    array = columns_contiguous(as_dtype(as_table(value, name, columns), name, dtype), name)
+    if finite:
+        check_finite(array, name)
+    return array
+
+
+def as_table(value: object, name: str, columns: int | None = None) -> Array:
+    """`value` as (rows, columns) of the real dtype that it has, rows >= 1."""
     array = as_array(value, name)
     if array.ndim == 1:
         raise ShapeError(
@@ -81,9 +112,6 @@ def as_matrix(
         raise ShapeError(f"{name}: expected shape (rows, {columns or 'columns'}), got {array.shape}")
     if array.size == 0:
         raise ShapeError(f"{name}: expected at least one row and one column, got shape {array.shape}")
-    array = columns_contiguous(as_dtype(array, name, dtype))
-    if finite:
-        check_finite(array, name)
     return array
 
 
@@ -92,7 +120,10 @@ def as_weights(value: object, name: str, rows: int) -> NDArray[np.float64]:
     array = as_array(value, name)
     if array.shape != (rows,):
         raise ShapeError(f"{name}: expected shape ({rows},), got {array.shape}")
-    weights = np.require(as_dtype(array, name, np.dtype(np.float64)), requirements=["C", "A"])
+    try:
+        weights = np.require(as_dtype(array, name, np.dtype(np.float64)), requirements=["C", "A"])
+    except MemoryError as error:
+        raise _no_memory(name, error) from None
     check_finite(weights, name)
     lowest = int(np.argmin(weights))
     if weights[lowest] < 0:
@@ -104,7 +135,7 @@ def as_weights(value: object, name: str, rows: int) -> NDArray[np.float64]:
     return weights
 
 
-def columns_contiguous(array: Array) -> Array:
+def columns_contiguous(array: Array, name: str = "array") -> Array:
     """`array` itself where the core can read it, else a contiguous copy."""
     item = array.itemsize
     if array.flags.aligned and (
@@ -116,53 +147,24 @@ def columns_contiguous(array: Array) -> Array:
         )
     ):
         return array
-    return np.array(array, order="C")
+    try:
+        return np.array(array, order="C")
+    except MemoryError as error:
+        raise _no_memory(name, error) from None
 
 
-def check_finite(array: Array, name: str) -> None:
-    """Refuse NaN and infinities, naming the first one's position."""
+def check_finite(array: Array, name: str, columns: Sequence[frames.Label] | None = None) -> None:
+    """Refuse NaN and infinities, naming the first one's position, and its column if columns have names."""
     if array.dtype.kind != "f":
         return
     for start, part in _chunks(array):
         good = np.isfinite(part)
         if not good.all():
             where = np.argwhere(~good)[0]
-            raise ArgumentError(
-                f"{name}: expected finite values, got {part[tuple(where)]} at {_position(start, where)}"
-            )
-
-
-def column_statistics(
-    x: Array, rows: NDArray[np.int64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and 1 / standard deviation of every column, over all rows or those given; two passes in float64.
-
-    Constant columns, and those whose deviation is too small for a finite inverse, get 1.
-    """
-    columns = x.shape[1]
-    count = len(x) if rows is None else len(rows)
-    step = max(1, _CHUNK // columns)
-
-    def parts() -> Iterator[NDArray[np.float64]]:
-        for start in range(0, count, step):
-            at = slice(start, start + step)
-            yield (x[at] if rows is None else x[rows[at]]).astype(np.float64)
-
-    total, low, high = np.zeros(columns), np.full(columns, np.inf), np.full(columns, -np.inf)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for part in parts():
-            total += part.sum(axis=0)
-            low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
-        mean = total / count
-        # A power of two near the largest deviation's inverse keeps squares in range and changes no other bit.
-        shrink = np.ldexp(1.0, -np.clip(np.frexp(np.maximum(high - mean, mean - low))[1], -1000, 1000))
-        squares = np.zeros(columns)
-        for part in parts():
-            squares += np.square((part - mean) * shrink).sum(axis=0)
-        inverse = 1.0 / np.sqrt(squares / count) * shrink
-        limit = np.finfo(x.dtype).max
-        usable = (low < high) & np.isfinite(inverse) & (inverse > 0) & (inverse <= limit)
-    return np.where(np.isfinite(mean), mean, 0.0), np.where(usable, inverse, 1.0)
+            place = _position(start, where)
+            if columns is not None:
+                place += f", column {columns[where[1]]!r}"
+            raise ArgumentError(f"{name}: expected finite values, got {part[tuple(where)]} at {place}")
 
 
 def _refuse(source: Array, result: Array, name: str, dtype: np.dtype[Any]) -> None:

@@ -26,8 +26,8 @@ class Embedding(Layer):
     """Replace columns of integer codes by learned vectors; only first, or right behind Standardize.
 
     The other columns stay, in order. A `Standardize` before it leaves columns of codes as they are. A code is
-    a whole number from 0 to cardinality - 1, given as a number of the network's type; any other value, NaN
-    included, gives NaN in its row.
+    a whole number from 0 to cardinality - 1; any other value, NaN included, is an ArgumentError that names
+    row, column, code and table, in training and prediction.
 
     Parameters
     ----------
@@ -105,6 +105,17 @@ class Embedding(Layer):
         yield position, self
         for column, _, _ in self._sizes():
             yield f"{position}.{column}", self
+
+
+def tables(layers: Sequence[Layer]) -> tuple[tuple[int, int, str], ...]:
+    """(column, cardinality, name of the table) of every column of codes among a network's inputs."""
+    for position, layer in enumerate(layers[:2]):
+        if isinstance(layer, Embedding):
+            return tuple(
+                (column, cardinality, f"{position}.{column}.table")
+                for column, cardinality, _ in reversed(layer._sizes())
+            )
+    return ()
 
 
 def check_position(layers: Sequence[Layer]) -> None:

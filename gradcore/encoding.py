@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import choice
+from .checks import choice, flag
 from .errors import ArgumentError, FormatError
 from .tables import Column, Table, class_name, first_not_number, is_text, parse_number, share_of_numbers
 
@@ -118,8 +118,15 @@ class Encoding:
         """Outputs that the network needs."""
         return len(self.classes) or 1
 
-    def inputs(self, table: Table) -> NDArray[np.float32]:
+    def inputs(self, table: Table, *, exact: bool = False) -> NDArray[Any]:
         """X, (rows, width), of a table that has the features; other columns are ignored.
+
+        Parameters
+        ----------
+        table : Table
+        exact : bool, default False
+            Whether X is float64 where float32 would round a number; a network that begins with Standardize
+            takes means off before it rounds. Otherwise X is float32 always.
 
         Raises
         ------
@@ -133,7 +140,10 @@ class Encoding:
                 f"{table.source}: expected the columns of the training data, "
                 f"got none named {', '.join(map(repr, absent[:5]))}{' ...' if absent[5:] else ''}{hint}"
             )
-        x = np.zeros((len(table), self.width), np.float32)
+        exact = flag(exact, "exact") and any(
+            _is_rounded(table, name) for name in self.features if name not in self.categories
+        )
+        x = np.zeros((len(table), self.width), np.float64 if exact else np.float32)
         at = 0
         for name in self.features:
             if name in self.categories:
@@ -267,6 +277,12 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
             f"{table.place(row, name)}: expected a number that float32 can hold, got {values[row]}"
         )
     return values.astype(np.float64, copy=False)
+
+
+def _is_rounded(table: Table, name: str) -> bool:
+    """Whether float32 would round a number of the column."""
+    values = _numbers(table, name)
+    return bool((values.astype(np.float32) != values).any())
 
 
 def _refuse_missing(table: Table, name: str, values: Column | None = None) -> None:

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, inputs
 from .arrays import Array
 from .callbacks import EarlyStopping, StopState, check_callbacks
 from .checks import flag, integer, number
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError
+from .frames import Label
 from .history import History
 from .hypers import LR
 from .progress import progress_for
 from .resuming import Terms, choose, contents
+from .scaling import Scaling
 
 if TYPE_CHECKING:
     from .losses import Loss
@@ -45,6 +47,8 @@ class Data:
     rows: NDArray[np.int64] | None  # the rows to train on; None: all
     validation: tuple[Array, Any, Any] | None
     loss: Loss  # with what it takes from the training rows
+    scaling: Scaling | None  # for a Standardize layer that has none yet
+    labels: tuple[Label, ...] | None  # of the columns of x, if they have names
 
     @property
     def count(self) -> int:
@@ -111,20 +115,30 @@ class FitState:
 def prepare(
     trainer: Trainer, X: object, y: object, validation: object, sample_weight: object, class_weight: object
 ) -> Data:
-    """Check and convert everything that fit() gets."""
-    x, target, weight = trainer._batch(X, y, sample_weight)
+    """Check and convert everything that fit() gets; nothing changes yet, not even a Standardize layer."""
+    net = trainer.net
+    source = inputs.table(net, X, "X")
+    x, target, weight = trainer._arrays(source, y, sample_weight)
     rows: NDArray[np.int64] | None = None
-    held: tuple[Array, Any, Any] | None = None
-    if isinstance(validation, tuple | list):
-        if len(validation) not in (2, 3):
-            raise ArgumentError(
-                f"validation: expected (X, y) or (X, y, sample_weight), got {len(validation)} parts"
-            )
-        own_weight = validation[2] if len(validation) == 3 else None
-        names = ("validation X", "validation y")
-        held = trainer._batch(validation[0], validation[1], own_weight, names)
-    elif validation is not None:
+    held_rows: NDArray[np.int64] | None = None
+    pair = validation if isinstance(validation, tuple | list) else None
+    if pair is not None and len(pair) not in (2, 3):
+        raise ArgumentError(f"validation: expected (X, y) or (X, y, sample_weight), got {len(pair)} parts")
+    if pair is None and validation is not None:
         rows, held_rows = _split(validation, len(x), trainer.seed)
+    if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
+        raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
+    learned = None if net._standardized else inputs.learn(net, source, rows, weight)
+    centre = net._centre if learned is None else learned.centre
+    if learned is not None and centre is not None:
+        x = inputs.cast(net, source, "X", finite=True, centre=centre)
+    held: tuple[Array, Any, Any] | None = None
+    if pair is not None:
+        names = ("validation X", "validation y")
+        own_weight = pair[2] if len(pair) == 3 else None
+        held_source = inputs.table(net, pair[0], names[0], source.labels)
+        held = trainer._arrays(held_source, pair[1], own_weight, names, centre=centre)
+    elif held_rows is not None:
         held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
         if held[2] is not None and not held[2].sum() > 0:
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
@@ -134,7 +148,7 @@ def prepare(
         weight = factors if weight is None else weight * factors
     if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
         raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
-    return Data(x, target, weight, rows, held, loss)
+    return Data(x, target, weight, rows, held, loss, learned, source.labels)
 
 
 def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -187,8 +201,10 @@ def fit(
     state.terms = Terms(epochs, monitor)
     state = choose(before, state, data, resume)
     trainer._loss = data.loss
-    if not trainer.net._standardized:
-        _when_free(lambda: trainer.net._standardize(data.x, data.rows))
+    learned = data.scaling
+    if learned is not None:
+        _when_free(lambda: trainer.net._set_scaling(learned))
+    trainer.net._remember(data.labels)
     trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))

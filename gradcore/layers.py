@@ -356,9 +356,10 @@ class LayerScale(Layer):
 class Standardize(Layer):
     """``(x - mean) * inverse_std`` for every input column; only as the first layer of a network.
 
-    The first fit() sets both from its training rows (see `Network.standardize`), unless they were set
-    before; they are parameters that no optimizer touches, and travel with the saved network. Columns of codes
-    for an `Embedding` right behind it stay as they are.
+    The first fit() sets both from its training rows and their sample weights (see `Network.standardize`),
+    unless they were set before; a first step() sets them from its batch, with a warning. They are parameters
+    that no optimizer touches, and travel with the saved network. Columns of codes for an `Embedding` right
+    behind it stay as they are.
     """
 
     __repr__ = compact_repr

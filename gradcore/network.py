@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, embedding, files, folding, heads, outputs, summary
-from .arrays import Array, as_array, as_dtype, as_matrix, check_finite, column_statistics
+from . import _core, embedding, files, folding, heads, inputs, outputs, scaling, summary
+from .arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
 from .errors import ArgumentError, DTypeError, ShapeError, StateError
+from .frames import Label
 from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
 from .penalties import schedule_penalties, set_strengths
@@ -114,6 +116,10 @@ class Network(CurvatureProducts):
             first = Hypers(self._scheduled, len(self._scheduled)).row(0)
             set_strengths(self._core, self._strengths, first)
         self._standardized = not isinstance(self._layers[0], Standardize)
+        self._centre: NDArray[np.float64] | None = None  # see scaling.py; 0 where a column has none
+        self._tables = embedding.tables(self._layers)
+        self._direct = self._standardized and not self._tables
+        self._columns: tuple[Label, ...] | None = None
         self.metadata: dict[str, str] = {}
         self._pass: _core.Pass | None = None
         self._has_gradients = False
@@ -179,6 +185,21 @@ class Network(CurvatureProducts):
         """Trainable numbers."""
         return self._core.elements
 
+    @property
+    def columns(self) -> tuple[Label, ...] | None:
+        """The names of the inputs' columns; None where there are none.
+
+        The first table with named columns that the network is trained on gives them. Later tables are put
+        into this order by their names, and refused where a column is missing, unknown or there twice; arrays
+        without names are taken as they are. They travel with files and copies. Set them to None to let the
+        next training give others.
+        """
+        return self._columns
+
+    @columns.setter
+    def columns(self, names: Sequence[Label] | None) -> None:
+        self._columns = None if names is None else inputs.check_columns(names, self.inputs, "columns")
+
     def __repr__(self) -> str:
         options = f", seed={self._seed}" if self._seed else ""
         if self.dtype == np.float64:
@@ -241,7 +262,7 @@ class Network(CurvatureProducts):
             kinds = heads.check_output(output, self._heads)
             parts = heads.split(self._core.predict(self._matrix(X)), self._heads)
             return {name: outputs.transform(part, kinds[name]) for name, part in parts.items()}
-        if output == "raw":
+        if isinstance(output, str) and output == "raw":
             return self._core.predict(self._matrix(X))
         kind = outputs.check(output, self.outputs)
         return outputs.transform(self._core.predict(self._matrix(X)), kind)
@@ -264,6 +285,8 @@ class Network(CurvatureProducts):
         """
         x = self._matrix(X)
         training = flag(training, "training")
+        if training:
+            self._warn_unless_standardized("forward")
         key = self._training_forwards if step is None else integer(step, "step", 0, _UINT64)
         if self._pass is None or self._pass.capacity < len(x):
             self._pass = _core.Pass(self._core, len(x))
@@ -319,9 +342,20 @@ class Network(CurvatureProducts):
             and X.shape[1] == self._inputs
             and X.shape[0]
             and X.flags.carray
+            and self._centre is None
+            and not self._tables
         ):
             return X
-        return as_matrix(X, "X", self._dtype, self._inputs)
+        return inputs.convert(self, X, "X")
+
+    def _warn_unless_standardized(self, call: str) -> None:
+        if not self._standardized:
+            warnings.warn(
+                f"{call}: Standardize has no mean and deviation yet and passes its input on as it is; call "
+                "net.standardize(X) with the training rows first, as fit does by itself",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _trainable(self, read: Callable[[int], Array]) -> dict[str, Array]:
         return {info["name"]: read(i) for i, info in enumerate(self._info) if info["trainable"]}
@@ -330,6 +364,13 @@ class Network(CurvatureProducts):
 
     def parameters(self) -> dict[str, Array]:
         """Copies of all parameters by name, in layer order."""
+        values = self._core_parameters()
+        if self._centre is not None:  # the core's mean is 0 where a column has a centre
+            values["0.mean"] = np.where(self._centre != 0, self._centre, values["0.mean"]).astype(self.dtype)
+        return values
+
+    def _core_parameters(self) -> dict[str, Array]:
+        """The parameters that go with inputs as `_matrix` makes them."""
         return {name: self._core.read(index) for name, index in self._index.items()}
 
     def _read(self, name: str) -> Array:
@@ -341,11 +382,42 @@ class Network(CurvatureProducts):
         Parameters
         ----------
         parameters : dict of name to array-like
-            Names as in `parameters`; exact shapes, finite values.
+            Names as in `parameters`; exact shapes, finite values. Of ``0.mean`` in a wider type all digits
+            count where a column's values are to be centred with them.
         """
-        self._core.write(self._checked(parameters))
+        values = self._checked(parameters)
+        centre = self._centre
+        if "0.mean" in parameters and "0.mean" in self._index:
+            centre = self._centre_of(parameters, values)
+        self._core.write(values)
+        self._centre = centre
         if any(name in parameters for name in ("0.mean", "0.inverse_std")):
-            self._standardized = True
+            self._set_standardized()
+
+    def _centre_of(
+        self, parameters: Mapping[str, Any], values: dict[int, Array]
+    ) -> NDArray[np.float64] | None:
+        """The centres after a mean is set; `values`, as the core will take them, have 0 where there is one.
+
+        A mean that is the one in force keeps its centre with all digits: they come back from `parameters`
+        rounded.
+        """
+        at = self._index["0.mean"]
+        given = as_array(parameters["0.mean"], "0.mean")
+        centre = np.zeros(self.inputs)
+        if np.result_type(given.dtype, self.dtype) != self.dtype:
+            inverse = values.get(self._index["0.inverse_std"])
+            inverse = self._read("0.inverse_std") if inverse is None else inverse
+            centre = scaling.centres(given.astype(np.float64), inverse.astype(np.float64))
+        if self._centre is not None:
+            same = values[at] == self.parameters()["0.mean"]
+            centre = np.where(same & (self._centre != 0), self._centre, centre)
+        values[at] = np.where(centre != 0, 0, values[at]).astype(self.dtype)
+        return centre if centre.any() else None
+
+    def _set_standardized(self) -> None:
+        self._standardized = True
+        self._direct = self._centre is None and not self._tables
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[int, Array]:
         if not isinstance(parameters, Mapping):
@@ -369,28 +441,67 @@ class Network(CurvatureProducts):
             values[index] = array if array.flags.aligned else array.copy()
         return values
 
-    def standardize(self, X: ArrayLike) -> None:
+    def standardize(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """Set the mean and inverse standard deviation of the Standardize layer from the rows of X.
 
-        The first fit() of a Trainer does it with its training rows, unless it has been done. A column that
-        is constant gets inverse_std 1; one of codes for an Embedding behind it stays as it is. Two passes in
-        float64.
+        The first fit() of a Trainer does it with its training rows and their sample weights, unless it has
+        been done. A column that is constant, be it but for rounding, gets inverse_std 1; one of codes for an
+        Embedding behind it stays as it is. Two passes in float64. Where the values of a column lie far from
+        zero and close together, as times do, a network of float32 keeps the mean in float64 and takes it off
+        before values in a wider type are rounded.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+            Finite values.
+        sample_weight : array-like (rows,), optional
+            Weights >= 0 of the rows in mean and deviation.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Network, Standardize
+        >>> net = Network([Standardize()], inputs=1)
+        >>> net.standardize(np.array([[1.7e9], [1.7e9 + 2]]))
+        >>> net.predict(np.array([[1.7e9 + 3]]))
+        array([[2.]], dtype=float32)
         """
         if not isinstance(self._layers[0], Standardize):
             raise StateError("standardize: expected a network that begins with Standardize()")
-        x = as_matrix(X, "X", self.dtype, self.inputs, finite=True)
-        self._standardize(x, None)
+        source = inputs.table(self, X, "X")
+        inputs.cast(self, source, "X", finite=True, centre=None)
+        rows = len(source.values)
+        weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", rows)
+        self._set_scaling(inputs.learn(self, source, None, weight))
+        self._remember(source.labels)
 
-    def _standardize(self, x: Array, rows: NDArray[np.int64] | None) -> None:
-        mean, inverse_std = column_statistics(x, rows)
-        codes = self._layers[1].codes() if len(self._layers) > 1 else []
-        mean[codes], inverse_std[codes] = 0, 1
+    def _set_scaling(self, found: scaling.Scaling) -> None:
+        mean = found.mean if found.centre is None else np.where(found.centre != 0, 0, found.mean)
         values = {
             self._index["0.mean"]: mean.astype(self.dtype),
-            self._index["0.inverse_std"]: inverse_std.astype(self.dtype),
+            self._index["0.inverse_std"]: found.inverse_std.astype(self.dtype),
         }
         self._core.write(values)
-        self._standardized = True
+        self._centre = found.centre
+        self._set_standardized()
+
+    def _forget_scaling(self) -> None:
+        """As it was before `_set_scaling`, for a first step that failed."""
+        self._set_scaling(scaling.Scaling(np.zeros(self.inputs), np.ones(self.inputs)))
+        self._standardized = self._direct = False
+
+    def _remember(self, columns: tuple[Label, ...] | None) -> None:
+        """Take the names of a table that the network is trained on, unless it has some."""
+        if self._columns is None and columns is not None:
+            self._columns = columns
+
+    def _take_inputs(self, other: Network) -> None:
+        """Take what is known of the inputs of `other`, whose columns are the same: scaling and names."""
+        scaled = [name for name in ("0.mean", "0.inverse_std") if name in self._index]
+        self._core.write({self._index[name]: other._core.read(other._index[name]) for name in scaled})
+        self._centre, self._columns = other._centre, other._columns
+        self._standardized = other._standardized
+        self._direct = self._standardized and self._centre is None and not self._tables
 
     # ---- Files and copies ----
 
@@ -443,7 +554,8 @@ class Network(CurvatureProducts):
             flush_denormals=self._flush_denormals,
         )
         result.set_parameters({name: value.astype(self.dtype) for name, value in values.items()})
-        result._standardized, result.metadata = self._standardized, dict(self.metadata)
+        result._take_inputs(self)
+        result.metadata = dict(self.metadata)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -454,9 +566,11 @@ class Network(CurvatureProducts):
         return self._tensors(), files.header("network", network=self._description(), metadata=own)
 
     def _tensors(self) -> files.Tensors:
-        return list(self.parameters().items())
+        centre: files.Tensors = [] if self._centre is None else [(inputs.CENTRE, self._centre)]
+        return [*self.parameters().items(), *centre]
 
     def _description(self) -> dict[str, Any]:
+        columns = {} if self._columns is None else {"columns": list(self._columns)}
         return {
             "layers": files.describe(self._layers, "layers"),
             "inputs": self.inputs,
@@ -464,6 +578,7 @@ class Network(CurvatureProducts):
             "dtype": str(self.dtype),
             "flush_denormals": self._flush_denormals,
             "standardized": self._standardized,
+            **columns,
         }
 
     @classmethod
@@ -489,8 +604,15 @@ class Network(CurvatureProducts):
                 info["name"]: files.tensor(tensors, info["name"], info["shape"], network.dtype)
                 for info in network._info
             }
-            network._core.write(network._checked(values))
+            checked = network._checked(values)
+            network._centre = inputs.centre_from(tensors, network)
+            if network._centre is not None:
+                at = network._index["0.mean"]
+                checked[at] = np.where(network._centre != 0, 0, checked[at]).astype(network.dtype)
+            network._core.write(checked)
             network._standardized = flag(about["standardized"], "standardized")
+            network._direct = network._standardized and network._centre is None and not network._tables
+            network.columns = about.get("columns")
             network.metadata = own
         return network
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
-from .arrays import Array, as_matrix
+from . import _core, inputs
+from .arrays import Array, as_dtype
 from .checks import integer, number
 from .errors import ArgumentError, StateError
 
@@ -71,12 +71,14 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
         raise ArgumentError(f"tolerance: expected a number in (0, 1), got {tolerance}")
     if net._heads:
         raise ArgumentError(f"net: expected a network without Heads, got {net!r}")
-    x = as_matrix(X, "X", net.dtype, net.inputs, finite=True)
-    if len(x) < 2:
+    source = inputs.table(net, X, "X")
+    if len(source.values) < 2:
         raise ArgumentError("X: expected at least 2 rows, got 1")
+    inputs.cast(net, source, "X", finite=True, centre=net._centre)
     work = net.clone()
     if not work._standardized:
-        work.standardize(x)
+        work._set_scaling(inputs.learn(work, source, None, None))
+    x = source.values  # which activations converts
     found: dict[str, float] = {}
     names = list(work.parameters())
     for position, layer in _walk(work.layers):
@@ -136,7 +138,7 @@ def _inputs(net: Network, x: Array) -> dict[str, Array]:
                 follow(layer.layers, f"{position}.", value)
             value = outputs[position]
 
-    follow(net.layers, "", x)
+    follow(net.layers, "", as_dtype(x, "X", net.dtype))
     return found
 
 

@@ -302,6 +302,6 @@ def _without_units(net: Network, values: dict[str, Array], kept: Mapping[int, Ar
         flush_denormals=net._flush_denormals,
     )
     made.set_parameters(values)
-    made._standardized = net._standardized
+    made._take_inputs(net)
     made.metadata = dict(net.metadata)
     return made

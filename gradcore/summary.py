@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .frames import listed
 from .heads import Heads
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ def table(net: Network) -> str:
         for row in rows
     ]
     total = f"{net.elements:,} trainable numbers"
-    return "\n".join([*lines, f"{net.inputs:,} inputs, {net.outputs:,} outputs, {total}, {net.dtype}"])
+    lines.append(f"{net.inputs:,} inputs, {net.outputs:,} outputs, {total}, {net.dtype}")
+    if net.columns is not None:
+        lines.append(f"columns {listed(net.columns)}")
+    return "\n".join(lines)
 
 
 def _rows(net: Network) -> Iterator[tuple[str, str, str, str]]:

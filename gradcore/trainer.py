@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import operator
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from . import _core, checkpoint, fitting, losses
-from .arrays import Array, as_matrix, check_finite
+from . import _core, checkpoint, fitting, inputs, losses, scaling
+from .arrays import Array, check_finite
 from .callbacks import EarlyStopping
 from .checks import choice, integer
 from .clipping import Clip, Constraint
@@ -212,11 +213,13 @@ class Trainer(Conflicts):
             core is not None
             and not self._full_batch
             and sample_weight is None
+            and self._net._direct
             and type(X) is _ndarray
             and type(y) is _ndarray
             and X.dtype is self._dtype
             and X.ndim == 2
             and len(X) <= core.capacity
+            and y.shape[:1] == X.shape[:1]
         ):
             target = self._loss.ready(y, self._outputs, self._dtype)
             if target is not None:
@@ -230,10 +233,43 @@ class Trainer(Conflicts):
             raise StateError(
                 f"step: expected an optimizer that takes batches, got {self.optimizer!r}; use fit"
             )
-        x, target, weight = self._batch(X, y, sample_weight, finite=False)
+        net = self._net
+        source = inputs.table(net, X, "X")
+        x, target, weight = self._arrays(source, y, sample_weight, finite=not net._standardized)
+        learned = None if net._standardized else self._learn(source, weight)
+        if learned is not None:
+            x = inputs.cast(net, source, "X", finite=True, centre=learned.centre)
+        if learned is not None:
+            net._set_scaling(learned)
+        try:
+            loss = self._step_of(x, target, weight)
+        except BaseException:
+            if learned is not None:
+                net._forget_scaling()
+            raise
+        net._remember(source.labels)
+        return loss
+
+    def _step_of(self, x: Array, target: Any, weight: Any) -> float:
+        """One update on arrays as `_arrays` makes them."""
         core = self._reserve(len(x), target)
         self._set_rates(core, 1)
         return core.train_step(x, target, weight, self._hypers.row(core.step))
+
+    def _learn(self, source: inputs.InputTable, weight: Any) -> scaling.Scaling:
+        """What Standardize takes from the batch of a first step."""
+        if len(source.values) < 2:
+            raise StateError(
+                "step: expected a Standardize layer with mean and deviation, which one row cannot tell; "
+                "call net.standardize(X) with the training rows first"
+            )
+        warnings.warn(
+            f"step: Standardize takes mean and deviation from the {len(source.values)} rows of this first "
+            "batch; call net.standardize(X) with all training rows before the first step",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return inputs.learn(self._net, source, None, weight)
 
     def gradients(
         self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None
@@ -246,7 +282,12 @@ class Trainer(Conflicts):
         gradients : dict of name to ndarray
             Under the names of the trainable parameters; before clipping, without weight decay.
         """
-        x, target, weight = self._batch(X, y, sample_weight)
+        batch = self._batch(X, y, sample_weight)
+        self._net._warn_unless_standardized("gradients")
+        return self._gradients_of(*batch)
+
+    def _gradients_of(self, x: Array, target: Any, weight: Any) -> tuple[float, dict[str, Array]]:
+        """Loss and gradients of arrays as `_arrays` makes them."""
         core = self._reserve(len(x), target)
         self._set_rates(core, 1)
         loss = core.gradients(x, target, weight)
@@ -481,19 +522,35 @@ class Trainer(Conflicts):
 
     # ---- Shared with fitting, checkpoint and health ----
 
-    def _batch(
+    def _batch(self, X: object, y: object, sample_weight: object) -> tuple[Array, Any, Any]:
+        """Checked arrays as the core takes them, by head where there are heads."""
+        return self._arrays(inputs.table(self._net, X, "X"), y, sample_weight)
+
+    def _first_batch(self, X: object, y: object, sample_weight: object) -> tuple[Array, Any, Any]:
+        """The same of rows to train on, from which a Standardize layer takes its numbers if it has none."""
+        source = inputs.table(self._net, X, "X")
+        x, target, weight = self._arrays(source, y, sample_weight)
+        if not self._net._standardized:
+            learned = inputs.learn(self._net, source, None, weight)
+            x = inputs.cast(self._net, source, "X", finite=True, centre=learned.centre)
+            self._net._set_scaling(learned)
+        self._net._remember(source.labels)
+        return x, target, weight
+
+    def _arrays(
         self,
-        X: object,
+        source: inputs.InputTable,
         y: object,
         sample_weight: object,
         names: Sequence[str] = ("X", "y"),
         finite: bool = True,
+        centre: NDArray[np.float64] | None = None,
     ) -> tuple[Array, Any, Any]:
-        """Checked arrays as the core takes them, by head where there are heads."""
-        x = as_matrix(X, names[0], self._dtype, self.net.inputs)
+        """Checked arrays as the core takes them; `centre`, where given, is what the network is to have."""
+        own = self._net._centre if centre is None else centre
+        x = inputs.cast(self._net, source, names[0], finite=finite, centre=own)
         target = self.loss.target(y, len(x), self._outputs, self._dtype, names[1])
         if finite:
-            check_finite(x, names[0])
             for name, part in self._loss.parts(target, names[1]):
                 check_finite(part, name)
         weight = None if sample_weight is None else self._loss.row_weights(sample_weight, len(x))

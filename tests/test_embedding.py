@@ -103,22 +103,6 @@ def test_gradients_are_the_oracles_with_the_same_bits_for_any_threads(dtype, row
         assert norm_error(gradients[name], gradient) < bar
 
 
-@pytest.mark.parametrize("code", [-1.0, 5.0, 0.5, np.nan, np.inf, -np.inf, 1e30])
-def test_what_is_no_code_gives_nan_in_its_row_alone(dtype, code):
-    net, x = make(dtype), data(40, dtype)
-    want = net.predict(x)
-    x[7, 1] = code
-    got = net.predict(x)
-    keep = np.arange(40) != 7
-    assert np.isnan(got[7]).all()
-    assert exact.same_bits(got[keep], want[keep])
-    trainer = Trainer(net, "mse", optimizers.Adam())
-    before = net.parameters()
-    trainer.step(x, np.zeros((40, 3)))
-    assert trainer.skipped == 1
-    assert_same(net.parameters(), before)
-
-
 def test_it_learns_what_only_the_code_tells():
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 40, 2000)

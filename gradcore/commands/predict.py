@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> None:
         raise ArgumentError("--proba: expected a model of classes, got one of a number")
     table, test = read_data(arguments.data, header=arguments.header, text=encoding.categories)
     table = test or table
-    outputs = net.predict(encoding.inputs(table))
+    outputs = net.predict(encoding.inputs(table, exact=True))
     columns = _columns(encoding, outputs, arguments.proba)
     score = _score(encoding, table, outputs)
     if arguments.json:

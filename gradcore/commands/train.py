@@ -36,9 +36,9 @@ class Data:
     """What all seeds train on."""
 
     encoding: Encoding
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[Any]
-    test: tuple[NDArray[np.float32], NDArray[Any]] | None
+    test: tuple[NDArray[Any], NDArray[Any]] | None
     held_out: float
 
 
@@ -105,8 +105,9 @@ def read(arguments: Namespace) -> Data:
         held_out = 0.0
     elif round(held_out * rows) >= rows:
         raise ArgumentError(f"--validation: expected rows left to train on, got {held_out:g} of {rows}")
-    tested = None if test is None else (encoding.inputs(test), encoding.targets(test))
-    return Data(encoding, encoding.inputs(table), encoding.targets(table), tested, held_out)
+    tested = None if test is None else (encoding.inputs(test, exact=True), encoding.targets(test))
+    x = encoding.inputs(table, exact=True)
+    return Data(encoding, x, encoding.targets(table), tested, held_out)
 
 
 def amount(arguments: Namespace, data: Data) -> tuple[int, int]:

@@ -126,10 +126,9 @@ def line_search_fit(
     ):
         if not fits:
             raise ArgumentError(f"{name}: expected a number {text}, got {value}")
-    x, target, weight = trainer._batch(X, y, sample_weight)
-    batch = len(x) if batch_size is None else min(len(x), integer(batch_size, "batch_size", 1))
-    if not net._standardized:
-        net._standardize(x, None)
+    size = None if batch_size is None else integer(batch_size, "batch_size", 1)
+    x, target, weight = trainer._first_batch(X, y, sample_weight)
+    batch = len(x) if size is None else min(len(x), size)
     losses: list[float] = []
     lengths: list[float] = []
     evaluations = 0
@@ -144,7 +143,7 @@ def line_search_fit(
         rows = x[order], target[order], None if weight is None else weight[order]
         if rows[2] is not None and not rows[2].sum() > 0:
             continue
-        value, gradient = trainer.gradients(*rows)
+        value, gradient = trainer._gradients_of(*rows)
         start = {name: net._read(name) for name in gradient}
         square = sum(float((g.astype(np.float64) ** 2).sum()) for g in gradient.values())
         if not math.isfinite(value + square):
@@ -200,7 +199,7 @@ class _Ray:
     def value_and_slope(self, t: float) -> tuple[float, float]:
         if not self.move(t):
             return math.inf, math.inf
-        value, there = self.trainer.gradients(*self.rows)
+        value, there = self.trainer._gradients_of(*self.rows)
         return value, -sum(
             float((there[name].astype(np.float64) * g.astype(np.float64)).sum())
             for name, g in self.gradient.items()

@@ -211,9 +211,7 @@ def _sweep(
     out: NDArray[np.float64],
 ) -> None:
     """Fill `out` with smoothed losses until they explode."""
-    x, target, weight = trainer._batch(X, y, sample_weight)
-    if not trainer.net._standardized:
-        trainer.net._standardize(x, None)
+    x, target, weight = trainer._first_batch(X, y, sample_weight)
     batch = min(batch_size, len(x))
     each = len(x) // batch  # whole batches only: a small last one would have another noise
     average = decay = 0.0
@@ -224,7 +222,8 @@ def _sweep(
             order = _core.shuffle(trainer.seed, epoch, len(x))
         rows = order[position * batch : (position + 1) * batch]
         part = None if weight is None else weight[rows]
-        value = 0.0 if part is not None and not part.sum() > 0 else trainer.step(x[rows], target[rows], part)
+        weightless = part is not None and not part.sum() > 0
+        value = 0.0 if weightless else trainer._step_of(x[rows], target[rows], part)
         average, decay = smoothing * average + (1 - smoothing) * value, smoothing * decay + (1 - smoothing)
         smooth = average / decay
         if not math.isfinite(smooth) or (smooth > stop * lowest and lowest > 0):

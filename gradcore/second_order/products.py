@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core
-from ..arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
+from .. import _core, inputs
+from ..arrays import Array, as_array, as_dtype, as_weights, check_finite
 from ..errors import ArgumentError, ShapeError
 from ..layers import Activation, Dense, Dropout, Layer, Residual, Standardize
 
@@ -386,7 +386,7 @@ def product(
     """What `Network.hvp` and `Network.gnvp` return."""
     loss.check_outputs(net.outputs)
     check_supported(net, loss)
-    x = as_matrix(X, "X", net.dtype, net.inputs, finite=True)
+    x = inputs.convert(net, X, "X", finite=True)
     target = loss.target(y, len(x), net.outputs, net.dtype)
     check_finite(target, "y")
     weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
@@ -401,7 +401,7 @@ def product(
         flat = np.ascontiguousarray(as_dtype(as_array(v, "v"), "v", net.dtype))
         direction = split(flat, infos, "v")
         check_finite(flat, "v")
-    curvature = Curvature(net, net.parameters(), x, target, weight, loss)
+    curvature = Curvature(net, net._core_parameters(), x, target, weight, loss)
     found = curvature.hessian(direction) if kind == "hessian" else curvature.gauss_newton(direction)
     return found if isinstance(v, Mapping) else np.concatenate([part.reshape(-1) for part in found.values()])
 

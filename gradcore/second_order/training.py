@@ -106,7 +106,7 @@ class NetworkObjective:
         return Point(x, value + 0.5 * dot(pull, x), gradient + pull, value, correct, mass)
 
     def _curvatures(self, point: Point) -> Iterator[tuple[Curvature, float]]:
-        values = self.net.parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
+        values = self.net._core_parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
         loss = self.trainer.loss
         for at, weight, share in self._chunks():
             yield Curvature(self.net, values, self.x[at], self.target[at], weight, loss), share
@@ -133,7 +133,7 @@ class NetworkObjective:
         """``J^T J`` and ``J^T r`` of the residuals output - target, for weights of mean 1."""
         outputs, count = self.net.outputs, len(point.x)
         block = max(1, JACOBIAN // (outputs * count))
-        values = self.net.parameters() | split(point.x, self._infos, "x")
+        values = self.net._core_parameters() | split(point.x, self._infos, "x")
         total = np.zeros((count, count))
         part = np.empty_like(total)
         for start in range(0, len(self.x), block):
