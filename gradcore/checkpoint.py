@@ -87,6 +87,9 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "fit_terms": None if fit is None else asdict(fit.terms),
         "run": None if run is None else run.description(trainer.optimizer),
     }
+    if trainer._norms is not None:
+        about["averaged_norms"] = trainer._norms[0]
+        tensors += [(f"averaged.{name}", value) for name, value in trainer._norms[1].items()]
     if trainer.constraint is not None:
         about["constraint"] = files.describe(trainer.constraint, "constraint")
     if trainer._plan.statistic is not None:
@@ -161,6 +164,14 @@ def _from_file(
             integer(trainer.history.best_epoch, "best_epoch", 1)
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
             raise FormatError("history: expected columns of one length")
+        if about.get("averaged_norms") is not None:
+            updates = integer(about["averaged_norms"], "averaged_norms")
+            shapes = {info["name"]: info["shape"] for info in network._info}
+            trainer._norms = updates, {
+                name: files.tensor(tensors, f"averaged.{name}", shape, network.dtype)
+                for name, shape in shapes.items()
+                if f"averaged.{name}" in tensors
+            }
         if about["fit"] is not None:
             trainer._fit = _fit_state(about["fit"], about.get("fit_terms"), tensors, network)
         if about.get("run") is not None:

@@ -24,17 +24,21 @@ from .frames import Label
 from .history import History
 from .hypers import LR
 from .progress import progress_for
+from .refreshing import has_norms, refreshed
 from .resuming import Terms, choose, contents
 from .scaling import Scaling
+from .scoring import score
 
 if TYPE_CHECKING:
     from .losses import Loss
+    from .network import Network
     from .trainer import Trainer
 
 SLICE_SECONDS = 0.03  # aimed at; Ctrl-C is heard between slices
 MAX_SLICE = 16384  # steps
 BATCH = 32  # rows of an update where nothing is said
 _SPLIT_EPOCH = 2**63  # the permutation that decides what is held out is no epoch's
+_REFRESH_EPOCH = 2**63 + 1  # nor is that of the batches for running averages
 
 
 @dataclass
@@ -105,6 +109,25 @@ class FitState:
     terms: Terms = field(default_factory=Terms)
     loaded: bool = False  # it came from a file, and has not gone on since
     data: Data | None = None  # while it runs
+
+    def norms_of(
+        self, trainer: Trainer, net: Network, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Array]:
+        """The running averages that the training rows give the weights of `net`, in batches as in training.
+
+        Empty, so that it keeps those that it has, where they cannot be had: with batches of one row, or
+        where something is not finite.
+        """
+        assert self.data is not None
+        order = self.data.rows
+        if self.shuffle:
+            order = _core.shuffle(trainer.seed, _REFRESH_EPOCH, self.rows)
+            order = order if self.data.rows is None else self.data.rows[order]
+        rates = None if trainer._rates is None else trainer._rates.row(max(0, trainer.steps - 1))
+        found = refreshed(
+            net, self.data.x, order, self.batch_size, rates=rates, seed=trainer.seed, check=check
+        )
+        return found if all(np.isfinite(value).all() for value in found.values()) else {}
 
     def identify(self) -> None:
         """Make sure that the data can be told from others when the fit goes on."""
@@ -182,6 +205,7 @@ def fit(
     callbacks: Iterable[object],
     progress: bool | None,
     resume: bool | None,
+    evaluate_averaged: bool,
 ) -> History:
     """Run a fit from where `trainer` stands in it, or a new one; see `Trainer.fit`."""
     epochs = integer(epochs, "epochs", 1)
@@ -193,12 +217,13 @@ def fit(
     loop_kind = _loop_of(trainer)
     batch_size = loop_kind.batch_size(batch_size, data.count)
     rule, monitor = _stopping_rule(early_stopping, trainer, data)
+    averaged = _whether_averaged(evaluate_averaged, trainer, data)
     for listener in (trainer._hypers, trainer._rates):
         if listener is not None:
             listener.check_monitors(trainer.loss, data.validation is not None)
     before = trainer._fit
     state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
-    state.terms = Terms(epochs, monitor)
+    state.terms = Terms(epochs, monitor, averaged)
     state = choose(before, state, data, resume)
     trainer._loss = data.loss
     learned = data.scaling
@@ -221,7 +246,9 @@ def fit(
                 for answer in _call(hooks, "on_epoch_end", trainer, row):
                     state.ended = state.ended or answer is True
                 interrupted()
-            loop.restore_best(monitor)
+            if not loop.restore_best(monitor):
+                loop.refresh_norms()
+            loop.refresh_average()
             trainer._fit = None
             _call(hooks, "on_train_end", trainer)
             interrupted()
@@ -300,9 +327,10 @@ class Loop:
         """Evaluate, write the history's row, and move on to the next epoch."""
         trainer, state = self.trainer, self.state
         started = time.perf_counter()
-        row = self._row()
+        row, net = self._row(), trainer.net
         if self.data.validation is not None:
-            scores = trainer._score(*self.data.validation, self.check)
+            net = trainer.averaged() if state.terms.averaged else net
+            scores = score(net, trainer.loss, *self.data.validation, self.check)
             row.update({f"val_{key}": value for key, value in scores.items()})
         row["seconds"] = state.sums.seconds + time.perf_counter() - started
         trainer.history.append(row)
@@ -313,13 +341,13 @@ class Loop:
         trainer._keep_strengths()
         state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
         if rule is not None:
-            state.stop.see(rule, monitor, row, trainer.net.parameters)
+            state.stop.see(rule, monitor, row, net.parameters)
             trainer.history.best_epoch = state.stop.best_epoch or None
             state.ended = state.ended or state.stop.stopped
         return trainer.history.last()
 
-    def restore_best(self, monitor: str) -> None:
-        """At the end of the fit go back to the best parameters.
+    def restore_best(self, monitor: str) -> bool:
+        """At the end of the fit go back to the best parameters; whether there were others than the last.
 
         A column of the training pass was measured before the updates of its epoch. Where the last epoch is
         the best one, nothing has been measured since; then the parameters as they are now are measured as
@@ -327,14 +355,30 @@ class Loop:
         """
         stop, trainer = self.state.stop, self.trainer
         if not stop.parameters:
-            return
+            return False
         if stop.begun and not stop.waited:
             value = self.measure(monitor)
             stop.begun = {}
             if stop.signed(monitor, value) < (math.inf if stop.best is None else stop.best):
                 stop.parameters = {}
-                return
+                return False
         _when_free(lambda: trainer.net.set_parameters(stop.parameters))
+        return True
+
+    def refresh_norms(self) -> None:
+        """Make the running averages of a network whose weights are an average those of its weights: a
+        schedule-free optimizer trains, and BatchNorm sees, others."""
+        trainer = self.trainer
+        if trainer._schedule_free and has_norms(trainer.net):
+            found = self.state.norms_of(trainer, trainer.net, self.check)
+            _when_free(lambda: trainer.net.set_parameters(found))
+
+    def refresh_average(self) -> None:
+        """Keep the running averages that the averaged weights have with the rows of this fit."""
+        trainer, core = self.trainer, self.trainer._core
+        if core is not None and core.updates and trainer._averages and has_norms(trainer.net):
+            found = self.state.norms_of(trainer, trainer._average(), self.check)
+            trainer._norms = core.updates, found
 
     def measure(self, monitor: str) -> float:
         """A column of the training pass for the parameters as they are, on the training rows."""
@@ -456,6 +500,19 @@ def _stopping_rule(
         raise ArgumentError(f"early_stopping: expected validation data to monitor {monitor}, got none")
     trainer.loss.check_monitor(monitor)
     return rule, monitor
+
+
+def _whether_averaged(value: bool, trainer: Trainer, data: Data) -> bool:
+    if not flag(value, "evaluate_averaged"):
+        return False
+    if not trainer._averages:
+        raise ArgumentError(
+            "evaluate_averaged: expected False for an optimizer without an average of the weights, got True; "
+            "EMA, SWA, Lookahead and schedule-free ones have one"
+        )
+    if data.validation is None:
+        raise ArgumentError("evaluate_averaged: expected validation data to evaluate, got none")
+    return True
 
 
 def _when_free(call: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, embedding, files, folding, heads, inputs, outputs, scaling, summary
+from . import _core, embedding, files, folding, heads, inputs, outputs, refreshing, scaling, summary
 from .arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
@@ -502,6 +502,41 @@ class Network(CurvatureProducts):
         self._centre, self._columns = other._centre, other._columns
         self._standardized = other._standardized
         self._direct = self._standardized and self._centre is None and not self._tables
+
+    def refresh_norms(self, X: ArrayLike, *, batch_size: int | None = None) -> None:
+        """Set the running averages of all BatchNorm layers to those that the rows of X give these weights.
+
+        For weights that were not trained with them: means of several networks, or set by hand. It is one pass
+        in training mode, batch by batch in the order of the rows, where each layer takes the plain means of
+        the batches' means and unbiased variances, whatever its momentum; as
+        ``torch.optim.swa_utils.update_bn`` has it. Dropout is active. Nothing else changes, and nothing at
+        all in a network without BatchNorm. `Trainer.averaged` after a fit has been through it.
+
+        Parameters
+        ----------
+        X : array-like (rows, inputs)
+            The data that the weights were made for.
+        batch_size : int, optional
+            >= 2, better as in training; a last batch of one row is left out. Default: 1024, or all rows where
+            there are fewer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import BatchNorm, Network
+        >>> net = Network([BatchNorm()], inputs=1)
+        >>> net.refresh_norms([[1.0], [3.0]])
+        >>> {name: value.tolist() for name, value in net.parameters().items() if "running" in name}
+        {'0.running_mean': [2.0], '0.running_var': [2.0]}
+        """
+        x = inputs.convert(self, X, "X", finite=True)
+        size = refreshing.BATCH if batch_size is None else integer(batch_size, "batch_size", 2)
+        if not refreshing.has_norms(self):
+            return
+        if len(x) < 2:
+            raise ShapeError(f"X: expected at least 2 rows, which a variance needs, got {len(x)}")
+        rates = Hypers(self._scheduled, len(self._scheduled)).row(0) if self._scheduled else None
+        self.set_parameters(refreshing.refreshed(self, x, None, size, rates=rates, seed=self._seed))
 
     # ---- Files and copies ----
 

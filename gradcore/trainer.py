@@ -29,6 +29,7 @@ from .masks import checked_masks
 from .network import Network
 from .penalties import set_strengths
 from .plain import mean_of_weights
+from .refreshing import has_norms
 from .rule import Rule
 from .scoring import score
 
@@ -121,6 +122,7 @@ class Trainer(Conflicts):
         self._masks: dict[str, Array] = {}
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
         self._full_batch = optimizer.full_batch
+        self._norms: tuple[int, dict[str, Array]] | None = None  # of the average after so many updates
         self._run: Run | None = None  # of a full-batch optimizer
 
     # ---- What it is ----
@@ -359,12 +361,23 @@ class Trainer(Conflicts):
     def averaged(self) -> Network:
         """A copy of the network with the averaged weights of an `EMA`, `SWA` or `Lookahead` optimizer.
 
-        The outermost wrapper's; before the first update, the network's own weights.
+        The outermost wrapper's; before the first update, the network's own weights. A schedule-free optimizer
+        keeps the average in the network itself: there it is a copy of that.
+
+        The running averages of `BatchNorm` are those of other weights. At the end of a fit they are made anew
+        for the average, as `Network.refresh_norms` does it, from the rows of the fit; and in a callback,
+        whenever this is called.
 
         Raises
         ------
         StateError
             If the optimizer keeps no average.
+
+        Warns
+        -----
+        RuntimeWarning
+            If there is a BatchNorm, and updates since the last fit, or no fit that came to its end: what is
+            returned then needs `refresh_norms`.
 
         Examples
         --------
@@ -376,11 +389,41 @@ class Trainer(Conflicts):
         >>> trainer.averaged().predict(np.eye(2)).shape
         (2, 1)
         """
+        if not self._averages:
+            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
+        net, core = self._average(), self._core
+        if core is None or not core.updates or not has_norms(net):
+            return net
+        fit = self._fit
+        if fit is not None and fit.data is not None:
+            net.set_parameters(fit.norms_of(self, net))
+        elif self._norms is not None and self._norms[0] == core.updates:
+            net.set_parameters(self._norms[1])
+        else:
+            warnings.warn(
+                "averaged: the running averages of BatchNorm are those of other weights; call "
+                "refresh_norms(X) of the network that is returned",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return net
+
+    @property
+    def _averages(self) -> bool:
+        """Whether there are averaged weights: beside the network, or in it."""
+        return mean_of_weights(self.optimizer.averages()) is not None or self._schedule_free
+
+    @property
+    def _schedule_free(self) -> bool:
+        return self.optimizer.name.startswith("schedule_free")
+
+    def _average(self) -> Network:
+        """A copy of the network with the averaged weights, and the running averages that it has."""
         averages = self.optimizer.averages()
         index = mean_of_weights(averages)
-        if index is None:
-            raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
         net, core = self.net.clone(), self._core
+        if index is None:
+            return net
         waits = math.prod(average.every for average in averages if average.kind == "accumulate")
         if core is not None and core.updates >= waits:
             slot = core.slots - len(averages) + index
@@ -404,6 +447,7 @@ class Trainer(Conflicts):
         progress: bool | None = None,
         *,
         resume: bool | None = None,
+        evaluate_averaged: bool = False,
     ) -> History:
         """Train for `epochs` passes over the rows.
 
@@ -450,6 +494,11 @@ class Trainer(Conflicts):
             from a file and all that is the same; if something differs, a new one, with a warning that names
             it.
 
+        evaluate_averaged : bool, default False
+            Evaluate `averaged` on the validation data instead of the network; early stopping by a ``val_``
+            column then goes back to the best average. With BatchNorm that takes another pass over the
+            training rows every epoch.
+
         Returns
         -------
         History
@@ -482,6 +531,7 @@ class Trainer(Conflicts):
                 callbacks=callbacks,
                 progress=progress,
                 resume=resume,
+                evaluate_averaged=evaluate_averaged,
             )
         finally:
             self._fitting.release()
