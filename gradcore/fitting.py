@@ -174,6 +174,15 @@ def prepare(
     return Data(x, target, weight, rows, held, loss, learned, source.labels)
 
 
+def take(trainer: Trainer, data: Data) -> None:
+    """Let trainer and network have what was learnt from the data: the loss's numbers, scaling and names."""
+    trainer._loss = data.loss
+    learned = data.scaling
+    if learned is not None:
+        _when_free(lambda: trainer.net._set_scaling(learned))
+    trainer.net._remember(data.labels)
+
+
 def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     try:
         share = number(validation, "validation")
@@ -225,11 +234,7 @@ def fit(
     state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
     state.terms = Terms(epochs, monitor, averaged)
     state = choose(before, state, data, resume)
-    trainer._loss = data.loss
-    learned = data.scaling
-    if learned is not None:
-        _when_free(lambda: trainer.net._set_scaling(learned))
-    trainer.net._remember(data.labels)
+    take(trainer, data)
     trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))

@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from .errors import ArgumentError
+
 if TYPE_CHECKING:
     from .hypers import Column
     from .losses import Loss
     from .network import Network
     from .plain import Average
+    from .schedules import Scalar
 
 __all__ = ["Rule"]
 
@@ -21,6 +24,13 @@ class Rule:
     name: ClassVar[str]  # in the core
     full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
     kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
+
+    def with_rate(self, lr: Scalar) -> Rule:
+        """The same with another learning rate, which must decide how far every update goes."""
+        raise ArgumentError(
+            f"optimizer: expected one whose learning rate scales every update, got {self!r}, which finds the "
+            "length of its steps itself"
+        )
 
     def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
         """Refuse a network, loss, clipping rule or constraint that does not suit the optimizer."""

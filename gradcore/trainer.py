@@ -576,17 +576,6 @@ class Trainer(Conflicts):
         """Checked arrays as the core takes them, by head where there are heads."""
         return self._arrays(inputs.table(self._net, X, "X"), y, sample_weight)
 
-    def _first_batch(self, X: object, y: object, sample_weight: object) -> tuple[Array, Any, Any]:
-        """The same of rows to train on, from which a Standardize layer takes its numbers if it has none."""
-        source = inputs.table(self._net, X, "X")
-        x, target, weight = self._arrays(source, y, sample_weight)
-        if not self._net._standardized:
-            learned = inputs.learn(self._net, source, None, weight)
-            x = inputs.cast(self._net, source, "X", finite=True, centre=learned.centre)
-            self._net._set_scaling(learned)
-        self._net._remember(source.labels)
-        return x, target, weight
-
     def _arrays(
         self,
         source: inputs.InputTable,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from .. import _core
@@ -12,6 +12,7 @@ from ..checks import flag, integer
 from ..errors import ArgumentError, DTypeError, StateError
 from ..hypers import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
 from ..plain import Average, Parameters, mean_of_weights
+from ..rule import Rule
 from ..schedules import Scalar
 from .base import FirstOrder, Optimizer
 
@@ -46,6 +47,10 @@ class Averaging(Optimizer):
     def rule(self) -> FirstOrder:
         """The rule inside."""
         return self.optimizer.rule
+
+    def with_rate(self, lr: Scalar) -> Rule:
+        """The same around an optimizer with another learning rate."""
+        return replace(self, optimizer=self.optimizer.with_rate(lr))  # type: ignore[arg-type]
 
     def flags(self) -> int:
         """The core's option bits."""

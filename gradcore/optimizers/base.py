@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -260,6 +260,10 @@ class FirstOrder(Optimizer):
     def _range(self, key: str) -> Range:
         """What a schedule of one of those may return."""
         return self.ranges.get(key, SHARE)
+
+    def with_rate(self, lr: Scalar) -> Rule:
+        """The same with another learning rate."""
+        return replace(self, lr=lr)  # type: ignore[call-arg]  # every rule has the field
 
     def flags(self) -> int:
         """The core's option bits."""

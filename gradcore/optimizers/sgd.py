@@ -9,6 +9,7 @@ from ..arrays import Array
 from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
 from ..plain import Parameters
+from ..rule import Rule
 from ..schedules import Scalar
 from .base import BY_STYLE, FirstOrder
 
@@ -124,6 +125,7 @@ class Rprop(FirstOrder):
     weight_decay: Scalar = 0.0
 
     name: ClassVar[str] = "rprop"
+    with_rate = Rule.with_rate  # refused: lr is where the step sizes begin
     ranges: ClassVar[dict[str, Range]] = {
         "shrink": OPEN,
         "grow": POSITIVE,

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _core
+from .. import _core, fitting
 from ..checks import choice, integer, number
-from ..clipping import Clip
+from ..clipping import Clip, Constraint
+from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
 from ..network import Network
-from ..optimizers import Adam, Optimizer
+from ..optimizers import Adam
 from ..rule import Rule
 from ..schedules import Exponential
-from ..trainer import Trainer
+from ..trainer import Targets, Trainer
 
 RULES = ("steepest", "middle", "minimum")
+_CALM = 5  # steps at least from which a repeat learns how much losses differ
 # The 97.5 % quantile of Student's t for 1, 2, ... degrees of freedom; beyond, a series about the normal one.
 _T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -94,11 +96,11 @@ class RangeTest:
 def range_test(
     net: Network | Callable[[int], Network],
     X: ArrayLike,
-    y: ArrayLike,
+    y: Targets,
     *,
-    loss: Loss | str,
+    loss: Loss | str | LossFunction | Mapping[str, Loss | str],
     optimizer: Rule | None = None,
-    clip: Clip | None = None,
+    clip: Clip | Sequence[Clip] | None = None,
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
@@ -108,7 +110,10 @@ def range_test(
     stop: float = 4.0,
     rule: str = "steepest",
     seed: int = 0,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Targets | None = None,
+    class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
+    constraint: Constraint | Sequence[Constraint] | None = None,
+    masks: Mapping[str, ArrayLike] | None = None,
 ) -> RangeTest:
     """Train copies with a rate that rises from `low` to `high`, and suggest a learning rate.
 
@@ -117,12 +122,15 @@ def range_test(
     net : Network or callable
         Copied, never changed; or ``net(seed) -> Network``, called with seed, seed + 1, ... for each repeat.
     X : array-like (rows, inputs)
-    y : array-like
+    y : array-like, or dict by head
         Targets as the loss takes them.
-    loss : Loss or str
+    loss : Loss, str, callable or dict by head
+        As a Trainer takes it.
     optimizer : Optimizer, default ``Adam()``
-        Its learning rate is replaced by the rising one.
-    clip : Clip, optional
+        Its learning rate is replaced by the rising one, within averages, `SAM` and their like too. Refused
+        are those that find the length of their steps themselves: `Rprop` and the full-batch methods. What
+        listens to metrics stays what it begins as.
+    clip : Clip or list of Clip, optional
     low, high : float, default 1e-6 and 10
         0 < low < high.
     steps : int, default 100
@@ -133,15 +141,28 @@ def range_test(
     smoothing : float, default 0.9
         In [0, 1): weight of the past in the running mean of the losses, corrected for its start.
     stop : float, default 4.0
-        > 1: a repeat ends when its smoothed loss exceeds its lowest by this factor, or is not finite.
+        > 1: a repeat ends when its loss is not finite, or the smoothed one has risen from its lowest by more
+        than ``stop - 1`` times what it had fallen from the mean of the first tenth of the steps; where the
+        losses of that tenth differ by more than it had fallen, than ``stop - 1`` times that. A constant added
+        to the loss changes nothing.
     rule : {"steepest", "middle", "minimum"}, default "steepest"
         What `RangeTest.suggestion` is.
     seed : int, default 0
     sample_weight : array-like (rows,), optional
+    class_weight : dict or "balanced", optional
+        As in `Trainer.fit`.
+    constraint : Constraint or list of Constraint, optional
+    masks : dict of name to array-like of bool, optional
+        As `Trainer.set_masks` takes them.
 
     Returns
     -------
     RangeTest
+
+    Raises
+    ------
+    ArgumentError
+        If the loss is not finite before the first update, or an argument is not as above.
 
     References
     ----------
@@ -171,22 +192,26 @@ def range_test(
     choice(rule, "rule", RULES)
     batch_size = integer(batch_size, "batch_size", 1)
     rising = Exponential(low, (high / low) ** (1 / (steps - 1)), 1, end_value=high)
-    swept: Optimizer = replace(base, lr=rising)  # type: ignore[type-var]  # every optimizer is a dataclass
+    swept = base.with_rate(rising)
     losses = np.full((repeats, steps), np.nan)
     for repeat in range(repeats):
         own = (seed + repeat) % 2**64
-        trainer = Trainer(_network(net, own), loss, swept, clip, seed=own)
-        _sweep(trainer, X, y, sample_weight, batch_size, smoothing, stop, losses[repeat])
+        trainer = Trainer(_network(net, own), loss, swept, clip, seed=own, constraint=constraint)
+        if masks is not None:
+            trainer.set_masks(masks)
+        data = fitting.prepare(trainer, X, y, None, sample_weight, class_weight)
+        fitting.take(trainer, data)
+        _sweep(trainer, data, batch_size, smoothing, stop, losses[repeat])
     lrs = np.array([trainer._hypers.row(step)[0] for step in range(steps)])
     mean, below, above = _band(losses)
     suggestions = {name: _SUGGEST[name](lrs, mean) for name in RULES}
     return RangeTest(lrs, losses, mean, below, above, suggestions, rule)
 
 
-def _optimizer(optimizer: Rule | None) -> Optimizer:
+def _optimizer(optimizer: Rule | None) -> Rule:
     if optimizer is None:
         return Adam()
-    if not isinstance(optimizer, Optimizer):
+    if not isinstance(optimizer, Rule):
         raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
     return optimizer
 
@@ -202,33 +227,48 @@ def _network(net: object, seed: int) -> Network:
 
 def _sweep(
     trainer: Trainer,
-    X: object,
-    y: object,
-    sample_weight: object,
+    data: fitting.Data,
     batch_size: int,
     smoothing: float,
     stop: float,
     out: NDArray[np.float64],
 ) -> None:
     """Fill `out` with smoothed losses until they explode."""
-    x, target, weight = trainer._first_batch(X, y, sample_weight)
+    x, target, weight = data.x, data.target, data.weight
     batch = min(batch_size, len(x))
     each = len(x) // batch  # whole batches only: a small last one would have another noise
-    average = decay = 0.0
-    lowest = math.inf
+    average = decay = smooth = 0.0
+    lowest, calm = math.inf, max(_CALM, len(out) // 10)
+    first: list[float] = []  # losses of the calm steps, before rates matter
     for step in range(len(out)):
         epoch, position = divmod(step, each)
         if position == 0:
             order = _core.shuffle(trainer.seed, epoch, len(x))
         rows = order[position * batch : (position + 1) * batch]
         part = None if weight is None else weight[rows]
-        weightless = part is not None and not part.sum() > 0
-        value = 0.0 if weightless else trainer._step_of(x[rows], target[rows], part)
-        average, decay = smoothing * average + (1 - smoothing) * value, smoothing * decay + (1 - smoothing)
-        smooth = average / decay
-        if not math.isfinite(smooth) or (smooth > stop * lowest and lowest > 0):
+        value = trainer._step_of(x[rows], target[rows], part)
+        if part is None or part.sum() > 0:  # else the batch has no loss
+            average, decay = (
+                smoothing * average + (1 - smoothing) * value,
+                smoothing * decay + (1 - smoothing),
+            )
+            smooth = average / decay
+            if not first and not math.isfinite(value):
+                raise ArgumentError(f"net: expected a finite loss before the first update, got {value}")
+            if step < calm or not first:
+                first.append(value)
+            lowest = min(lowest, smooth)
+        if not math.isfinite(smooth):
             return
-        out[step], lowest = smooth, min(lowest, smooth)
+        if step >= calm and smooth - lowest > (stop - 1) * max(
+            _mean(first) - lowest, max(first) - min(first)
+        ):
+            return
+        out[step] = smooth if first else math.nan
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _band(losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

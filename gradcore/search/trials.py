@@ -7,19 +7,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import fitting
 from ..arrays import as_array
-from ..checks import choice, integer
+from ..checks import history_column, integer
 from ..errors import ArgumentError, DTypeError, GradcoreError, NonFiniteError, ShapeError
-from ..trainer import Trainer
+from ..trainer import Targets, Trainer
 from .space import check_space, draw
-
-_MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 Build = Callable[[dict[str, Any], int], Trainer]
 Held = tuple[ArrayLike, ...] | float | None
@@ -93,15 +91,17 @@ def random_search(
     build: Build,
     space: Mapping[str, Any],
     X: ArrayLike,
-    y: ArrayLike,
+    y: Targets,
     *,
     trials: int,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     validation: Held = 0.2,
     monitor: str | None = None,
     seed: int = 0,
     workers: int | None = None,
+    sample_weight: Targets | None = None,
+    class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
 ) -> SearchResult:
     """Train `trials` configurations drawn from `space` and rank them.
 
@@ -113,17 +113,25 @@ def random_search(
     space : dict
         Names to `Uniform`, `LogUniform`, `Integer`, `Choice`, or to a value that is always the same.
     X : array-like (rows, inputs)
-    y : array-like
+        Data frames keep the names of their columns.
+    y : array-like, or dict by head
         Targets as the loss takes them.
-    trials, epochs, batch_size : int
+    trials, epochs : int
+    batch_size : int or None
+        As in `Trainer.fit`; None for the optimizers that work on the whole data set.
     validation : (X, y), (X, y, sample_weight), float or None, default 0.2
         Data to compare on, or the share of the rows to hold out: the same rows for every trial.
-    monitor : {"val_loss", "val_accuracy", "loss", "accuracy"}, optional
+    monitor : str, optional
+        "val_loss", "val_accuracy", "loss" or "accuracy", or of a head, as "val_steer.loss".
         Default: "val_loss" with validation, else "loss".
     seed : int, default 0
         Of the draws; trial i is built with seed + i.
     workers : int, optional
         Trainings at a time; the result does not depend on it. Default: the CPUs that the process may use.
+    sample_weight : array-like (rows,), optional
+        Of held-out rows too.
+    class_weight : dict or "balanced", optional
+        As in `Trainer.fit`.
 
     Returns
     -------
@@ -152,7 +160,8 @@ def random_search(
     (8, True)
     """
     length = integer(epochs, "epochs", 1)
-    with _Searching(build, space, X, y, trials, batch_size, validation, monitor, seed, workers) as searching:
+    data = (X, y, validation, sample_weight, class_weight)
+    with _Searching(build, space, data, trials, batch_size, monitor, seed, workers) as searching:
         searching.train(searching.runs, length)
         return searching.result()
 
@@ -161,17 +170,19 @@ def successive_halving(
     build: Build,
     space: Mapping[str, Any],
     X: ArrayLike,
-    y: ArrayLike,
+    y: Targets,
     *,
     trials: int,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     factor: int = 3,
     min_epochs: int = 1,
     validation: Held = 0.2,
     monitor: str | None = None,
     seed: int = 0,
     workers: int | None = None,
+    sample_weight: Targets | None = None,
+    class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
 ) -> SearchResult:
     """Train `trials` configurations for `min_epochs`, the best of them `factor` times as long, and so on.
 
@@ -179,7 +190,7 @@ def successive_halving(
 
     Parameters
     ----------
-    build, space, X, y, trials, batch_size, validation, monitor, seed, workers
+    build, space, X, y, trials, batch_size, validation, monitor, seed, workers, sample_weight, class_weight
         As in `random_search`.
     epochs : int
         Of the longest training.
@@ -199,7 +210,8 @@ def successive_halving(
     """
     length, times = integer(epochs, "epochs", 1), integer(factor, "factor", 2)
     reached = integer(min_epochs, "min_epochs", 1, length)
-    with _Searching(build, space, X, y, trials, batch_size, validation, monitor, seed, workers) as searching:
+    data = (X, y, validation, sample_weight, class_weight)
+    with _Searching(build, space, data, trials, batch_size, monitor, seed, workers) as searching:
         left = searching.runs
         while True:
             searching.train(left, reached)
@@ -207,6 +219,38 @@ def successive_halving(
                 return searching.result()
             left = sorted(left, key=searching.rank)[: math.ceil(len(left) / times)]
             reached = length if len(left) == 1 else min(length, reached * times)
+
+
+class _Rows:
+    """Rows of something that `Trainer.fit` takes: an array-like, a frame that keeps its names, or a dict."""
+
+    def __init__(self, value: Any, name: str) -> None:
+        self._parts: dict[str, Any] = {}
+        self._dict = isinstance(value, Mapping)
+        for key, part in value.items() if self._dict else [("", value)]:
+            where = f"{name}[{key!r}]" if self._dict else name
+            self._parts[key] = part if hasattr(part, "iloc") else as_array(part, where)
+            if not np.shape(self._parts[key]):
+                raise ShapeError(f"{where}: expected rows, got a single value")
+        self._name = name
+
+    @property
+    def count(self) -> int:
+        """Rows of the first part."""
+        return len(next(iter(self._parts.values()), ()))
+
+    def check(self, count: int) -> None:
+        """Refuse another number of rows."""
+        for part in self._parts.values():
+            if len(part) != count:
+                raise ShapeError(f"X, {self._name}: expected as many rows, got {count} and {len(part)}")
+
+    def take(self, rows: NDArray[np.int64]) -> Any:
+        """Those rows, of the kind that the value was."""
+        parts = {
+            key: part.iloc[rows] if hasattr(part, "iloc") else part[rows] for key, part in self._parts.items()
+        }
+        return parts if self._dict else parts[""]
 
 
 class _Cancelled(Exception):
@@ -220,24 +264,25 @@ class _Searching:
         self,
         build: Build,
         space: Mapping[str, Any],
-        X: ArrayLike,
-        y: ArrayLike,
+        data: tuple[Any, Any, Held, Any, Any],
         trials: int,
-        batch_size: int,
-        validation: Held,
+        batch_size: int | None,
         monitor: str | None,
         seed: int,
         workers: int | None,
     ) -> None:
         if not callable(build):
             raise DTypeError(f"build: expected a function of a configuration and a seed, got {build!r}")
-        self._batch_size = integer(batch_size, "batch_size", 1)
+        self._batch_size = None if batch_size is None else integer(batch_size, "batch_size", 1)
         count, seed = integer(trials, "trials", 1, 2**32 - 1), integer(seed, "seed", 0, 2**64 - 1)
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._workers = min(count, cpus if workers is None else integer(workers, "workers", 1, 1024))
-        self._split(X, y, validation, seed)
+        *_, self._class_weight = data
+        self._split(data, seed)
         fallback = "loss" if self._held is None else "val_loss"
-        self.monitor = fallback if monitor is None else choice(monitor, "monitor", _MONITORS)
+        self.monitor = fallback if monitor is None else history_column(monitor, "monitor")
+        if self.monitor == "grad_norm":
+            raise ArgumentError("monitor: expected a loss or an accuracy, got 'grad_norm'")
         if self.monitor.startswith("val_") and self._held is None:
             raise ArgumentError(f"monitor: expected validation data for {self.monitor}, got none")
         ranges = check_space(space)
@@ -247,6 +292,9 @@ class _Searching:
             for index, config in enumerate(configs)
             for own in [(seed + index) % 2**64]
         ]
+        trainers = [run.trainer for run in self.runs]
+        if len({id(one) for one in trainers}) < count or len({id(one.net) for one in trainers}) < count:
+            raise ArgumentError("build: expected a new trainer and network from every call, got one twice")
         self._cancelled = False
         self._pool = ThreadPoolExecutor(self._workers) if self._workers > 1 else None
 
@@ -258,15 +306,21 @@ class _Searching:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def _split(self, X: ArrayLike, y: ArrayLike, validation: Held, seed: int) -> None:
+    def _split(self, data: tuple[Any, Any, Held, Any, Any], seed: int) -> None:
         """One division of the rows for all trials."""
-        self._x, self._y, self._held = as_array(X, "X"), as_array(y, "y"), validation
-        if self._x.ndim != 2 or self._y.ndim < 1 or len(self._x) != len(self._y):
-            raise ShapeError(f"X, y: expected as many rows, got {self._x.shape} and {self._y.shape}")
-        if validation is not None and not isinstance(validation, tuple | list):
-            rows, held = fitting._split(validation, len(self._x), seed)
-            self._held = (self._x[held], self._y[held])
-            self._x, self._y = self._x[rows], self._y[rows]
+        X, y, validation, weight, _ = data
+        self._x, self._y, self._held, self._weight = X, y, validation, weight
+        if validation is None or isinstance(validation, tuple | list):
+            return
+        parts = [("X", X), ("y", y)] if weight is None else [("X", X), ("y", y), ("sample_weight", weight)]
+        taken = [_Rows(part, name) for name, part in parts]
+        count = taken[0].count
+        for rows in taken:
+            rows.check(count)
+        train, held = fitting._split(validation, count, seed)
+        self._held = tuple(rows.take(held) for rows in taken)
+        self._x, self._y, *rest = [rows.take(train) for rows in taken]
+        self._weight = rest[0] if rest else None
 
     def _trainer(self, build: Build, config: dict[str, Any], seed: int) -> Trainer:
         trainer = build(dict(config), seed)
@@ -277,8 +331,7 @@ class _Searching:
                 f"build: expected a network with threads=1 for {self._workers} workers, got one with "
                 f"{trainer.net.threads}"
             )
-        if self.monitor.endswith("accuracy") and not trainer.loss.classifies:
-            raise ArgumentError(f"monitor: expected a classification loss for {self.monitor}")
+        trainer.loss.check_monitor(self.monitor, "monitor")
         return trainer
 
     def rank(self, run: _Run) -> tuple[float, float, int]:
@@ -305,6 +358,8 @@ class _Searching:
                 epochs=epochs - run.epochs,
                 batch_size=self._batch_size,
                 validation=self._held,
+                sample_weight=self._weight,
+                class_weight=self._class_weight,
                 callbacks=[self],
                 progress=False,
             )
