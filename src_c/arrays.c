@@ -381,22 +381,33 @@ typedef struct loss_call {
     const char *z, *target;
     double *losses;
     char *d;
+    grc_intrusion intrusion;
 } loss_call;
+
+/* Of row r; a label by way of *label, its copy. */
+static const void *target_of(loss_call *c, size_t r, int32_t *label)
+{
+    if (!c->loss->labels)
+        return c->target + r * c->loss->target_width * c->item;
+    *label = grc_take_label(c->loss, c->target, (int64_t)r, &c->intrusion);
+    return label;
+}
+
 static void loss_body(void *p)
 {
-    const loss_call *c = p;
+    loss_call *c = p;
     const grc_loss *l = c->loss;
-    const size_t step = l->labels ? sizeof(int32_t) : l->target_width * c->item;
+    int32_t label;
     double divisor = 0;
     for (size_t r = 0; r < c->rows; r++) {
-        const double mass = grc_loss_mass(l, c->k, c->target + r * step);
+        const double mass = grc_loss_mass(l, c->k, target_of(c, r, &label));
         divisor += mass > 0 ? mass : 0;
     }
     const double scale = divisor > 0 ? 1 / divisor : 0;
     int32_t right;
     for (size_t r = 0; r < c->rows; r++) {
         const size_t at = r * c->cols * c->item;
-        c->k->loss[l->kind](1, c->cols, c->z + at, c->cols, c->target + r * step, l->target_width, &scale,
+        c->k->loss[l->kind](1, c->cols, c->z + at, c->cols, target_of(c, r, &label), l->target_width, &scale,
                             c->d ? c->d + at : NULL, c->losses + r, &right, &l->args);
     }
 }
@@ -424,9 +435,12 @@ grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *opt
         return status;
     for (int64_t r = 0; loss.labels && r < rows && status == GRADCORE_OK; r++)
         status = grc_loss_check_label(&loss, ((const int32_t *)target)[r], r, error);
-    loss_call c = {k, &loss, (size_t)rows, (size_t)cols, item_size(dtype), z, target, losses, d};
-    if (status == GRADCORE_OK)
+    loss_call c = {.k = k, .loss = &loss, .rows = (size_t)rows, .cols = (size_t)cols, .item = item_size(dtype),
+                   .z = z, .target = target, .losses = losses, .d = d};
+    if (status == GRADCORE_OK) {
         run_alone(&loss_body, &c);
+        status = grc_report_intrusion(&c.intrusion, error);
+    }
     grc_loss_close(&loss);
     return status;
 }

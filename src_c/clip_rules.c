@@ -249,12 +249,12 @@ static grc_tally tally_of_elements(const gradcore_trainer *t, int parameter)
     return all;
 }
 
-double grc_enter_clips(gradcore_trainer *t, double scale, int by_norm, double *run)
+double grc_enter_clips(gradcore_trainer *t, double scale, int by_norm, size_t rows, double *run)
 {
     struct grc_clipping *c = t->clipping;
     grc_tally part = {0}, whole = {0}; /* part: what single rules say; whole: what each parameter shares */
     if (c && grc_row_rule(t))
-        for (size_t r = 0; r < t->x->rows; r++)
+        for (size_t r = 0; r < rows; r++)
             grc_count_factor(&part, c->row_factor[r]);
     add(&whole, &part);
     if (by_norm)

@@ -255,6 +255,9 @@ enum { GRC_EXEC_PREDICT, GRC_EXEC_PASS, GRC_EXEC_TRAIN };
 typedef struct grc_exec {
     gradcore_network *net;
     int mode;
+    /* `rows`, `step`, `limit`, `only` and where value 0 lies belong to forward, loss, backward and gradients. In
+     * training one thread may set those of the next batch while others are still at the update, which therefore is
+     * told what it needs of them. */
     size_t capacity, rows;  /* of the batch */
     int training;           /* dropout active */
     uint64_t seed, step;
@@ -375,8 +378,8 @@ double grc_sum(size_t n, const double *x);
 double grc_weighted_sum(size_t n, const double *weight, const double *x);
 /* Value 0 = these rows where they lie (they are only read), or its own buffer where rows is NULL. */
 void grc_place_input(grc_exec *x, const void *rows, size_t ld);
-/* Rows order[0..rows) (NULL: 0..rows) of `from` into rows [row, ...) of the input value. */
-void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order);
+/* `rows` rows of `from` into rows [row, row + rows) of the input value. */
+void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride);
 /* Are the weight gradients of this batch made block by block (x->partial)? Same bits either way. */
 int grc_uses_partials(const grc_exec *x);
 

@@ -158,23 +158,56 @@ double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *
     return l->labels ? l->vector[label] : kernels->dot(l->outputs, l->args.weight, target);
 }
 
-double grc_loss_weigh(const grc_loss *l, const gradcore_network *n, const gradcore_data *d, int64_t row,
-                      double *mass)
+double grc_loss_weigh(const grc_loss *l, const grc_kernels *kernels, double weight, const void *target, double *mass)
 {
-    const double weight = d->weight ? d->weight[row] : 1;
     if (grc_loss_is_plain(l))
         return *mass = weight;
-    const size_t step = l->labels ? sizeof(int32_t) : (size_t)d->target_stride * n->item;
-    const double own = grc_loss_mass(l, n->kernels, (const char *)d->target + (size_t)row * step);
+    const double own = grc_loss_mass(l, kernels, target);
     *mass = own < 0 ? 0 : l->by_count ? 1 : own * weight;
     return own < 0 ? 0 : weight;
 }
 
+static int takes_label(const grc_loss *l, int32_t label)
+{
+    return (label >= 0 && (size_t)label < l->outputs) || (l->args.ignores && label == l->args.ignore);
+}
+
 grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error)
 {
-    const long long classes = (long long)l->outputs;
-    if ((label >= 0 && label < classes) || (l->args.ignores && label == l->args.ignore))
+    if (takes_label(l, label))
         return GRADCORE_OK;
     return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
-                    (long long)row, classes - 1, label);
+                    (long long)row, (long long)l->outputs - 1, label);
+}
+
+/* ---- what changes under our hands ---- */
+
+void grc_note_intrusion(grc_intrusion *in, const char *array, int64_t at, int64_t got, int64_t most)
+{
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&in->found, &none, 1))
+        return;
+    in->array = array;
+    in->at = at;
+    in->got = got;
+    in->most = most;
+}
+
+grc_status grc_report_intrusion(const grc_intrusion *in, gradcore_error *error)
+{
+    if (!atomic_load(&in->found))
+        return GRADCORE_OK;
+    return grc_fail(error, GRADCORE_INVALID,
+                    "%s[%lld]: expected 0 to %lld, got %lld; it was in range when the call began: another thread has "
+                    "written into the array since", in->array, (long long)in->at, (long long)in->most,
+                    (long long)in->got);
+}
+
+int32_t grc_take_label(const grc_loss *l, const void *labels, int64_t row, grc_intrusion *in)
+{
+    const int32_t label = ((const volatile int32_t *)labels)[row];
+    if (takes_label(l, label))
+        return label;
+    grc_note_intrusion(in, "target", row, label, (int64_t)l->outputs - 1);
+    return 0;
 }

@@ -24,9 +24,22 @@ void grc_loss_close(grc_loss *l);
 int grc_loss_is_plain(const grc_loss *l);
 /* What a row adds to the divisor, before its own weight: 1, its class weight, or -1 where it is ignored. */
 double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *target);
-/* The weight of a row of the data, 0 where it is ignored, and what it adds to the divisor in *mass. */
-double grc_loss_weigh(const grc_loss *l, const gradcore_network *n, const gradcore_data *d, int64_t row,
-                      double *mass);
+/* The weight of a row, given its own weight and target: 0 where it is ignored; what it adds to the divisor in *mass. */
+double grc_loss_weigh(const grc_loss *l, const grc_kernels *kernels, double weight, const void *target, double *mass);
 grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error);
+
+/* Arrays of the caller are checked before a call does anything, but the caller's other threads can write into them
+ * while it runs. What decides an address is therefore read once, where it is used, and judged again there; what is
+ * out of range by now is replaced by 0 and noted, and the call ends with an error. Any thread may note. */
+typedef struct grc_intrusion {
+    atomic_int found;   /* the fields below are written by the one that has made it 1 */
+    const char *array;
+    int64_t at, got, most;
+} grc_intrusion;
+void grc_note_intrusion(grc_intrusion *in, const char *array, int64_t at, int64_t got, int64_t most);
+/* Once the threads are done: an error if one of them has noted something. */
+grc_status grc_report_intrusion(const grc_intrusion *in, gradcore_error *error);
+/* labels[row], a class or the ignored index; nothing else reads labels that were handed in. */
+int32_t grc_take_label(const grc_loss *l, const void *labels, int64_t row, grc_intrusion *in);
 
 #endif

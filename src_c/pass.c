@@ -102,7 +102,7 @@ static void forward_team(void *context, grc_team *team, int t, int count)
     const size_t unit = x->net->meets ? x->rows : GRC_KC; /* all of the thread's rows, or a block */
     for (size_t first = row; first < end || (first == row && x->net->meets); first += unit) {
         const size_t rows = grc_min(unit, end - first);
-        grc_load_rows(x, first, rows, grc_at(x->net, c->in, first * c->in_stride), c->in_stride, NULL);
+        grc_load_rows(x, first, rows, grc_at(x->net, c->in, first * c->in_stride), c->in_stride);
         if (x->net->meets)
             grc_forward_team(x, team, first, rows, t, count);
         else

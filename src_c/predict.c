@@ -17,6 +17,7 @@ typedef struct predict_call {
     int task_count;
     double *sums;      /* (blocks, tasks, 4): weighted loss, weighted right, weight, divisor */
     double *total;     /* (tasks, 4) */
+    grc_intrusion intrusion;
 } predict_call;
 
 /* Threads' shares are whole units. Sums over rows are made of blocks of fixed size; a row's outputs stand alone. */
@@ -25,7 +26,7 @@ static size_t unit_of(const predict_call *c)
     return c->y ? GRC_SPLIT_ROWS : GRC_PREDICT_ROWS;
 }
 
-static void evaluate_rows(const predict_call *c, int index, size_t lane, size_t first, size_t rows)
+static void evaluate_rows(predict_call *c, int index, size_t lane, size_t first, size_t rows)
 {
     grc_exec *x = c->x;
     const gradcore_network *n = c->net;
@@ -33,12 +34,17 @@ static void evaluate_rows(const predict_call *c, int index, size_t lane, size_t 
     const gradcore_data *d = &c->tasks[index].data;
     const grc_loss *loss = &c->tasks[index].loss;
     const size_t stride = loss->labels ? 1 : (size_t)d->target_stride;
-    const void *target = (const char *)d->target + first * stride * (loss->labels ? sizeof(int32_t) : n->item);
+    int32_t labels[GRC_PREDICT_ROWS];
+    for (size_t r = 0; r < rows && loss->labels; r++)
+        labels[r] = grc_take_label(loss, d->target, (int64_t)(first + r), &c->intrusion);
+    const void *target = loss->labels ? (const void *)labels : grc_at(n, d->target, first * stride);
+    const size_t step = stride * (loss->labels ? sizeof *labels : n->item);
     n->kernels->loss[loss->kind](rows, v->width, grc_row(x, x->value, c->tasks[index].value, lane), v->ld, target,
                                  stride, NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
     double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
     for (size_t r = 0; r < rows; r++) {
-        weight[r] = grc_loss_weigh(loss, n, d, (int64_t)(first + r), mass + r);
+        weight[r] = grc_loss_weigh(loss, n->kernels, d->weight ? d->weight[first + r] : 1,
+                                   (const char *)target + r * step, mass + r);
         right[r] = x->row_right[lane + r];
     }
     double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS * (size_t)c->task_count + (size_t)index);
@@ -48,14 +54,14 @@ static void evaluate_rows(const predict_call *c, int index, size_t lane, size_t 
     sum[3] = grc_sum(rows, mass);
 }
 
-static void predict_rows(const predict_call *c, size_t lane, size_t first, size_t rows)
+static void predict_rows(predict_call *c, size_t lane, size_t first, size_t rows)
 {
     grc_exec *x = c->x;
     const gradcore_network *n = c->net;
     const int last = n->value_count - 1;
     const size_t width = n->values[last].width;
     const char *in = (const char *)c->data->x + (size_t)((int64_t)first * c->data->x_stride) * n->item;
-    grc_load_rows(x, lane, rows, in, (size_t)c->data->x_stride, NULL);
+    grc_load_rows(x, lane, rows, in, (size_t)c->data->x_stride);
     grc_forward(x, lane, rows);
     if (c->y) {
         for (size_t r = 0; r < rows; r++)
@@ -69,7 +75,7 @@ static void predict_rows(const predict_call *c, size_t lane, size_t first, size_
 
 static void predict_team(void *context, grc_team *team, int t, int count)
 {
-    const predict_call *c = context;
+    predict_call *c = context;
     size_t row, end;
     (void)team;
     grc_rows_of((size_t)c->data->rows, unit_of(c), t, count, &row, &end);
@@ -211,6 +217,8 @@ static grc_status evaluate(gradcore_network *n, const gradcore_data *d, const gr
     } else {
         status = grc_busy(error, "network");
     }
+    if (status == GRADCORE_OK)
+        status = grc_report_intrusion(&c.intrusion, error);
     if (status == GRADCORE_OK) {
         grc_team_run(1, n->flush_denormals, &add_up, &c);
         for (int i = 0; i < count; i++)

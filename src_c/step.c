@@ -18,14 +18,12 @@ void grc_place_input(grc_exec *x, const void *rows, size_t ld)
     x->input_ld = rows ? ld : n->values[0].ld;
 }
 
-void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride, const int64_t *order)
+void grc_load_rows(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride)
 {
     const gradcore_network *n = x->net;
     const size_t bytes = n->values[0].width * n->item;
-    for (size_t r = 0; r < rows; r++) {
-        const size_t source = order ? (size_t)order[r] : r;
-        memcpy(grc_row(x, x->value, 0, row + r), (const char *)from + source * stride * n->item, bytes);
-    }
+    for (size_t r = 0; r < rows; r++)
+        memcpy(grc_row(x, x->value, 0, row + r), grc_at(n, from, r * stride), bytes);
 }
 
 void grc_forward(grc_exec *x, size_t row, size_t rows)

@@ -174,10 +174,29 @@ static int is_on(const grc_exec *x, int task)
     return !x->only || x->only == task + 1;
 }
 
-/* Of the row at position `at` of the data's order. */
-static double weigh_row(const slice *s, const grc_task *task, int64_t at, double *mass)
+int64_t grc_row_at(slice *s, int64_t at)
 {
-    return grc_loss_weigh(&task->loss, s->t->net, &task->data, s->order ? s->order[at] : at, mass);
+    if (!s->order)
+        return at;
+    const int64_t row = ((const volatile int64_t *)s->order)[at];
+    if (row >= 0 && row < s->data->rows)
+        return row;
+    grc_note_intrusion(&s->intrusion, "order", at, row, s->data->rows - 1);
+    return 0;
+}
+
+/* Of the row at position `at` of the data's order. */
+static double weigh_row(slice *s, const grc_task *task, int64_t at, double *mass)
+{
+    const gradcore_network *n = s->t->net;
+    const gradcore_data *d = &task->data;
+    const int64_t row = grc_row_at(s, at);
+    const int reads = !grc_loss_is_plain(&task->loss), labels = reads && task->loss.labels;
+    const int32_t label = labels ? grc_take_label(&task->loss, d->target, row, &s->intrusion) : 0;
+    const void *target = labels  ? (const void *)&label
+                         : reads ? grc_at(n, d->target, (size_t)(row * d->target_stride))
+                                 : NULL;
+    return grc_loss_weigh(&task->loss, n->kernels, d->weight ? d->weight[row] : 1, target, mass);
 }
 
 /* weight factor exp(-log variance), by the kernels' exp: the same bits everywhere. */
@@ -193,7 +212,7 @@ static double share_of(const gradcore_trainer *t, int index)
     return task->weight * (task->factor * grc_get(n, room, 0));
 }
 
-static void weigh_task(const slice *s, int index, int64_t first, size_t from, size_t to, int t)
+static void weigh_task(slice *s, int index, int64_t first, size_t from, size_t to, int t)
 {
     grc_task *task = &s->t->tasks[index];
     const size_t rows = s->t->x->rows;
@@ -229,38 +248,36 @@ static void weigh_task(const slice *s, int index, int64_t first, size_t from, si
     task->regret = task->factor > 0 ? half * grc_get(n, n->w, n->ops[n->op_count - 1].bias + (size_t)index) : 0;
 }
 
-void grc_weigh_rows(const slice *s, int64_t first, size_t from, size_t to, int t)
+void grc_weigh_rows(slice *s, int64_t first, size_t from, size_t to, int t)
 {
     for (int i = 0; i < s->t->task_count; i++)
         if (is_on(s->t->x, i))
             weigh_task(s, i, first, from, to, t);
 }
 
-void grc_load_targets(const slice *s, int64_t first, size_t row, size_t rows)
+/* Real targets in order are read where they lie. Labels never: they are addresses. */
+static int lies_ready(const slice *s, const grc_task *task)
+{
+    return !s->order && !task->loss.labels;
+}
+
+void grc_load_targets(slice *s, int64_t first, size_t row, size_t rows)
 {
     const gradcore_network *n = s->t->net;
     for (int i = 0; i < s->t->task_count; i++) {
         const grc_task *task = &s->t->tasks[i];
         const size_t width = task->loss.target_width;
         const gradcore_data *d = &task->data;
-        const int labels = task->loss.labels, idle = !is_on(s->t->x, i);
+        const int labels = task->loss.labels, idle = !is_on(s->t->x, i) || lies_ready(s, task);
         for (size_t r = row; r < row + rows && !idle; r++) {
-            const int64_t source = s->order[first + (int64_t)r];
+            const int64_t source = grc_row_at(s, first + (int64_t)r);
             if (labels)
-                ((int32_t *)task->target)[r] = ((const int32_t *)d->target)[source];
+                ((int32_t *)task->target)[r] = grc_take_label(&task->loss, d->target, source, &s->intrusion);
             else
                 memcpy(grc_at(n, task->target, r * width),
                        (const char *)d->target + (size_t)(source * d->target_stride) * n->item, width * n->item);
         }
     }
-}
-
-/* Targets as they lie, from position `at` on. */
-static const void *targets_at(const grc_task *task, const gradcore_network *n, int64_t at)
-{
-    return (const char *)task->data.target
-           + (task->loss.labels ? (size_t)at * sizeof(int32_t)
-                                : (size_t)(at * task->data.target_stride) * n->item);
 }
 
 void grc_lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
@@ -272,10 +289,11 @@ void grc_lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
         const grc_loss *loss = &task->loss;
         if (!is_on(x, i))
             continue;
-        const void *target = !s->order      ? targets_at(task, n, first + (int64_t)row)
+        const int in_place = lies_ready(s, task);
+        const size_t target_ld = in_place ? (size_t)task->data.target_stride : loss->target_width;
+        const void *target = in_place ? grc_at(n, task->data.target, ((size_t)first + row) * target_ld)
                              : loss->labels ? (const void *)((int32_t *)task->target + row)
-                                            : grc_at(n, task->target, row * loss->target_width);
-        const size_t target_ld = s->order || loss->labels ? loss->target_width : (size_t)task->data.target_stride;
+                                            : grc_at(n, task->target, row * target_ld);
         n->kernels->loss[loss->kind](rows, loss->outputs, grc_row(x, x->value, task->value, row),
                                      n->values[task->value].ld, target, target_ld, task->row_scale + row,
                                      grc_row(x, x->delta, task->value, row), task->row_loss + row,
@@ -292,19 +310,19 @@ static double mean_loss(const grc_task *task, size_t rows)
     return task->divisor > 0 ? grc_weighted_sum(rows, task->row_weight, task->row_loss) / task->divisor : 0;
 }
 
-double grc_batch_loss(const gradcore_trainer *t)
+double grc_batch_loss(const gradcore_trainer *t, size_t rows)
 {
     double loss = 0;
     if (!t->x->tips)
-        return mean_loss(t->tasks, t->x->rows);
+        return mean_loss(t->tasks, rows);
     for (int i = 0; i < t->task_count; i++)
-        loss += t->tasks[i].share * mean_loss(&t->tasks[i], t->x->rows) + t->tasks[i].regret;
+        loss += t->tasks[i].share * mean_loss(&t->tasks[i], rows) + t->tasks[i].regret;
     return loss;
 }
 
-double grc_batch_correct(const gradcore_trainer *t)
+double grc_batch_correct(const gradcore_trainer *t, size_t rows)
 {
-    return t->x->tips ? 0 : grc_weighted_sum(t->x->rows, t->tasks->row_weight, t->tasks->row_correct);
+    return t->x->tips ? 0 : grc_weighted_sum(rows, t->tasks->row_weight, t->tasks->row_correct);
 }
 
 double grc_batch_weight(const gradcore_trainer *t)
@@ -315,9 +333,8 @@ double grc_batch_weight(const gradcore_trainer *t)
     return sum / t->task_count;
 }
 
-void grc_report_heads(const gradcore_trainer *t, double *out)
+void grc_report_heads(const gradcore_trainer *t, size_t rows, double *out)
 {
-    const size_t rows = t->x->rows;
     for (int i = 0; i < t->net->head_count; i++) {
         const grc_task *task = &t->tasks[i];
         *out++ = mean_loss(task, rows);

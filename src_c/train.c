@@ -30,25 +30,40 @@ static const void *rows_at(const slice *s, int64_t at)
     return (const char *)s->data->x + (size_t)(at * s->data->x_stride) * s->t->net->item;
 }
 
-/* Nothing is copied where rows are taken in order: the targets never, the inputs if the network can. */
-static void load_rows(const slice *s, int64_t first, size_t row, size_t rows)
+static void load_inputs(slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
-    const int64_t at = first + (int64_t)row;
-    if (s->order) {
-        grc_load_rows(x, row, rows, s->data->x, (size_t)s->data->x_stride, s->order + at);
-        if (!s->t->loss_function)
-            grc_load_targets(s, first, row, rows);
-    } else if (!is_in_place(s)) {
-        grc_load_rows(x, row, rows, rows_at(s, at), (size_t)s->data->x_stride, NULL);
-    }
+    const size_t bytes = x->net->values[0].width * x->net->item;
+    for (size_t r = row; r < row + rows; r++)
+        memcpy(grc_row(x, x->value, 0, r), rows_at(s, grc_row_at(s, first + (int64_t)r)), bytes);
+}
+
+/* Nothing is copied where rows are taken in order, but labels: real targets never, the inputs if the network can. */
+static void load_rows(slice *s, int64_t first, size_t row, size_t rows)
+{
+    if (!is_in_place(s))
+        load_inputs(s, first, row, rows);
+    if (!s->t->loss_function)
+        grc_load_targets(s, first, row, rows);
+}
+
+/* Of the step whose batch begins at position `first`. */
+static const double *hypers_of(const slice *s, int64_t first)
+{
+    return s->turns[(first - s->begin) / s->batch % 2].hypers;
+}
+
+/* Has something come up that ends the slice? The same for all threads once the batch's rows are through. */
+static int is_over(const slice *s)
+{
+    return s->failed != GRADCORE_OK || atomic_load_explicit(&s->intrusion.found, memory_order_relaxed);
 }
 
 /* Rules on single rows, after their backward. */
 static void clip_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     if (s->update && rows > 0)
-        grc_clip_rows(s->t, s->hypers + (first - s->begin) / s->batch * GRADCORE_HYPERS, row, rows);
+        grc_clip_rows(s->t, hypers_of(s, first), row, rows);
 }
 
 /* Forward, loss and backward of thread t's rows. */
@@ -121,10 +136,10 @@ static void train_with_own_loss(slice *s, grc_team *team, int64_t first, int t, 
     if (meets)
         grc_forward_team(x, team, begin, end - begin, t, count);
     grc_barrier(team);
-    if (t == 0)
+    if (t == 0 && !is_over(s))
         s->failed = call_own_loss(s, first);
     grc_barrier(team);
-    if (s->failed != GRADCORE_OK)
+    if (is_over(s))
         return;
     for (size_t row = begin; row < end && !meets; row += step)
         grc_backward(x, row, grc_min(step, end - row));
@@ -150,15 +165,17 @@ static int64_t batch_of(const slice *s, int64_t i)
     return s->begin + i * s->batch;
 }
 
-/* By one thread, while the others wait: what they read of step i. */
-static void prepare(const slice *s, int64_t i, uint64_t step)
+/* By one thread, before a barrier: what all read of step i. Others may still be at the update of the step before. */
+static void prepare(slice *s, int64_t i, uint64_t step)
 {
     grc_exec *x = s->t->x;
     const int64_t first = batch_of(s, i);
+    grc_turn *turn = &s->turns[i % 2];
+    memcpy(turn->hypers, s->hypers + i * GRADCORE_HYPERS, sizeof turn->hypers);
+    turn->failed = s->update ? grc_check_step(s->t, turn->hypers, s->error) : GRADCORE_OK;
     x->rows = (size_t)(s->end - first < s->batch ? s->end - first : s->batch);
     x->step = step;
-    x->limit = s->update && s->t->clip == GRC_CLIP_VALUE ? s->hypers[i * GRADCORE_HYPERS + GRADCORE_CLIP]
-                                                         : (double)INFINITY;
+    x->limit = s->update && s->t->clip == GRC_CLIP_VALUE ? turn->hypers[GRADCORE_CLIP] : (double)INFINITY;
     if (is_in_place(s))
         grc_place_input(x, rows_at(s, first), (size_t)s->data->x_stride);
 }
@@ -184,7 +201,7 @@ static void make_gradients(slice *s, grc_team *team, int64_t first, int t, int c
     grc_exec *x = s->t->x;
     (s->t->loss_function ? &train_with_own_loss : &train_own_rows)(s, team, first, t, count);
     grc_barrier(team);
-    if (s->failed != GRADCORE_OK)
+    if (is_over(s))
         return;
     if (grc_uses_partials(x))
         grc_fold_partials(x, (x->rows + GRC_KC - 1) / GRC_KC, t, count);
@@ -203,10 +220,10 @@ static void take_gradients(slice *s, grc_team *team, int64_t i, int t, int count
 }
 
 /* The gradients at a point up the slope instead, of the same batch under the same masks. */
-static double look_sharp(slice *s, grc_team *team, int64_t i, int t, int count)
+static double look_sharp(slice *s, grc_team *team, int64_t i, size_t rows, int t, int count)
 {
     gradcore_trainer *tr = s->t;
-    grc_sam_climb(tr, team, s->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + tr->sam - 1], tr->x->rows, t, count);
+    grc_sam_climb(tr, team, s->turns[i % 2].hypers[GRADCORE_AVERAGE + tr->sam - 1], rows, t, count);
     take_gradients(s, team, i, t, count);
     grc_sam_return(tr, team, t, count);
     return gradient_norm(tr->x);
@@ -241,26 +258,26 @@ static void run_team(void *context, grc_team *team, int t, int count)
     if (t == 0)
         prepare(s, 0, step);
     grc_barrier(team);
-    for (; i < s->steps; i++) {
+    for (; i < s->steps && s->turns[i % 2].failed == GRADCORE_OK; i++) {
         const size_t rows = x->rows;
-        const double *h = s->hypers + i * GRADCORE_HYPERS;
+        const double *h = s->turns[i % 2].hypers;
         take_gradients(s, team, i, t, count);
-        if (s->failed != GRADCORE_OK)
+        if (is_over(s))
             break;
         double norm = gradient_norm(x);
-        double loss = tr->loss_function ? s->own_loss : grc_batch_loss(tr);
+        double loss = tr->loss_function ? s->own_loss : grc_batch_loss(tr, rows);
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
-        const double correct = t == 0 ? grc_batch_correct(tr) : 0;
+        const double correct = t == 0 ? grc_batch_correct(tr, rows) : 0;
         int finite = isfinite(norm) && isfinite(loss), waits = 0;
         double *heads = tr->x->tips && s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL;
         if (t == 0 && heads)
-            grc_report_heads(tr, heads); /* of the weights before any climb */
+            grc_report_heads(tr, rows, heads); /* of the weights before any climb */
         const int climbed = s->update && tr->sam && finite;
         if (climbed) {
-            norm = look_sharp(s, team, i, t, count);
+            norm = look_sharp(s, team, i, rows, t, count);
             finite = isfinite(norm);
-            if (s->failed != GRADCORE_OK)
+            if (is_over(s))
                 break;
         }
         if (s->update && parts > 1 && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE)) {
@@ -282,7 +299,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (t == 0) {
             const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             const int by_norm = tr->clip == GRC_CLIP_GLOBAL_NORM || s->scale != NULL;
-            const double parts_scale = ruled ? grc_enter_clips(tr, scale, by_norm, s->ledger) : 1;
+            const double parts_scale = ruled ? grc_enter_clips(tr, scale, by_norm, rows, s->ledger) : 1;
             s->refused = refused;
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
                                               .norm = norm, .scale = scale * parts_scale,
@@ -323,6 +340,10 @@ static void run_slice(slice *s)
     grc_team_run(threads, n->flush_denormals, &run_team, s);
     grc_tuner_stop(&t->tuner, s->done);
     grc_place_input(t->x, NULL, 0);
+    if (s->failed == GRADCORE_OK && s->done < s->steps)
+        s->failed = s->turns[s->done % 2].failed;
+    if (s->failed == GRADCORE_OK)
+        s->failed = grc_report_intrusion(&s->intrusion, s->error);
     if (s->update && s->done > 0)
         grc_keep_strengths(t->x, t->step - 1);
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;

@@ -73,6 +73,15 @@ grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, con
     return status;
 }
 
+grc_status grc_check_step(const gradcore_trainer *t, const double *h, gradcore_error *error)
+{
+    const int clipped = t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t);
+    grc_status status = grc_check_hypers(t->optimizer, t->net->dtype, clipped, h, error);
+    for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
+        status = grc_check_rate(&t->averages[j], h[GRADCORE_AVERAGE + j], error);
+    return status;
+}
+
 grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
 {
     /* The sizes that the struct has had. */
@@ -97,10 +106,6 @@ grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_er
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_hypers(t->optimizer, t->net->dtype, t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t),
-                                  r->hypers + i * GRADCORE_HYPERS, error);
-    for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
-            status = grc_check_rate(&t->averages[j], r->hypers[i * GRADCORE_HYPERS + GRADCORE_AVERAGE + j], error);
+        status = grc_check_step(t, r->hypers + i * GRADCORE_HYPERS, error);
     return status;
 }

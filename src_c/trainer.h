@@ -116,13 +116,13 @@ grc_status grc_check_head_losses(const gradcore_network *n, const gradcore_head_
 grc_status grc_check_head_data(const gradcore_data *d, int heads, gradcore_error *error);
 /* The data of head `index` by itself. */
 gradcore_data grc_head_data(const gradcore_data *d, int index);
-/* Of the batch in x: after the barrier behind grc_lose_rows. */
-double grc_batch_loss(const gradcore_trainer *t);    /* without penalties */
-double grc_batch_correct(const gradcore_trainer *t); /* 0 with heads */
+/* Of the batch of `rows` rows, which x->rows need not be any more: after the barrier behind grc_lose_rows. */
+double grc_batch_loss(const gradcore_trainer *t, size_t rows);    /* without penalties */
+double grc_batch_correct(const gradcore_trainer *t, size_t rows); /* 0 with heads */
 double grc_batch_weight(const gradcore_trainer *t);
 /* Numbers that a step reports of its heads; these, to `out`. */
 #define GRC_HEAD_REPORT(t) (3 * (t)->net->head_count + 2)
-void grc_report_heads(const gradcore_trainer *t, double *out);
+void grc_report_heads(const gradcore_trainer *t, size_t rows, double *out);
 
 /* ---- surgery.c ---- */
 
@@ -135,6 +135,7 @@ void grc_count_conflicts(gradcore_trainer *t); /* into the ledger: of gradients 
 
 grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error);
 grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error);
+grc_status grc_check_step(const gradcore_trainer *t, const double *hypers, gradcore_error *error); /* of one step */
 /* The rows at positions [begin, end) of `order`, or of the data where that is NULL. */
 grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
                           int64_t end, gradcore_error *error);
@@ -210,7 +211,7 @@ void grc_constrain(gradcore_trainer *trainer, grc_team *team, const double *hype
 /* Enters what the step's rules on gradients did into the trainer's ledger, and into `run` where that is not NULL:
  * (parameters, 3), see gradcore_run. by_norm: `scale` was made from the norm of all gradients. Returns the mean of
  * what the rules on less than all gradients multiplied by. For one thread, after a barrier. */
-double grc_enter_clips(gradcore_trainer *trainer, double scale, int by_norm, double *run);
+double grc_enter_clips(gradcore_trainer *trainer, double scale, int by_norm, size_t rows, double *run);
 int grc_clip_is_scheduled(const gradcore_trainer *trainer); /* a rule takes its limit from the hypers */
 void grc_clipping_destroy(gradcore_trainer *trainer);
 

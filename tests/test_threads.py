@@ -11,7 +11,7 @@ import exact
 import gradcore
 import numpy as np
 import pytest
-from gradcore import Trainer, clipping, errors, optimizers
+from gradcore import Trainer, clipping, errors, losses, optimizers
 from support import assert_same, digest, run_python, started
 
 LAYERS = [cases.dense(200, "relu"), cases.dropout(0.2), cases.dense(100, "tanh"), cases.dense(10)]
@@ -223,6 +223,44 @@ def test_separate_trainers_in_threads_have_the_same_bits():
         return digest(trainer.net.parameters())
 
     assert len(set(run_in_threads(work, 5))) == 1
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_labels_that_another_thread_overwrites_are_no_addresses(weighed):
+    """A label out of range that comes after the check ends the call with an error, wherever it is read."""
+    loss = losses.CrossEntropy(class_weight=np.linspace(0.5, 2, 10)) if weighed else "cross_entropy"
+    net = cases.network(gradcore, LAYERS, 64, seed=3, threads=2)
+    trainer = Trainer(net, loss, optimizers.Adam(1e-3))
+    x, y = batch(2048)
+    y = np.ascontiguousarray(y, "int32")
+    kept, finished = y.copy(), threading.Event()
+
+    def intrude():
+        while not finished.is_set():
+            y[::7] = 2 * 10**9
+            y[::7] = kept[::7]
+
+    calls = (
+        lambda: trainer.fit(x, y, epochs=1, batch_size=64, progress=False),
+        lambda: trainer.fit(x, y, epochs=1, batch_size=500, shuffle=False, progress=False),
+        lambda: trainer.step(x, y),
+        lambda: trainer.gradients(x, y),
+        lambda: trainer.evaluate(x, y),
+        lambda: gradcore.kernels.softmax_cross_entropy(x, y),
+    )
+    writer = threading.Thread(target=intrude)
+    writer.start()
+    try:
+        for call in calls * 5:
+            try:
+                call()
+            except errors.ArgumentError as error:
+                assert "class from 0 to 9" in str(error) or "another thread" in str(error), error
+                trainer.abandon_fit()
+    finally:
+        finished.set()
+        writer.join()
+    assert np.isfinite(trainer.step(x, kept))
 
 
 # ---- fork ----
