@@ -68,6 +68,47 @@ static void run_one(grc_team_fn *run, void *context, grc_team *team, int thread,
 
 #ifdef _OPENMP
 
+/* ---- being late, in builds for tests ---- */
+
+/* With GRC_STRESS one thread, picked at random, is late at every barrier: before it or behind it, by up to some tens of
+ * microseconds, which is long where a step takes three, and now and then by a time slice. What one thread reads while
+ * another has gone on shows up then. GRADCORE_STRESS_SEED has other threads picked. */
+#ifdef GRC_STRESS
+#include <time.h>
+
+static double microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1e6 * (double)now.tv_sec + 1e-3 * (double)now.tv_nsec;
+}
+
+static void be_late(unsigned turn, int thread, int count, int behind)
+{
+    static atomic_ullong seed;
+    unsigned long long key = atomic_load_explicit(&seed, memory_order_relaxed);
+    if (!key) {
+        const char *wish = getenv("GRADCORE_STRESS_SEED");
+        key = (wish ? strtoull(wish, NULL, 10) : 0) * 2 + 1;
+        atomic_store_explicit(&seed, key, memory_order_relaxed);
+    }
+    uint64_t random = (key + turn) * UINT64_C(0x9e3779b97f4a7c15); /* the finaliser of splitmix64 */
+    random = (random ^ random >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    random = (random ^ random >> 27) * UINT64_C(0x94d049bb133111eb);
+    random ^= random >> 31;
+    if ((int)(random % (unsigned)count) != thread || (int)(random >> 32 & 1) != behind)
+        return;
+    const double until = microseconds() + ((random >> 40) % 64 == 0 ? 2000 : (double)(random >> 48 & 31));
+    while (microseconds() < until)
+        sched_yield();
+}
+#else
+static void be_late(unsigned turn, int thread, int count, int behind)
+{
+    (void)turn, (void)thread, (void)count, (void)behind;
+}
+#endif
+
 /* ---- waiting ---- */
 
 typedef struct seats seats;
@@ -224,12 +265,14 @@ void grc_barrier(grc_team *team)
         return;
     const unsigned turn = atomic_load(&c->passed.turn);
     note_cpu(&c->seats, team->thread);
+    be_late(turn, team->thread, c->seats.count, 0);
     if (atomic_fetch_add(&c->arrived, 1) < c->seats.count - 1) {
         gate_wait(&c->passed, turn, &c->seats, team->thread);
-        return;
+    } else {
+        atomic_store(&c->arrived, 0);
+        gate_open(&c->passed);
     }
-    atomic_store(&c->arrived, 0);
-    gate_open(&c->passed);
+    be_late(turn, team->thread, c->seats.count, 1);
 }
 
 /* ---- pools ---- */
@@ -243,6 +286,7 @@ typedef struct pool {
     grc_team_fn *run;
     void *context;
     int flush, retired; /* retired: the next job is to end */
+    atomic_int left;    /* workers that will not touch the pool again */
     struct pool *next;  /* in the list of idle ones */
 } pool;
 
@@ -253,23 +297,24 @@ static void pool_worker(pool *p, int thread)
     for (unsigned turn = 0;; turn++) {
         gate_wait(&p->jobs, turn, NULL, thread);
         if (p->retired)
-            return;
+            break;
         run_one(p->run, p->context, &team, thread, p->crew.seats.count, p->flush);
         grc_barrier(&team);
     }
+    atomic_fetch_add(&p->left, 1);
 }
 
+/* Of OpenMP it takes the threads alone: they meet at gates only, which tools that watch threads can see. */
 static void *pool_host(void *argument)
 {
     pool *p = argument;
 #pragma omp parallel num_threads(p->granted)
     {
-#pragma omp single
-        {
+        if (omp_get_thread_num() == 0) {
             p->crew.seats.count = omp_get_num_threads() + 1; /* may be fewer still */
             gate_open(&p->crew.passed);
         }
-        pool_worker(p, omp_get_thread_num() + 1);
+        pool_worker(p, omp_get_thread_num() + 1); /* waits for a job, and so for the count */
     }
     return NULL;
 }
@@ -385,6 +430,8 @@ static void pool_give_back(pool *p)
         p->retired = 1;
         gate_open(&p->jobs);
         pthread_join(p->host, NULL); /* its threads may still be leaving the last barrier */
+        while (atomic_load(&p->left) < p->crew.seats.count - 1)
+            sched_yield(); /* never: the join has seen to it, but by way of the runtime */
         pool_free(p);
     }
 }
