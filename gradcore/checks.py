@@ -78,9 +78,18 @@ def file_path(path: object) -> bytes:
         result = os.fsencode(path)  # type: ignore[arg-type]
     except TypeError:
         raise DTypeError(f"path: expected a string or a path object, got {path!r}") from None
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"path: expected text that the file system can hold, got {path!r}: {error.reason}"
+        ) from None
     if not result or b"\0" in result:
         raise ArgumentError(f"path: expected a non-empty path without null characters, got {path!r}")
     return result
+
+
+def path_name(path: object) -> str:
+    """A path, checked, as text that `open` takes and messages show."""
+    return os.fsdecode(file_path(path))
 
 
 def compact_repr(self: Any) -> str:

@@ -109,7 +109,7 @@ def _table_options(parser: argparse.ArgumentParser) -> None:
         "--no-header",
         dest="header",
         action="store_false",
-        help="it has not (default: none of it is a number)",
+        help="it has not (default: what a comparison with the lines below shows)",
     )
 
 

@@ -44,6 +44,8 @@ class Encoding:
         Empty: the target is a number.
     mean, scale : float
         Of a target that is a number.
+    header : bool
+        Whether the table came with names; otherwise columns are known by their positions.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Encoding:
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    header: bool = True
 
     @classmethod
     def learn(cls, table: Table, target: str, *, task: Task | None = None) -> Encoding:
@@ -94,14 +97,14 @@ class Encoding:
                 raise FormatError(
                     f"{table.source}: column {target!r}: expected 2 or more classes, got {different[0]!r}"
                 )
-            return cls(features, target, categories, tuple(different))
+            return cls(features, target, categories, tuple(different), header=table.header)
         numbers = _numbers(table, target)
         scale = float(numbers.std())
         if not scale > 0:
             raise FormatError(
                 f"{table.source}: column {target!r}: expected different values, got {numbers[0]} only"
             )
-        return cls(features, target, categories, (), float(numbers.mean()), scale)
+        return cls(features, target, categories, (), float(numbers.mean()), scale, table.header)
 
     @property
     def task(self) -> Task:
@@ -140,6 +143,11 @@ class Encoding:
                 f"{table.source}: expected the columns of the training data, "
                 f"got none named {', '.join(map(repr, absent[:5]))}{' ...' if absent[5:] else ''}{hint}"
             )
+        if self.header and not table.header:
+            raise FormatError(
+                f"{table.source}: expected a header with the names of the training data, "
+                f"{', '.join(self.features[:5])}{' ...' if self.features[5:] else ''}, got none"
+            )
         exact = flag(exact, "exact") and any(
             _is_rounded(table, name) for name in self.features if name not in self.categories
         )
@@ -175,6 +183,7 @@ class Encoding:
                 "classes": self.classes,
                 "mean": self.mean,
                 "scale": self.scale,
+                "header": self.header,
             }
         )
 
@@ -183,13 +192,16 @@ class Encoding:
         """The encoding that `to_json` wrote."""
         try:
             parts = json.loads(text)
+            features = tuple(map(str, parts["features"]))
             return cls(
-                features=tuple(map(str, parts["features"])),
+                features=features,
                 target=str(parts["target"]),
                 categories={str(k): tuple(map(str, v)) for k, v in parts["categories"].items()},
                 classes=tuple(map(str, parts["classes"])),
                 mean=float(parts["mean"]),
                 scale=float(parts["scale"]),
+                # Where the file does not say it: positions as names come from tables without a header.
+                header=bool(parts.get("header", not all(map(str.isdecimal, features)))),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FormatError(

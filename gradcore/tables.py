@@ -11,19 +11,19 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import path_name
 from .errors import ArgumentError, DependencyError, FileError, FormatError, NotFoundError
+from .headers import MISSING, SAMPLE, has_names, is_number
 
 __all__ = ["Table", "load_csv", "load_parquet"]
 
 Column = NDArray[Any]
-
-# What a cell of a number column may hold instead of a number, in lower case.
-_MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,19 +99,30 @@ def opening(name: str) -> Iterator[None]:
         raise FileError(f"{name}: {error.strerror or error}") from None
 
 
-def load_csv(path: object, *, header: bool | None = None, text: Collection[str] = ()) -> Table:
+def load_csv(
+    path: object,
+    *,
+    header: bool | None = None,
+    text: Collection[str] = (),
+    names: Collection[str] = (),
+) -> Table:
     """A comma-, semicolon- or tab-separated file, plain or gzipped, in UTF-8.
 
     A column is one of numbers if every cell is a number or missing (empty, NA, NaN, null, None, ?),
-    else one of texts. Empty lines are skipped.
+    else one of texts. Empty lines are skipped. A first column of different whole numbers under an empty
+    name, the index that pandas writes, is left out.
 
     Parameters
     ----------
     path : str or path
     header : bool, optional
-        Whether the first line has the names. Default: it does if none of its cells is a number.
+        Whether the first line has the names. Default: it is compared with the columns below. It has them if
+        it differs in kind, as texts above numbers do or 0, 1, 2, ... above fractions; a line that could be
+        either is refused.
     text : collection of str
         Columns to keep as texts although they look like numbers.
+    names : collection of str
+        Names that are known beforehand: a first line with most of them has the names.
 
     Returns
     -------
@@ -122,32 +133,32 @@ def load_csv(path: object, *, header: bool | None = None, text: Collection[str] 
     NotFoundError, FileError, FormatError
         FormatError names the line that is not like the others.
     """
-    name = str(path)
+    if header is not None and not isinstance(header, bool | np.bool_):
+        raise ArgumentError(f"header: expected True, False or None, got {header!r}")
+    name = path_name(path)
     try:
         with opening(name), _open_text(name) as file:
             delimiter = _delimiter(next((line for line in file if line.strip()), ""))
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
-            first = next((row for row in reader if row), None)
+            numbered = ((row, reader.line_num) for row in reader if row)
+            first, line = next(numbered, (None, 0))
             if first is None:
                 raise FormatError(f"{name}: expected a table, got an empty file")
+            sample = list(islice(numbered, SAMPLE))
             if header is None:
-                header = not any(_is_number(cell) for cell in first)
-            names = _column_names(name, first, header)
+                header = _has_names(name, first, line, sample, delimiter, names)
+            keys = _column_names(name, first, header)
             if not text:
-                matrix = _all_numbers(name, delimiter, reader.line_num if header else 0, len(names))
+                matrix = _all_numbers(name, delimiter, line if header else 0, len(keys))
                 if matrix is not None:
-                    return Table(name, names, tuple(matrix.T), header)
-            rows, lines = ([], []) if header else ([first], [reader.line_num])
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise FormatError(
-                        f"{name}: line {reader.line_num}: expected {len(names)} cells, got {len(row)}"
-                    )
+                    return _without_index(Table(name, keys, tuple(matrix.T), header), first, names)
+            rows, lines = ([], []) if header else ([first], [line])
+            for row, line in chain(sample, numbered):
+                if len(row) != len(keys):
+                    raise FormatError(f"{name}: line {line}: expected {len(keys)} cells, got {len(row)}")
                 rows.append(row)
-                lines.append(reader.line_num)
+                lines.append(line)
     except csv.Error as error:
         raise FormatError(f"{name}: line {reader.line_num}: {error}") from None
     except UnicodeDecodeError as error:
@@ -158,9 +169,9 @@ def load_csv(path: object, *, header: bool | None = None, text: Collection[str] 
         raise FormatError(f"{name}: expected rows below the header, got none")
     columns = tuple(
         _texts(cells) if key in text else _numbers_or_texts(cells)
-        for key, cells in zip(names, zip(*rows, strict=True), strict=True)
+        for key, cells in zip(keys, zip(*rows, strict=True), strict=True)
     )
-    return Table(name, names, columns, header, np.array(lines, np.int64))
+    return _without_index(Table(name, keys, columns, header, np.array(lines, np.int64)), first, names)
 
 
 def load_parquet(path: object, *, text: Collection[str] = ()) -> Table:
@@ -177,7 +188,7 @@ def load_parquet(path: object, *, text: Collection[str] = ()) -> Table:
         import pyarrow.parquet
     except ImportError:
         raise DependencyError("pyarrow: needed to read Parquet; pip install 'gradcore[table]'") from None
-    name = str(path)
+    name = path_name(path)
     with opening(name), open(name, "rb") as file:
         try:
             data = pyarrow.parquet.read_table(file)
@@ -220,14 +231,14 @@ def class_name(value: Any) -> str:
 def first_not_number(column: Column) -> int | None:
     """The first row of a text column that is neither a number nor missing."""
     for row, cell in enumerate(column):
-        if cell.strip().lower() not in _MISSING and not _is_number(cell):
+        if cell.strip().lower() not in MISSING and not is_number(cell):
             return row
     return None
 
 
 def share_of_numbers(column: Column) -> float:
     """The share of the cells of a text column that are numbers."""
-    return sum(map(_is_number, column)) / len(column)
+    return sum(map(is_number, column)) / len(column)
 
 
 def _open_text(name: str) -> TextIO:
@@ -242,18 +253,57 @@ def _delimiter(line: str) -> str:
     return max(",;\t", key=bare.count)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
+def _has_names(
+    source: str,
+    first: Sequence[str],
+    line: int,
+    sample: Sequence[tuple[Sequence[str], int]],
+    delimiter: str,
+    names: Collection[str],
+) -> bool:
+    """Whether the first line has the names of the columns; one that could be either is refused."""
+    told = {cell.strip() for cell in first}
+    if names and 2 * sum(name in told for name in names) > len(names):
+        return True
+    below = [row for row, _ in sample if len(row) == len(first)]
+    quoted = set(_quoted(source, delimiter, line, len(first)))
+    if sample:
+        quoted -= set(_quoted(source, delimiter, sample[0][1], len(first)))
+    found = has_names(first, below, quoted)
+    if found is None:
+        shown = ", ".join(map(repr, first[:5])) + (", ..." if first[5:] else "")
+        raise FormatError(
+            f"{source}: line {line}: expected the names of the columns or a row of data, got {shown}, which "
+            "could be either; say which by --header or --no-header, in Python by header=True or False"
+        )
+    return found
+
+
+def _quoted(source: str, delimiter: str, line: int, width: int) -> list[int]:
+    """Which cells of a line stand in quotes; none where the line cannot be cut without heeding them."""
+    with _open_text(source) as file:
+        text = next(islice(file, line - 1, None), "")
+    cells = [cell.strip() for cell in text.split(delimiter)]
+    return [i for i, cell in enumerate(cells) if cell.startswith('"')] if len(cells) == width else []
+
+
+def _without_index(table: Table, first: Sequence[str], wanted: Collection[str]) -> Table:
+    """A table without the column of row labels that pandas writes under an empty name."""
+    if not table.header or first[0].strip() or len(first) < 2 or table.names[0] in wanted:
+        return table
+    labels = table.columns[0]
+    if is_text(labels) or len(np.unique(labels)) < len(labels) or (labels != np.floor(labels)).any():
+        return table
+    return table.without([table.names[0]])
 
 
 def _column_names(source: str, first: Sequence[str], header: bool) -> tuple[str, ...]:
     if not header:
         return tuple(str(i) for i in range(len(first)))
-    names = tuple(cell.strip() or str(i) for i, cell in enumerate(first))
+    told = {cell.strip() for cell in first}
+    names = tuple(
+        cell.strip() or (str(i) if str(i) not in told else f"unnamed {i}") for i, cell in enumerate(first)
+    )
     for i, name in enumerate(names):
         if name in names[:i]:
             raise FormatError(f"{source}: expected different column names, got {name!r} twice")
@@ -287,7 +337,7 @@ def _numbers_or_texts(cells: Sequence[str]) -> Column:
 
 def parse_number(cell: str) -> float:
     """The number of a cell, NaN where it is missing; ValueError for a text."""
-    if cell.strip().lower() in _MISSING:
+    if cell.strip().lower() in MISSING:
         return np.nan
     if "_" in cell:
         raise ValueError

@@ -21,9 +21,12 @@ _CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 
 def read_data(
-    path: str, *, header: bool | None = None, text: Collection[str] = ()
+    path: str, *, header: bool | None = None, text: Collection[str] = (), names: Collection[str] = ()
 ) -> tuple[Table, Table | None]:
-    """The data to train on and, where the format has a place for it, the data to test on."""
+    """The data to train on and, where the format has a place for it, the data to test on.
+
+    `names` are those that a header would have, where they are known.
+    """
     lower = path.lower()
     if Path(path).is_dir():
         arrays: tuple[Any, ...] = load_idx(path)
@@ -32,7 +35,7 @@ def read_data(
     elif lower.endswith((".parquet", ".pq")):
         return load_parquet(path, text=text), None
     elif lower.endswith(_CSV) or not Path(path).exists():
-        return load_csv(path, header=header, text=text), None
+        return load_csv(path, header=header, text=text, names=names), None
     else:
         raise ArgumentError(f"{path}: expected a file that ends in {', '.join(_CSV[:3])}, .parquet or .npz")
     x, y, x_test, y_test = arrays
@@ -48,12 +51,12 @@ def is_archive(path: str) -> bool:
 def _as_table(source: str, x: NDArray[Any], y: NDArray[Any] | None) -> Table:
     names = tuple(str(i) for i in range(x.shape[1]))
     if y is None:
-        return Table(source, names, tuple(x.T))
+        return Table(source, names, tuple(x.T), header=False)
     if y.dtype.kind == "U":
         texts = np.empty(len(y), object)
         texts[:] = y.tolist()
         y = texts
-    return Table(source, (*names, ARRAY_TARGET), (*x.T, y))
+    return Table(source, (*names, ARRAY_TARGET), (*x.T, y), header=False)
 
 
 def check_writable(*paths: str | None) -> None:

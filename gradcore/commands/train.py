@@ -87,7 +87,10 @@ def read(arguments: Namespace) -> Data:
     """The data that the arguments name, encoded."""
     table, test = read_data(arguments.data, header=arguments.header, text=arguments.text)
     if arguments.test is not None:
-        other, its_test = read_data(arguments.test, header=arguments.header, text=arguments.text)
+        names = table.names if table.header else ()
+        other, its_test = read_data(
+            arguments.test, header=arguments.header, text=arguments.text, names=names
+        )
         test = its_test or other
     for name in arguments.text:
         table[name]
