@@ -2,7 +2,7 @@
 
     python bench/plot.py results/*.jsonl --output pictures
 
-Needs matplotlib and pandas: pip install 'gradcore[bench]'.
+Needs matplotlib and pandas.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ class Missing(Exception):
 
 def libraries() -> tuple[Any, Any]:
     """(matplotlib.figure, pandas)"""
-    try:
-        import_module("matplotlib").use("Agg")
-        return import_module("matplotlib.figure"), import_module("pandas")
-    except ImportError as error:
-        raise Missing(f"{error.name}: needed to draw results; pip install 'gradcore[bench]'") from None
+    for package in ("matplotlib", "pandas"):
+        try:
+            import_module(package)
+        except ImportError:
+            raise Missing(f"{package}: needed to draw results; pip install {package}") from None
+    import_module("matplotlib").use("Agg")
+    return import_module("matplotlib.figure"), import_module("pandas")
 
 
 def read(paths: Sequence[Path]) -> Any:

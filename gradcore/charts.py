@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checks import file_path
-from .errors import DependencyError, FileError
+from .errors import FileError
+from .optional import optional
 
 __all__ = ["check_matplotlib", "log_bars", "new_axes", "save_axes", "save_log_bars"]
 
@@ -56,10 +57,7 @@ def log_bars(
 
 def check_matplotlib() -> None:
     """Refuse to go on without matplotlib."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise DependencyError("matplotlib: needed to draw a picture; pip install 'gradcore[plot]'") from None
+    optional("matplotlib.figure", "to draw a picture")
 
 
 def save_log_bars(path: str, title: str, ylabel: str, series: Mapping[str, Sequence[float]]) -> None:

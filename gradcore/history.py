@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .checks import file_path
-from .errors import ArgumentError, DependencyError, FileError
+from .errors import ArgumentError, FileError
+from .optional import optional
 
 __all__ = ["History"]
 
@@ -146,13 +147,7 @@ class History:
 
     def to_pandas(self) -> Any:
         """The columns that have any value as a pandas DataFrame."""
-        try:
-            import pandas
-        except ImportError:
-            raise DependencyError(
-                "pandas: needed by History.to_pandas; pip install 'gradcore[table]'"
-            ) from None
-        return pandas.DataFrame(self.to_dict())
+        return optional("pandas", "by History.to_pandas").DataFrame(self.to_dict())
 
     def __repr__(self) -> str:
         columns = self.to_dict() if len(self) else {column: [] for column in ("epoch", "loss")}

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import path_name
-from .errors import ArgumentError, DependencyError, FileError, FormatError, NotFoundError
+from .errors import ArgumentError, FileError, FormatError, NotFoundError
 from .headers import MISSING, SAMPLE, has_names, is_number
+from .optional import optional
 
 __all__ = ["Table", "load_csv", "load_parquet"]
 
@@ -175,7 +176,7 @@ def load_csv(
 
 
 def load_parquet(path: object, *, text: Collection[str] = ()) -> Table:
-    """A Parquet file with columns of numbers, booleans and texts; needs pyarrow, ``gradcore[table]``.
+    """A Parquet file with columns of numbers, booleans and texts; needs pyarrow.
 
     Parameters
     ----------
@@ -183,15 +184,12 @@ def load_parquet(path: object, *, text: Collection[str] = ()) -> Table:
     text : collection of str
         Columns to take as texts although they hold numbers.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise DependencyError("pyarrow: needed to read Parquet; pip install 'gradcore[table]'") from None
+    pyarrow = optional("pyarrow", "to read Parquet")
+    parquet = optional("pyarrow.parquet", "to read Parquet")
     name = path_name(path)
     with opening(name), open(name, "rb") as file:
         try:
-            data = pyarrow.parquet.read_table(file)
+            data = parquet.read_table(file)
         except (pyarrow.ArrowException, OSError) as error:
             raise FormatError(f"{name}: cannot be read as Parquet: {error}") from None
     kept = [i for i, key in enumerate(data.column_names) if not re.fullmatch(r"__index_level_\d+__", key)]

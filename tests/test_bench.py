@@ -364,11 +364,11 @@ def test_pictures(capsys, results, tmp_path):
     assert bench(capsys, "plot", tmp_path / "none")[0] == 2
 
 
-def test_pictures_without_matplotlib_name_the_extra(capsys, results, monkeypatch):
+def test_pictures_without_matplotlib_name_the_package(capsys, results, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, err = bench(capsys, "plot", results("r", {"a": [1.0]}))
     assert (status, out) == (2, "")
-    assert err == "gradcore: error: matplotlib: needed to draw results; pip install 'gradcore[bench]'\n"
+    assert err == "gradcore: error: matplotlib: needed to draw results; pip install matplotlib\n"
 
 
 def test_without_a_checkout_it_says_what_to_do(capsys, monkeypatch, tmp_path):

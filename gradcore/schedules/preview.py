@@ -50,7 +50,7 @@ def plot(
     axes: Any = None,
     log: bool = False,
 ) -> Any:
-    """A picture of one schedule or of several; needs ``pip install 'gradcore[plot]'``.
+    """A picture of one schedule or of several; needs matplotlib.
 
     Parameters
     ----------

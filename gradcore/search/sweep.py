@@ -64,7 +64,7 @@ class RangeTest:
         return self.suggestions[self.rule]
 
     def plot(self, path: object = None, *, axes: Any = None) -> Any:
-        """A picture: mean, band and suggestions; needs ``pip install 'gradcore[plot]'``.
+        """A picture: mean, band and suggestions; needs matplotlib.
 
         Parameters
         ----------
