@@ -126,7 +126,8 @@ class Dense(Layer):
     weight_norm : bool, default False
         Learn direction and length of each output's weights apart: W is ``weight * magnitude / |weight|``, the
         norm being that of each column. ``magnitude`` (units,) begins as those norms, so that W begins as
-        without it. A column of zeros gives 0.
+        without it. A column of zeros gives 0, and stays; where `weight_init` draws one it gets a direction
+        and the magnitude 0, from which it trains. `Network.effective_weights` shows W.
     spectral_norm : bool, default False
         Divide W by its largest singular value ``left @ weight @ right``, so that the layer cannot lengthen a
         difference of inputs. The vectors are found by power iteration, 15 times in the beginning and once

@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, embedding, files, folding, heads, inputs, outputs, refreshing, scaling, summary
+from . import (
+    _core,
+    effective,
+    embedding,
+    files,
+    folding,
+    heads,
+    inputs,
+    outputs,
+    refreshing,
+    scaling,
+    summary,
+)
 from .arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
@@ -136,6 +148,10 @@ class Network(CurvatureProducts):
             if rule is None:  # the core has set it, or it is that of the weight before it
                 if info["role"] == "magnitude":
                     values[index] = np.linalg.norm(values[index - 1], axis=0)
+                    if not values[index].all():  # a column of zeros trains from a direction and no length
+                        weight = {self._info[index - 1]["name"]: values[index - 1]}
+                        parts = effective.stored_weights(self, weight, weight)
+                        values[index - 1] = parts[self._info[index - 1]["name"]]
                 continue
             initial = rule.placed(position == trained).values(info["shape"], self._seed, index)
             value = as_dtype(initial, f"{info['name']}: initial values", self.dtype)
@@ -373,11 +389,36 @@ class Network(CurvatureProducts):
         """The parameters that go with inputs as `_matrix` makes them."""
         return {name: self._core.read(index) for name, index in self._index.items()}
 
+    def effective_weights(self) -> dict[str, Array]:
+        """Copies of the matrices that multiply x, by the name of the stored parameter.
+
+        They are the parameters themselves but in layers with `weight_norm`, which multiply x by
+        ``weight * magnitude / |weight|``, column by column, and with `spectral_norm`, by
+        ``weight / (left @ weight @ right)``. This is the weight that pruning, whole-network initial values,
+        rules on weights and `health` see.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network
+        >>> net = Network([Dense(3, weight_norm=True)], inputs=2, dtype="float64")
+        >>> net.set_parameters({"0.magnitude": [1.0, 2.0, 3.0]})
+        >>> np.linalg.norm(net.effective_weights()["0.weight"], axis=0).round(12)
+        array([1., 2., 3.])
+        """
+        return effective.of_network(
+            self, [info["name"] for info in self._info if info["role"] in ("weight", "projection")]
+        )
+
     def _read(self, name: str) -> Array:
         return self._core.read(self._index[name])
 
     def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
         """Set some or all parameters; all of them are checked before the first is changed.
+
+        They are what is stored: see `effective_weights` for what that multiplies x by. Of a layer with
+        `spectral_norm` the vectors stay as they are unless they are given; a `left` of zeros makes the layer
+        find both anew.
 
         Parameters
         ----------
