@@ -261,6 +261,49 @@ static void clip_norms(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
     grc_barrier(team);
 }
 
+/* ---- weights that multiply x by something else than what is stored ---- */
+
+/* The op that rescales what the weight of a task gives, or NULL. */
+static const grc_op *rescaler_of(const gradcore_network *n, const grc_clip_task *k)
+{
+    const grc_parameter *p = &n->parameters[k->parameter];
+    return p->ndim == 2 && n->ops[p->op].rescaled ? &n->ops[p->op + 1] : NULL;
+}
+
+/* A rule on the weight that multiplies x; 0 where it is to be done on what is stored, whose signs and zeros are those
+ * of what multiplies x. */
+static int constrain_rescaled(gradcore_network *n, const grc_rule *r, double limit, const grc_clip_task *k)
+{
+    const grc_op *op = rescaler_of(n, k);
+    if (!op || !op->class->clamp_weight)
+        return 0;
+    if (r->kind == GRC_RULE_box)
+        op->class->clamp_weight(op, n, k->panel, r->other, limit);
+    else if (r->kind == GRC_RULE_mask)
+        op->class->mask_weight(op, n, k->panel, panel_of(n, &n->parameters[k->parameter], r->keep, k->panel));
+    else
+        op->class->bound_norms(op, n, k->panel, r->kind == GRC_RULE_unit_norm, limit);
+    return 1;
+}
+
+/* What the update has made of masked elements is no part of a column's norm: they are 0 before any other rule. */
+static void zero_masked(gradcore_trainer *tr, const grc_rule *r, int t, int count)
+{
+    const gradcore_network *n = tr->net;
+    const struct grc_clipping *c = tr->clipping;
+    for (size_t i = (size_t)t; r->kind == GRC_RULE_mask && i < c->task_count; i += (size_t)count) {
+        const grc_clip_task *k = &c->tasks[i];
+        if (!r->mask[k->parameter] || !rescaler_of(n, k))
+            continue;
+        const grc_parameter *p = &n->parameters[k->parameter];
+        void *w = panel_of(n, p, n->w, k->panel);
+        const void *keep = panel_of(n, p, r->keep, k->panel);
+        for (size_t e = 0; e < grc_stored_rows(p) * n->kernels->panel; e++)
+            if (grc_get(n, keep, e) == 0)
+                grc_set(n, w, e, 0);
+    }
+}
+
 /* ---- the stages ---- */
 
 static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, double limit, int t,
@@ -273,7 +316,7 @@ static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
     }
     for (size_t i = (size_t)t; i < c->task_count; i += (size_t)count) {
         const grc_clip_task *k = &c->tasks[i];
-        if (!r->mask[k->parameter])
+        if (!r->mask[k->parameter] || (r->stage == GRC_ON_WEIGHTS && constrain_rescaled(tr->net, r, limit, k)))
             continue;
         if (r->kind == GRC_RULE_value) {
             count_beyond(tr->net, tr->x->grad, k, limit, &c->tallies[i]);
@@ -310,9 +353,15 @@ void grc_constrain(gradcore_trainer *tr, grc_team *team, const double *hypers, i
     if (!any)
         return;
     grc_barrier(team);
-    for (size_t i = 0; i < c->rule_count; i++)
-        if (c->rules[i].stage == GRC_ON_WEIGHTS)
-            apply_rule(tr, team, &c->rules[i], grc_limit_of(&c->rules[i], hypers), t, count);
+    for (size_t i = 0; tr->net->derives && i < c->rule_count; i++)
+        zero_masked(tr, &c->rules[i], t, count);
+    for (size_t i = 0; i < c->rule_count; i++) {
+        if (c->rules[i].stage != GRC_ON_WEIGHTS)
+            continue;
+        if (tr->net->derives) /* a weight's rule may change its magnitudes, which are another task */
+            grc_barrier(team);
+        apply_rule(tr, team, &c->rules[i], grc_limit_of(&c->rules[i], hypers), t, count);
+    }
     grc_barrier(team);
 }
 

@@ -34,6 +34,26 @@ static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
     return GRADCORE_OK;
 }
 
+/* Divided by its largest singular value, a weight can be held to signs and zeros, and to nothing else. */
+static grc_status check_rescaled(const gradcore_network *n, const gradcore_rule *from, const grc_rule *r, size_t index,
+                                 gradcore_error *error)
+{
+    const int signs = r->kind == GRC_RULE_box && !r->scheduled && (r->other == 0 || isinf(r->other))
+                      && (r->limit == 0 || isinf(r->limit));
+    if (r->stage != GRC_ON_WEIGHTS || r->kind == GRC_RULE_mask || signs)
+        return GRADCORE_OK;
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const grc_op *op = &n->ops[p->op];
+        if (p->trainable && p->ndim == 2 && op->rescaled && !op[1].class->clamp_weight
+            && (!from->mask || from->mask[i]))
+            return grc_fail(error, GRADCORE_INVALID,
+                            "rules[%zu]: expected %s to leave %s alone, which is divided by its largest singular value",
+                            index, kinds[r->kind].name, p->name);
+    }
+    return GRADCORE_OK;
+}
+
 static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from, size_t index, grc_rule *r,
                             gradcore_error *error)
 {
@@ -73,7 +93,7 @@ static grc_status read_rule(const gradcore_trainer *t, const gradcore_rule *from
                     .reduction = from->order == 1   ? GRC_SUM_ABS
                                  : from->order == 2 ? GRC_SUM_SQUARES
                                                     : GRC_MAX_ABS};
-    return kind == GRC_RULE_example_norm ? check_dense(t->net, error) : GRADCORE_OK;
+    return kind == GRC_RULE_example_norm ? check_dense(t->net, error) : check_rescaled(t->net, from, r, index, error);
 }
 
 /* ---- making ---- */

@@ -225,6 +225,13 @@ typedef struct grc_op_class {
     void (*finish)(const grc_op *op, struct grc_exec *x, const grc_parameter *p, grc_region r, void *out);
     /* finish for the weight of the dense layer before it. */
     void (*correct)(const grc_op *op, struct grc_exec *x, grc_region r, void *out);
+    /* Rules on the weight that multiplies x, which its parameters and the weight of the dense layer before it make:
+     * clamps a panel of it to [low, high]; bounds the norms of a panel's columns, or makes those that are not 0 the
+     * limit; multiplies a panel by `keep`, a panel too. Derived numbers are brought up to date by the caller. NULL where
+     * no parameters make such a weight. */
+    void (*clamp_weight)(const grc_op *op, gradcore_network *n, size_t panel, double low, double high);
+    void (*bound_norms)(const grc_op *op, gradcore_network *n, size_t panel, int exactly, double limit);
+    void (*mask_weight)(const grc_op *op, gradcore_network *n, size_t panel, const void *keep);
     /* Brings its derived numbers up to date after news of the parameters: thread t its share. */
     void (*derive)(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count);
     /* Brings what is no gradient's business, such as running averages, up to date: see grc_settle. */

@@ -1,4 +1,9 @@
-"""Rules on the weights after the update. Vectors (biases, gammas) are left alone unless a rule says so."""
+"""Rules on the weights after the update. Vectors (biases, gammas) are left alone unless a rule says so.
+
+The weights are those that multiply x: with `weight_norm` the rules hold for
+``weight * magnitude / |weight|``, the norms of which are magnitudes. With `spectral_norm` only `NonNegative`
+can be had.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,7 @@ class _Weights(Constraint):
     """What the constraints share: layers to skip, and whether biases are meant too."""
 
     skip: tuple[str, ...]
+    of_signs: ClassVar[bool] = False  # it holds for a weight if it does for any positive multiple of it
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -38,7 +44,20 @@ class _Weights(Constraint):
             biases = getattr(self, "biases", False) and info["role"] == "bias"
             return bool(info["role"] == "weight" or biases)
 
-        return apart_from(self.skip, net, f"{type(self).__name__}: skip", meant)
+        result = apart_from(self.skip, net, f"{type(self).__name__}: skip", meant)
+        if not self.of_signs:
+            self._check_free(net, result)
+        return result
+
+    def _check_free(self, net: Network, applies: list[bool]) -> None:
+        for info, one in zip(net._info, applies, strict=True):
+            position = info["name"].rpartition(".")[0]
+            if one and info["role"] == "weight" and getattr(net._places[position], "spectral_norm", False):
+                raise ArgumentError(
+                    f"constraint: expected layers without spectral_norm for {self!r}, since no stored weight "
+                    f"gives what it asks for and a largest singular value of 1, got layers[{position}]; "
+                    f"skip=[{position!r}] leaves that alone"
+                )
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,6 +124,7 @@ class NonNegative(_Weights):
     biases: bool = False
     skip: tuple[str, ...] = ()
     name: ClassVar[str] = "box"
+    of_signs: ClassVar[bool] = True
 
     def bound(self) -> float:
         """No upper end."""

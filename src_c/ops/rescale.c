@@ -137,18 +137,26 @@ static void correct_spectral(const grc_op *op, grc_exec *x, grc_region r, void *
 
 /* ---- derived numbers ---- */
 
+/* The sums of squares of the columns of a panel, padding included. */
+static void square_columns(const grc_op *op, const gradcore_network *n, size_t panel, double square[GRC_MOST_PANEL])
+{
+    const size_t pw = n->kernels->panel;
+    const void *w = grc_at(n, n->w, op->weight + panel * pw * op->fan_in);
+    double zeros[GRC_MOST_PANEL] = {0}, ones[GRC_MOST_PANEL], plain[GRC_MOST_PANEL];
+    for (size_t j = 0; j < pw; j++)
+        ones[j] = 1;
+    const grc_batch g = {.rows = op->fan_in, .cols = pw, .ld = pw, .mean = zeros, .variance = ones};
+    n->kernels->batch_sums(&g, w, w, plain, square);
+}
+
 static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count)
 {
     const size_t pw = n->kernels->panel;
     size_t first, last;
-    double zeros[GRC_MOST_PANEL] = {0}, ones[GRC_MOST_PANEL], plain[GRC_MOST_PANEL], square[GRC_MOST_PANEL];
-    for (size_t j = 0; j < pw; j++)
-        ones[j] = 1;
+    double square[GRC_MOST_PANEL];
     grc_rows_of(op->fan_out, pw, t, count, &first, &last);
     for (; first < last; first += pw) {
-        const void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
-        const grc_batch g = {.rows = op->fan_in, .cols = pw, .ld = pw, .mean = zeros, .variance = ones};
-        n->kernels->batch_sums(&g, w, w, plain, square);
+        square_columns(op, n, first / pw, square);
         for (size_t j = 0; j < pw && first + j < last; j++) {
             const double inverse = square[j] > 0 ? 1 / square[j] : 0;
             if (news == GRC_NEW_WEIGHTS)
@@ -159,6 +167,69 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
         }
     }
 }
+
+/* ---- rules on the weight that multiplies x: weight normalisation alone can follow them ---- */
+
+/* A column that leaves the limits is split anew: W becomes the clamped column and the magnitude its norm. Where that
+ * is all 0, the magnitude is and W stays, since from W = 0 no gradient leads away. */
+static void clamp_weight(const grc_op *op, gradcore_network *n, size_t panel, double low, double high)
+{
+    const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
+    void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
+    double square[GRC_MOST_PANEL], scale[GRC_MOST_PANEL] = {0};
+    int beyond[GRC_MOST_PANEL] = {0}, left[GRC_MOST_PANEL] = {0}, any = 0;
+    square_columns(op, n, panel, square);
+    for (size_t j = 0; j < lanes; j++)
+        scale[j] = square[j] > 0 ? grc_get(n, n->w, op->magnitude + first + j) / sqrt(square[j]) : 0;
+    for (size_t i = 0; i < op->fan_in; i++)
+        for (size_t j = 0; j < lanes; j++) {
+            const double value = scale[j] * grc_get(n, w, i * pw + j);
+            const int out = value < low || value > high;
+            beyond[j] |= out;
+            left[j] |= out ? (value < low ? low : high) != 0 : value != 0;
+            any |= out;
+        }
+    if (!any)
+        return;
+    for (size_t i = 0; i < op->fan_in; i++)
+        for (size_t j = 0; j < lanes; j++)
+            if (beyond[j] && left[j]) {
+                const double value = scale[j] * grc_get(n, w, i * pw + j);
+                grc_set(n, w, i * pw + j, value < low ? low : value > high ? high : value);
+            }
+    square_columns(op, n, panel, square);
+    for (size_t j = 0; j < lanes; j++)
+        if (beyond[j])
+            grc_set(n, n->w, op->magnitude + first + j, left[j] ? sqrt(square[j]) : 0);
+}
+
+/* The norm of a column is its magnitude without the sign. */
+static void bound_norms(const grc_op *op, gradcore_network *n, size_t panel, int exactly, double limit)
+{
+    const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
+    for (size_t j = 0; j < lanes; j++) {
+        const double magnitude = grc_get(n, n->w, op->magnitude + first + j);
+        if (exactly ? magnitude != 0 : fabs(magnitude) > limit)
+            grc_set(n, n->w, op->magnitude + first + j, copysign(limit, magnitude));
+    }
+}
+
+/* What is kept goes on multiplying x by what it did: as W gets shorter, so does the magnitude. */
+static void mask_weight(const grc_op *op, gradcore_network *n, size_t panel, const void *keep)
+{
+    const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
+    void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
+    double before[GRC_MOST_PANEL], after[GRC_MOST_PANEL];
+    square_columns(op, n, panel, before);
+    n->kernels->multiply(1, op->fan_in * pw, w, keep, w, op->fan_in * pw);
+    square_columns(op, n, panel, after);
+    for (size_t j = 0; j < lanes; j++)
+        if (after[j] != before[j])
+            grc_set(n, n->w, op->magnitude + first + j,
+                    grc_get(n, n->w, op->magnitude + first + j) * sqrt(after[j] / before[j]));
+}
+
+/* ---- the largest singular value ---- */
 
 /* v /= max(|v|, 1e-12) */
 static void normalise(const gradcore_network *n, size_t size, size_t v)
@@ -215,6 +286,8 @@ static void derive_spectral(const grc_op *op, gradcore_network *n, enum grc_news
 const grc_op_class grc_op_weight_norm = {.describe = &describe_weight, .forward = &forward,
                                          .backward = &backward, .gradient = &gradient,
                                          .correct = &correct_weight, .derive = &derive_weight,
+                                         .clamp_weight = &clamp_weight, .bound_norms = &bound_norms,
+                                         .mask_weight = &mask_weight,
                                          .delta = GRC_DELTA_OWN};
 const grc_op_class grc_op_spectral_norm = {.describe = &describe_spectral, .forward = &forward,
                                            .backward = &backward, .gradient = &gradient,

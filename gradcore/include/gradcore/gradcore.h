@@ -386,7 +386,9 @@ typedef struct gradcore_run {
  *   box            parameters are clamped to [other, limit]
  *   max_norm       units are scaled to a 2-norm of at most `limit`
  *   unit_norm      units are scaled to the 2-norm `limit`; zeros stay
- *   mask           parameters are multiplied by `keep`: where that is 0 they stay 0 */
+ *   mask           parameters are multiplied by `keep`: where that is 0 they stay 0
+ * Of a layer with weight normalisation, box, max_norm, unit_norm and mask are rules on the weight that multiplies x.
+ * With spectral normalisation that can only be masked and held to signs: a box whose ends are 0 or infinite. */
 typedef struct gradcore_rule {
     uint32_t size;
     uint32_t scheduled;    /* the limit is hypers[GRADCORE_CLIP] of each step instead */
