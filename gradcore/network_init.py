@@ -1,4 +1,7 @@
-"""Initial values that need the whole network: from data (LSUV), from its depth (Fixup, depth_scaled)."""
+"""Initial values that need the whole network: from data (LSUV), from its depth (Fixup, depth_scaled).
+
+"Weights" are those that multiply x: see `effective`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from numpy.typing import ArrayLike
 from . import _core, inputs
 from .arrays import Array, as_dtype
 from .checks import integer, number
+from .effective import check_free, of_network, stored_weights
 from .errors import ArgumentError, StateError
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     are divided by the standard deviation of ``x W + b``, all rows and columns together and before the
     activation, until its square is within `tolerance` of 1. Biases, projections of residual blocks and other
     parameters stay. Dropout is off. A Standardize layer that has not been fitted is taken as fitted to X.
+    With `weight_norm` the magnitudes are set too, so that it is the weight that multiplies x which is scaled.
     The network changes at the end and at once, or, where there is an error, not at all.
 
     Parameters
@@ -49,6 +54,8 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     ------
     StateError
         If a layer gives a constant or no finite number, or does not get within the tolerance.
+    ArgumentError
+        If the network has heads, or a layer with `spectral_norm`, whose weights have a size of their own.
 
     References
     ----------
@@ -75,20 +82,24 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     if len(source.values) < 2:
         raise ArgumentError("X: expected at least 2 rows, got 1")
     inputs.cast(net, source, "X", finite=True, centre=net._centre)
+    places = list(_walk(net.layers))
+    check_free(net, [name for position, layer in places for name in _own(layer, position)], "lsuv")
     work = net.clone()
     if not work._standardized:
         work._set_scaling(inputs.learn(work, source, None, None))
     x = source.values  # which activations converts
     found: dict[str, float] = {}
     names = list(work.parameters())
-    for position, layer in _walk(work.layers):
+    changed: set[str] = set()
+    for position, layer in places:
         for name in _own(layer, position):
-            rows, cols = work.parameters()[name].shape
+            rows, cols = work._read(name).shape
             values = _core.fill("orthogonal", net.seed, names.index(name), rows, cols, 1.0, 0.0)
-            work.set_parameters({name: values.astype(net.dtype)})
+            stored = stored_weights(work, {name: values.astype(net.dtype)})
+            work.set_parameters(stored)
+            changed |= stored.keys()
             found[name] = _to_unit_variance(work, x, position, name, tolerance, tries)
-    changed = work.parameters()
-    net.set_parameters({name: changed[name] for name in found})
+    net.set_parameters({name: value for name, value in work.parameters().items() if name in changed})
     return found
 
 
@@ -99,7 +110,7 @@ def _to_unit_variance(
     h = _inputs(net, x)[position]
     first = 0.0
     for attempt in range(tries + 1):
-        weight = net.parameters()[name]
+        weight = of_network(net, [name])[name]
         bias = net.parameters().get(f"{position}.bias")
         variance = _variance(_core.gemm(h, weight, bias, None))
         first = variance if attempt == 0 else first
@@ -111,7 +122,7 @@ def _to_unit_variance(
             scaled = (weight / math.sqrt(variance)).astype(net.dtype)
         if not np.isfinite(scaled).all():
             raise StateError(f"{name}: expected outputs of a variance that weights can mend, got {variance}")
-        net.set_parameters({name: scaled})
+        net.set_parameters(stored_weights(net, {name: scaled}))
     raise StateError(
         f"{name}: expected variance 1 after {tries} divisions, got {variance}: are biases large?"
     )
@@ -148,10 +159,8 @@ def _walk(layers: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
 
 
 def _own(layer: Layer, position: str) -> list[str]:
-    """Names of a layer's weight matrices; of a block none, as its projection is the skip's."""
-    if hasattr(layer, "layers"):
-        return []
-    return [name for name, _ in layer.matrices(1, position)]
+    """Names of a layer's own weight matrices: projections belong to skips, tables to codes."""
+    return [name for name, _ in layer.matrices(1, position) if name == f"{position}.weight"]
 
 
 def _blocks(net: Network) -> list[list[str]]:
@@ -183,6 +192,8 @@ def depth_scaled(net: Network) -> float:
     ------
     StateError
         If no residual block has weights.
+    ArgumentError
+        If one of these layers has `spectral_norm`, and there is more than one block.
 
     References
     ----------
@@ -197,8 +208,12 @@ def depth_scaled(net: Network) -> float:
     """
     blocks = _blocks(net)
     factor = 1.0 / math.sqrt(len(blocks))
-    values = net.parameters()
-    net.set_parameters({own[-1]: (values[own[-1]] * factor).astype(net.dtype) for own in blocks})
+    if factor < 1.0:
+        last = [own[-1] for own in blocks]
+        check_free(net, last, "depth_scaled")
+        weights = of_network(net, last)
+        scaled = {name: (weight * factor).astype(net.dtype) for name, weight in weights.items()}
+        net.set_parameters(stored_weights(net, scaled))
     return factor
 
 
@@ -206,15 +221,16 @@ def fixup(net: Network, *, head: bool = True) -> float:
     """Let residual blocks begin as the identity, and change by steps that fit their number, without norms.
 
     In each of L blocks with m weight matrices the last matrix becomes 0 and the others are multiplied by
-    ``L ** (-1 / (2 m - 2))``; the network's last layer with weights becomes 0. Begin from the default
-    weights. Only layers that lie directly in a block count as its own. The scalar biases and multipliers of
-    the paper are no part of it; biases that the layers have stay.
+    ``L ** (-1 / (2 m - 2))``; the network's last layer with weights becomes 0, with `Heads` that of every
+    head. Begin from the default weights. Only layers that lie directly in a block count as its own. The
+    scalar biases and multipliers of the paper are no part of it; biases that the layers have stay. With
+    `weight_norm` a matrix becomes 0 by its magnitudes, and keeps the directions to train from.
 
     Parameters
     ----------
     net : Network
     head : bool, default True
-        Whether the network's last layer with weights, outside of blocks, and its bias become 0.
+        Whether the network's last layer with weights, outside of blocks, and its other parameters become 0.
 
     Returns
     -------
@@ -225,6 +241,8 @@ def fixup(net: Network, *, head: bool = True) -> float:
     ------
     StateError
         If no residual block has weights.
+    ArgumentError
+        If a layer to be scaled or to become 0 has `spectral_norm`.
 
     References
     ----------
@@ -240,16 +258,32 @@ def fixup(net: Network, *, head: bool = True) -> float:
     False
     """
     blocks = _blocks(net)
-    values, changed, smallest = net.parameters(), {}, 1.0
+    stored = net.parameters()
+    weights = of_network(net, [name for own in blocks for name in own])
+    changed: dict[str, Array] = {}
+    others: dict[str, Array] = {}
+    smallest = 1.0
     for own in blocks:
-        changed[own[-1]] = np.zeros_like(values[own[-1]])
+        changed[own[-1]] = np.zeros_like(weights[own[-1]])
         factor = len(blocks) ** (-1.0 / (2 * len(own) - 2)) if len(own) > 1 else 1.0
         factor = float(np.float32(factor))  # C libraries differ in the last place of powers
         smallest = min(smallest, factor)
-        changed |= {name: (values[name] * factor).astype(net.dtype) for name in own[:-1]}
-    outer = [str(i) for i, layer in enumerate(net.layers) if _own(layer, str(i))]
-    if head and outer:
-        last = [name for name in values if name.rpartition(".")[0] == outer[-1]]
-        changed |= {name: np.zeros_like(values[name]) for name in last}
-    net.set_parameters(changed)
+        if factor < 1.0:
+            changed |= {name: (weights[name] * factor).astype(net.dtype) for name in own[:-1]}
+    for own, position in _last_layers(net) if head else ():
+        changed |= {name: np.zeros_like(stored[name]) for name in own}
+        rest = [name for name in stored if name.rpartition(".")[0] == position and name not in own]
+        others |= {name: np.zeros_like(stored[name]) for name in rest}
+    check_free(net, changed, "fixup")
+    net.set_parameters(others | stored_weights(net, changed))
     return smallest
+
+
+def _last_layers(net: Network) -> Iterator[tuple[list[str], str]]:
+    """Weights and position of the last layer with weights outside of blocks, with `Heads` of every head."""
+    heads = getattr(net.layers[-1], "branches", ())
+    stacks = [(f"{len(net.layers) - 1}.{name}.", layers) for name, layers in heads] or [("", net.layers)]
+    for prefix, layers in stacks:
+        weighted = [f"{prefix}{i}" for i, layer in enumerate(layers) if _own(layer, f"{prefix}{i}")]
+        if weighted:
+            yield _own(net._places[weighted[-1]], weighted[-1]), weighted[-1]

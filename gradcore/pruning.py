@@ -1,4 +1,7 @@
-"""Pruning: weights of small magnitude held at 0 while training goes on, and units taken out of a network."""
+"""Pruning: weights of small magnitude held at 0 while training goes on, and units taken out of a network.
+
+"Weights" are those that multiply x: see `effective`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from .arrays import Array
 from .callbacks import Callback
 from .checks import choice, compact_repr, integer, number
 from .clipping.base import layers as check_layers
+from .effective import effective_weight, of_network, split
 from .errors import ArgumentError, DTypeError
 from .hypers import Range as Span
 from .hypers import scalar
@@ -40,7 +44,7 @@ def magnitude_masks(
     net : Network
     sparsity : float
         In [0, 1): the share of the weights that is masked, rounded down. Of equal magnitudes those that come
-        first in a matrix go first.
+        first in a matrix go first. Compared are the weights that multiply x, `Network.effective_weights`.
     scope : {"global", "layer"}, default "global"
         Compare all weights, or those of every matrix among themselves.
     skip : list of str, default ()
@@ -83,7 +87,7 @@ def _weights(net: Network, skip: tuple[str, ...]) -> dict[str, Array]:
     kept = [name for name in names if not any(name.startswith(f"{layer}.") for layer in skip)]
     if not kept:
         raise ArgumentError("skip: expected a layer with weights left, got none")
-    return {name: net._read(name) for name in kept}
+    return of_network(net, kept)
 
 
 def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
@@ -216,12 +220,38 @@ def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network
     for hidden in _hidden(net):
         if str(hidden.index) in left:
             continue
-        incoming, outgoing = values[f"{hidden.index}.weight"], values[f"{hidden.reader}.weight"]
+        incoming, outgoing = _around(net, hidden, values)
         importance = np.linalg.norm(incoming.astype(np.float64), axis=0) * np.linalg.norm(
             outgoing.astype(np.float64), axis=1
         )
-        kept[hidden.index] = _largest(importance, part)
+        keep = _largest(importance, part)
+        if not keep.all():
+            _check_free(net, hidden)
+        kept[hidden.index] = keep
     return _without_units(net, values, kept)
+
+
+def _around(net: Network, hidden: _Hidden, values: Mapping[str, Array]) -> tuple[Array, Array]:
+    """What multiplies into a hidden layer and out of it."""
+    incoming, outgoing = (
+        effective_weight(net.layers[at], str(at), values) for at in (hidden.index, hidden.reader)
+    )
+    return incoming, outgoing
+
+
+def _is_spectral(net: Network, at: int) -> bool:
+    layer = net.layers[at]
+    return isinstance(layer, Dense) and layer.spectral_norm
+
+
+def _check_free(net: Network, hidden: _Hidden) -> None:
+    for at in (hidden.index, hidden.reader):
+        if _is_spectral(net, at):
+            raise ArgumentError(
+                f"net: expected layers without spectral_norm to take units out of, since what is left has "
+                f"another largest singular value, got layers[{at}]: {net.layers[at]!r}; "
+                f"skip=[{str(hidden.index)!r}] leaves the units of layers[{hidden.index}]"
+            )
 
 
 def compact(net: Network) -> Network:
@@ -229,7 +259,8 @@ def compact(net: Network) -> Network:
 
     Those are units that nothing reads, all outgoing weights being 0, and units that are constant, all
     incoming weights being 0; what these give goes into the biases of the next layer, if it has any. A layer
-    keeps at least one unit.
+    keeps at least one unit. Beside a layer with `spectral_norm` a unit stays unless its row or column there
+    is 0 too, since the others make the largest singular value that the layer is divided by.
 
     Parameters
     ----------
@@ -246,7 +277,7 @@ def compact(net: Network) -> Network:
     values = net.parameters()
     kept: dict[int, Array] = {}
     for hidden in _hidden(net):
-        incoming, outgoing = values[f"{hidden.index}.weight"], values[f"{hidden.reader}.weight"]
+        incoming, outgoing = _around(net, hidden, values)
         read = np.any(outgoing, axis=1)
         constant: Array = ~np.any(incoming, axis=0) & read
         given = _constants(net, hidden, values)
@@ -254,6 +285,11 @@ def compact(net: Network) -> Network:
         if bias not in values:
             constant &= given == 0
         keep: Array = read & ~constant
+        if _is_spectral(net, hidden.index):
+            keep |= np.any(values[f"{hidden.index}.weight"], axis=0)
+        if _is_spectral(net, hidden.reader):
+            keep |= np.any(values[f"{hidden.reader}.weight"], axis=1)
+        constant &= ~keep
         if not keep.any():  # one stays, and goes on giving what it gives
             keep[0], constant[0] = True, False
         if bias in values:
@@ -287,11 +323,11 @@ def _without_units(net: Network, values: dict[str, Array], kept: Mapping[int, Ar
         if keep is None or keep.all() or not isinstance(dense, Dense):
             continue
         layers[hidden.index] = replace(dense, units=int(keep.sum()))
-        for role in ("weight", "bias"):
+        _keep_rows(net, hidden.reader, values, keep)
+        for role in ("weight", "magnitude", "bias", "right"):
             name = f"{hidden.index}.{role}"
             if name in values:
                 values[name] = values[name][..., keep]
-        values[f"{hidden.reader}.weight"] = values[f"{hidden.reader}.weight"][keep]
     made = Network(
         layers,
         net.inputs,
@@ -305,3 +341,15 @@ def _without_units(net: Network, values: dict[str, Array], kept: Mapping[int, Ar
     made._take_inputs(net)
     made.metadata = dict(net.metadata)
     return made
+
+
+def _keep_rows(net: Network, at: int, values: dict[str, Array], keep: Array) -> None:
+    """Leave some inputs of a layer; what multiplies them stays."""
+    position, layer = str(at), net.layers[at]
+    rows = effective_weight(layer, position, values)[keep]
+    for role in ("weight", "left"):
+        if f"{position}.{role}" in values:
+            values[f"{position}.{role}"] = values[f"{position}.{role}"][keep]
+    if not _is_spectral(net, at):
+        name = f"{position}.weight"
+        values |= split(layer, position, values, rows, net.seed, net._index[name])

@@ -20,6 +20,7 @@ from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .conflicts import Conflicts
 from .custom_loss import LossFunction
+from .effective import masked_parameters
 from .engine import make_engine, move_state
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
@@ -340,7 +341,9 @@ class Trainer(Conflicts):
     def set_masks(self, masks: Mapping[str, ArrayLike]) -> None:
         """Hold parts of the parameters at 0, from now on and through training; replaces earlier masks.
 
-        `gradcore.pruning` makes masks. They are checked whole before anything changes.
+        `gradcore.pruning` makes masks. They are checked whole before anything changes. In a layer with
+        `weight_norm` the other weights multiply x as before, the magnitudes changing with the norms; in one
+        with `spectral_norm` they are divided by the largest singular value of what is left.
 
         Parameters
         ----------
@@ -349,7 +352,7 @@ class Trainer(Conflicts):
             dict frees all of them.
         """
         checked = checked_masks(self.net, masks)
-        values = {name: np.where(mask, self.net._read(name), 0) for name, mask in checked.items()}
+        values = masked_parameters(self.net, checked, self._masks)
         if self._core is not None:
             self._core.set_rules(self._plan.rules, self._kept(checked))
         self.net.set_parameters(values)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array
+from ..effective import Values, effective_weight, norm_of_gradient
 from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
 from ..network import Network
@@ -27,7 +28,8 @@ class LayerFlow:
     name : str
         The layer's position.
     gradient_norm, weight_norm : float
-        2-norms of the weight's gradient and of the weight.
+        2-norms of the gradient by the weight that multiplies x, and of that weight. Where other parameters
+        make it (`weight_norm`, `spectral_norm`), the gradient is the part of it that they can follow.
     ratio : float
         gradient_norm / weight_norm; 0 for a zero weight.
     mean, std : float
@@ -116,18 +118,19 @@ def gradient_flow(
         raise DTypeError(f"model: expected a Trainer or a Network, got {model!r}")
     value, gradients = trainer.gradients(X, y)
     outputs = trainer.net.activations(X)
-    weights = trainer.net.parameters()
+    values = trainer.net.parameters()
     rows = (
-        _row(position, gradients[name], weights[name], outputs[position])
+        _row(trainer.net, name.removesuffix(".weight"), gradients, values, outputs)
         for name in gradients
         if name.endswith(".weight")
-        for position in (name.removesuffix(".weight"),)
     )
     return GradientFlow(value, tuple(rows))
 
 
-def _row(position: str, gradient: Array, weight: Array, output: Array) -> LayerFlow:
-    gradient_norm, weight_norm = _norm(gradient), _norm(weight)
+def _row(net: Network, position: str, gradients: Values, values: Values, outputs: Values) -> LayerFlow:
+    layer, output = net._places[position], outputs[position]
+    gradient_norm = norm_of_gradient(layer, position, gradients, values)
+    weight_norm = _norm(effective_weight(layer, position, values))
     zero = output == 0
     return LayerFlow(
         name=position,

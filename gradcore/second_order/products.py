@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _core, inputs
 from ..arrays import Array, as_array, as_dtype, as_weights, check_finite
+from ..effective import is_rescaled
 from ..errors import ArgumentError, ShapeError
 from ..layers import Activation, Dense, Dropout, Layer, Residual, Standardize
 
@@ -290,6 +291,11 @@ def check_supported(net: Network, loss: Loss) -> None:
             if not isinstance(inner, Dense | Activation | Standardize | Residual | Dropout):
                 raise ArgumentError(
                     f"layers[{position}]: expected Dense, Activation, Standardize, Residual or Dropout "
+                    f"for second-order products, got {inner!r}"
+                )
+            if is_rescaled(inner):
+                raise ArgumentError(
+                    f"layers[{position}]: expected Dense without weight_norm and spectral_norm "
                     f"for second-order products, got {inner!r}"
                 )
             activation = inner.activation if isinstance(inner, Dense) else inner
