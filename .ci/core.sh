@@ -34,15 +34,25 @@ stage_warnings() {
     done
 }
 
-# run_c_tests FLAGS...: tests/c/test_*.c against a core of the same flags.
-run_c_tests() {
-    local source program
+# checked_core FLAGS...: a core of these flags for run_c_test and run_c_tests, which take the same ones.
+checked_core() {
     compile_core "$work/checked" "$CC" "$@"
     ar rcs "$work/checked/libgradcore.a" "$work"/checked/*.o
+}
+
+# run_c_test NAME FLAGS...: tests/c/NAME.c against that core.
+run_c_test() {
+    local name=$1
+    shift
+    "$CC" "$@" -pthread -Isrc_c "tests/c/$name.c" "$work/checked/libgradcore.a" -lm -o "$work/checked/$name"
+    (cd "$work" && "checked/$name")
+}
+
+# run_c_tests FLAGS...: all of them.
+run_c_tests() {
+    local source
     for source in tests/c/test_*.c; do
-        program=$work/checked/$(basename "$source" .c)
-        "$CC" "$@" -Isrc_c "$source" "$work/checked/libgradcore.a" -lm -o "$program"
-        (cd "$work" && "$program")
+        run_c_test "$(basename "$source" .c)" "$@"
     done
 }
 
@@ -55,17 +65,38 @@ must_trip() {
         echo "the $name canary did not trip its sanitizer"
         return 1
     fi
-    grep -E 'AddressSanitizer|runtime error' "$work/canary_$name.log"
+    grep -E 'AddressSanitizer|ThreadSanitizer: data race|runtime error' "$work/canary_$name.log"
 }
 
 # At -O1 alone gcc leaves the upper halves of the vector registers in use, and scalar code that follows runs
 # 50 times slower on some CPUs.
 stage_sanitizers() {
     local common="-O1 -fexpensive-optimizations -g -fno-omit-frame-pointer"
-    must_trip address $common -fsanitize=address
-    run_c_tests $common -fsanitize=address
-    must_trip undefined $common -fsanitize=undefined -fno-sanitize-recover=all
-    run_c_tests $common -fsanitize=undefined -fno-sanitize-recover=all
+    local address="$common -fsanitize=address"
+    must_trip address $address
+    checked_core $address
+    run_c_tests $address
+    local undefined="$common -fsanitize=undefined -fno-sanitize-recover=all"
+    must_trip undefined $undefined
+    checked_core $undefined
+    run_c_tests $undefined
+}
+
+# The threads of the core, watched: ThreadSanitizer may report nothing, and there is no list of exceptions.
+stage_threads() {
+    local flags="-O1 -fexpensive-optimizations -g -fno-omit-frame-pointer -fopenmp -fsanitize=thread"
+    must_trip thread $flags
+    checked_core $flags
+    run_c_test test_threads $flags
+}
+
+# A core in which a random thread is late at every barrier: the golden hashes, and the bits of one thread.
+stage_stress() {
+    local seed flags="-O1 -fexpensive-optimizations -fopenmp -DGRC_STRESS"
+    checked_core $flags
+    for seed in 1 2; do
+        GRADCORE_EXACT_THREADS=1 GRADCORE_STRESS_SEED=$seed run_c_tests $flags
+    done
 }
 
 # The NEON kernels, where a cross compiler and an emulator are installed.
@@ -80,7 +111,7 @@ stage_cross() {
     aarch64-linux-gnu-ar rcs "$work/neon/libgradcore.a" "$work"/neon/*.o
     local source
     for source in examples/c/xor.c tests/c/test_*.c; do
-        "$cross" -O2 -static -Isrc_c "$source" "$work/neon/libgradcore.a" -lm -o "$work/neon/program"
+        "$cross" -O2 -static -pthread -Isrc_c "$source" "$work/neon/libgradcore.a" -lm -o "$work/neon/program"
         (cd "$work" && "$emulator" "$work/neon/program")
     done
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static long checks_passed, checks_failed;
+static _Atomic long checks_passed, checks_failed; /* threads may check, too */
 
 /* Counts one check; prints where it is, and the given text, when it fails. */
 #define CHECK_NOTE(condition, ...)                                                                     \
@@ -26,8 +26,9 @@ static long checks_passed, checks_failed;
 /* The last thing that main does: return check_report(); */
 static inline int check_report(void)
 {
-    printf("%ld passed, %ld failed\n", checks_passed, checks_failed);
-    return checks_failed != 0;
+    const long passed = checks_passed, failed = checks_failed;
+    printf("%ld passed, %ld failed\n", passed, failed);
+    return failed != 0;
 }
 
 /* Allocates exactly what is asked for, so that a sanitizer sees one byte too many. */

@@ -331,6 +331,68 @@ static void test_short_batch_behind_a_loss_that_is_not_finite(long runs)
         CHECK_NOTE(result_of(&c, 2 + (int)(i % 3), 20) == one, "run %ld", i);
 }
 
+/* ---- several callers at once ---- */
+
+typedef struct caller {
+    const scenario *scenario;
+    gradcore_network *shared;
+    int threads;
+    uint64_t hash;
+} caller;
+
+static void *train_beside_others(void *context)
+{
+    caller *c = context;
+    c->hash = result_of(c->scenario, c->threads, 2);
+    return NULL;
+}
+
+static void *predict_beside_others(void *context)
+{
+    caller *c = context;
+    double out[ROWS * OUTPUTS];
+    gradcore_score score = {.size = sizeof score};
+    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .rows = ROWS, .target = labels};
+    c->hash = 1;
+    for (int i = 0; i < 5; i++) {
+        CHECK(gradcore_network_predict(c->shared, x, INPUTS, ROWS, out, OUTPUTS, NULL) == GRADCORE_OK);
+        CHECK(gradcore_network_evaluate(c->shared, "cross_entropy", &data, &score, NULL) == GRADCORE_OK);
+        c->hash = hash_numbers(hash_numbers(c->hash, out, ROWS * OUTPUTS), &score.loss, 1);
+    }
+    return NULL;
+}
+
+static void run_together(caller *callers, int count, void *(*body)(void *))
+{
+    pthread_t ids[8];
+    for (int i = 0; i < count; i++)
+        CHECK(pthread_create(&ids[i], NULL, body, &callers[i]) == 0);
+    for (int i = 0; i < count; i++)
+        CHECK(pthread_join(ids[i], NULL) == 0);
+}
+
+/* Two trainers, more callers than pools are kept for, and a network that several ask at once. */
+static void test_several_callers(void)
+{
+    for (int i = 0; i + 1 < SCENARIOS; i += 5) {
+        caller two[2] = {{.scenario = &scenarios[i], .threads = 2}, {.scenario = &scenarios[i + 1], .threads = 2}};
+        run_together(two, 2, &train_beside_others);
+        for (int k = 0; k < 2; k++)
+            CHECK_NOTE(two[k].hash == result_of(two[k].scenario, 1, 2), "%s", two[k].scenario->name);
+    }
+    caller many[6] = {{0}};
+    gradcore_network *shared = make_network(&scenarios[0], 2, NULL);
+    for (int i = 0; i < 6; i++)
+        many[i] = (caller){.shared = shared, .scenario = &scenarios[0], .threads = 2};
+    run_together(many, 6, &train_beside_others);
+    for (int i = 0; i < 6; i++)
+        CHECK(many[i].hash == many[0].hash);
+    run_together(many, 6, &predict_beside_others);
+    for (int i = 0; i < 6; i++)
+        CHECK(many[i].hash == many[0].hash);
+    gradcore_network_destroy(shared);
+}
+
 /* ---- arrays that change under a call's hands ---- */
 
 /* Step 0 is made, then something is written that step 1 would take for an address or a hyperparameter. */
@@ -428,6 +490,7 @@ int main(int argc, char **argv)
     make_data();
     test_short_batch_behind_a_loss_that_is_not_finite(argc > 1 ? strtol(argv[1], NULL, 10) : 12);
     test_bits_of_one_thread();
+    test_several_callers();
     test_arrays_that_change();
     return check_report();
 }
