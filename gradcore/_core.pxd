@@ -17,9 +17,17 @@ cdef class Network:
     cdef readonly object dtype
     cdef readonly list parameters
     cdef readonly list heads  # (name, first column, columns) of each
+    cdef unsigned long owner  # the thread whose fit it belongs to; 0: nobody's
+    cdef int owner_process
+    cdef int runs             # calls that train it, and the thread of the first of them
+    cdef unsigned long runner
     cdef object __weakref__
 
     cdef int require(self) except -1
+    cdef bint foreign(self) noexcept
+    cdef int may_change(self) except -1
+    cdef int enter(self) except -1
+    cdef void leave(self) noexcept
     cdef int64_t parameter(self, object index, gradcore_parameter_info *info) except -1
     cdef dict parameter_dict(self, object index)
     cdef cnp.ndarray array_for(self, object index, bint trainable, int64_t *at)

@@ -104,6 +104,17 @@ class Network:
     def penalty(self) -> float: ...  # of all parameters
     def read_flat(self) -> Array: ...  # (elements,): the trainable parameters, one after the other
     def write_flat(self, flat: Array) -> None: ...  # all or nothing
+    # The thread that calls own(), if nobody has, is then the only one whose calls may change the network and
+    # its trainers; True if it is the first call. Others get a BusyError, from require_free() too.
+    def own(self) -> bool: ...
+    def disown(self) -> None: ...
+    def require_free(self) -> None: ...
+    @property
+    def owned_elsewhere(self) -> bool: ...  # by another thread of this process
+    @property
+    def training(self) -> bool: ...  # a call of a trainer is running
+    @property
+    def inside(self) -> bool: ...  # this thread is within one
     def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
     def evaluate(
         self,

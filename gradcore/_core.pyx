@@ -5,12 +5,14 @@ import operator
 
 cimport cython
 cimport numpy as cnp
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport NAN
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
+from posix.unistd cimport getpid
 
 from gradcore.gradcore cimport *
 
@@ -229,6 +231,56 @@ cdef class Network:
             raise errors.StateError("network: expected an initialised network")
         return 0
 
+    # Whether a fit of another thread has it; a forked child has no other threads.
+    cdef bint foreign(self) noexcept:
+        return (self.owner != 0 and self.owner != PyThread_get_thread_ident()
+                and self.owner_process == getpid())
+
+    # For calls that change it, or its trainers.
+    cdef int may_change(self) except -1:
+        self.require()
+        if self.foreign():
+            raise errors.BusyError(
+                "network: expected no other thread to use it now, got one whose fit trains it: until that ends its "
+                "callbacks alone may change it; clone() makes a copy of your own")
+        return 0
+
+    # Around calls that train it.
+    cdef int enter(self) except -1:
+        self.may_change()
+        if self.runs == 0:
+            self.runner = PyThread_get_thread_ident()
+        self.runs += 1
+        return 0
+
+    cdef void leave(self) noexcept:
+        self.runs -= 1
+
+    def own(self):
+        self.may_change()
+        if self.owner != 0 and not self.foreign() and self.owner_process == getpid():
+            return False
+        self.owner_process, self.owner = getpid(), PyThread_get_thread_ident()
+        return True
+
+    def disown(self):
+        self.owner = 0
+
+    def require_free(self):
+        self.may_change()
+
+    @property
+    def owned_elsewhere(self):
+        return self.foreign()
+
+    @property
+    def training(self):
+        return self.runs > 0
+
+    @property
+    def inside(self):
+        return self.runs > 0 and self.runner == PyThread_get_thread_ident()
+
     # The checked number of parameter `index`; `index` is converted once, here.
     cdef int64_t parameter(self, object index, gradcore_parameter_info *info) except -1:
         cdef int64_t i = integer(index, "index", 0, self.parameter_count - 1)
@@ -291,7 +343,7 @@ cdef class Network:
         cdef const void **sources
         cdef const void *data
         cdef int64_t i = 0
-        self.require()
+        self.may_change()
         try:
             items = dict(arrays).items()
         except (TypeError, ValueError):
@@ -311,7 +363,7 @@ cdef class Network:
     def set_penalty(self, index, l1, l2):
         cdef gradcore_error error
         cdef gradcore_parameter_info info
-        self.require()
+        self.may_change()
         cdef int64_t i = self.parameter(index, &info)
         cdef double c_l1 = real(l1, "l1"), c_l2 = real(l2, "l2")
         error.message[0] = 0
@@ -320,7 +372,7 @@ cdef class Network:
     def schedule_penalty(self, index):
         cdef gradcore_error error
         cdef gradcore_parameter_info info
-        self.require()
+        self.may_change()
         cdef int64_t i = self.parameter(index, &info)
         error.message[0] = 0
         check(gradcore_network_schedule_penalty(self.handle, i, &error), &error)
@@ -368,7 +420,7 @@ cdef class Network:
         cdef bint trainable = False
         cdef const void **sources
         cdef char *data
-        self.require()
+        self.may_change()
         cdef void *start = vector(flat, "flat", self.typenum, self.elements)
         sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
         error.message[0] = 0

@@ -15,6 +15,8 @@ cdef dict ERRORS = {
 
 cdef int fail(gradcore_status status, gradcore_error *error) except -1:
     cdef object message = text_from(error.message) or f"the call failed with status {<int>status}"
+    if status == GRADCORE_BUSY:
+        message += "; clone() of a network makes a copy of your own"
     raise ERRORS.get(<int>status, errors.GradcoreError)(message)
 
 

@@ -139,6 +139,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef uint64_t new_step = unsigned64(step, "step"), new_updates = unsigned64(updates, "updates")
         self.require()
+        self.network.may_change()
         error.message[0] = 0
         check(gradcore_trainer_set_progress(self.handle, new_step, new_updates, &error), &error)
 
@@ -153,12 +154,14 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef uint64_t c_first = unsigned64(first, "first")
         self.require()
+        self.network.may_change()
         cdef const double *data = rates_from(rates)
         error.message[0] = 0
         check(gradcore_trainer_set_rates(self.handle, c_first, len(rates), rates.shape[1], data, &error), &error)
 
     def set_scale(self, rule):
         self.require()
+        self.network.may_change()
         if rule is not None and not callable(rule):
             raise errors.DTypeError(f"rule: expected a function of norm and step or None, got {shown(rule)}")
         self.scale_rule = rule
@@ -174,6 +177,7 @@ cdef class Trainer:
         cdef Py_ssize_t i
         cdef bytes mask
         self.require()
+        self.network.may_change()
         items = list(rules)
         array = <gradcore_rule *>calloc_or_raise(len(items) + 1, sizeof(gradcore_rule))
         error.message[0] = 0
@@ -249,8 +253,10 @@ cdef class Trainer:
         run.scale_context = <void *>self
         run.heads = run.ledger = NULL
         error.message[0] = 0
+        self.network.enter()
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
+        self.network.leave()
         if run.done == 1:
             self.report = report
             self.reported = True
@@ -302,8 +308,10 @@ cdef class Trainer:
             run.scale = ask_scale
         run.scale_context = <void *>self
         error.message[0] = 0
+        self.network.enter()
         with nogil:
             status = gradcore_trainer_run(self.handle, &run, &error)
+        self.network.leave()
         raise_from(call)
         self.finish(status, &error)
         return run.done
@@ -317,8 +325,10 @@ cdef class Trainer:
         self.require()
         call = trainer_data(self, x, target, weight, &data)
         error.message[0] = 0
+        self.network.enter()
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        self.network.leave()
         raise_from(call)
         check(status, &error)
         return report.loss
@@ -351,8 +361,10 @@ cdef class Trainer:
         cdef void *flat = exact(out, "out", self.network.typenum, 1, &elements, True)
         call = trainer_data(self, x, target, weight, &data)
         error.message[0] = 0
+        self.network.enter()
         with nogil:
             status = gradcore_trainer_gradients(self.handle, &data, &report, &error)
+        self.network.leave()
         raise_from(call)
         check(status, &error)
         for i in range(self.network.parameter_count):
@@ -385,6 +397,7 @@ cdef class Trainer:
     def running_write(self, value):
         cdef gradcore_error error
         self.require()
+        self.network.may_change()
         cdef const double *data = <const double *>vector(value, "running", cnp.NPY_FLOAT64, GRADCORE_RUNNING)
         error.message[0] = 0
         check(gradcore_trainer_running_write(self.handle, data, &error), &error)
@@ -393,6 +406,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef list keep = []
         self.require()
+        self.network.may_change()
         cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
         error.message[0] = 0
         check(gradcore_trainer_add_average(self.handle, text(kind, "kind", keep), c_every, c_start, &error), &error)
@@ -402,6 +416,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_parameter_info info
         self.require()
+        self.network.may_change()
         cdef int64_t i = self.network.parameter(index, &info)
         cdef double c_factor = real(lr_factor, "lr_factor"), c_decay = real(weight_decay, "weight_decay")
         cdef int32_t c_frozen = truth(frozen, "frozen")
@@ -414,6 +429,7 @@ cdef class Trainer:
         cdef bytes flags = bytes(mask)
         cdef int64_t c_largest = integer(largest, "largest", 0, INT64_MAX)
         self.require()
+        self.network.may_change()
         if len(flags) != self.network.parameter_count:
             raise errors.ShapeError(f"mask: expected {self.network.parameter_count} flags, got {len(flags)}")
         error.message[0] = 0
@@ -439,6 +455,7 @@ cdef class Trainer:
         cdef int64_t order = self.factor_order(index, side), i = index
         cdef int32_t c_side = side
         cdef const void *data = factor(value, "value", self.network.typenum, order, False)
+        self.network.may_change()
         error.message[0] = 0
         check(gradcore_trainer_factor_write(self.handle, i, c_side, data, &error), &error)
 
@@ -461,6 +478,7 @@ cdef class Trainer:
         cdef gradcore_status status
         cdef int64_t i = 0
         self.require()
+        self.network.may_change()
         cdef int32_t c_slot = integer(slot, "slot", 0, self.slots - 1)
         cdef const void *data = self.network.source_for(index, value, "value", &i)
         error.message[0] = 0

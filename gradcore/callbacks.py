@@ -26,6 +26,10 @@ __all__ = ["Callback", "Checkpoint", "EarlyStopping"]
 class Callback:
     """The methods that fit() looks for. Inheriting is optional; every method is.
 
+    They run in the thread of the fit, between its steps, and may do with the trainer and its network what may
+    be done between two fits: set parameters and masks, save, evaluate, take gradients or a step; but no fit()
+    of the same trainer. Other threads may only read meanwhile.
+
     An integer attribute `every_steps` makes a slice end, and so `on_slice` run, at every multiple of it.
     """
 

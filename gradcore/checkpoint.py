@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 def save(trainer: Trainer, path: object) -> None:
     """Write a checkpoint."""
-    files.write(path, *_file(trainer))
+    with trainer.net._turns.steady("save"):
+        content = _file(trainer)
+    files.write(path, *content)
 
 
 def load(kind: type[Trainer], path: object, threads: int | None, isa: str | None) -> Trainer:
@@ -37,7 +39,9 @@ def load(kind: type[Trainer], path: object, threads: int | None, isa: str | None
 
 def encode(trainer: Trainer) -> bytes:
     """A checkpoint as bytes."""
-    return files.encode(*_file(trainer))
+    with trainer.net._turns.steady("copy"):
+        content = _file(trainer)
+    return files.encode(*content)
 
 
 def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:

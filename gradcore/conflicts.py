@@ -13,6 +13,7 @@ from .head_losses import PerHead
 if TYPE_CHECKING:
     from . import _core
     from .losses import Loss
+    from .network import Network
 
 
 class Conflicts:
@@ -20,6 +21,7 @@ class Conflicts:
 
     _core: _core.Trainer | None
     _loss: Loss
+    _net: Network
     _conflicts: NDArray[np.float64] | None = None  # of cores that the trainer has outgrown
 
     def conflicts(self) -> dict[tuple[str, str], dict[str, float]]:
@@ -68,5 +70,5 @@ class Conflicts:
         """The ledger of this core and those before it; None without surgery or a core."""
         if self._core is None or not getattr(self._loss, "surgery", False):
             return self._conflicts
-        own = self._core.conflicts()
+        own = self._net._turns.read(self._net._core, self._core.conflicts, "conflicts")
         return own if self._conflicts is None else self._conflicts + own

@@ -432,12 +432,15 @@ class Loop:
         ledger = self._ledger()
         end = min(state.position + count * state.batch_size, state.rows)
         data = self.data
+        turns = trainer.net._turns
+        turns.offer()
         started = time.perf_counter()
-        _when_free(lambda: trainer._set_rates(core, count))
         try:
             at = (order, state.position, end, state.batch_size)
             out = (reports, heads, ledger)
-            _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, *out))
+            with turns.changing():
+                _when_free(lambda: trainer._set_rates(core, count))
+                _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, *out))
         finally:
             done = core.step - first
             seconds = time.perf_counter() - started

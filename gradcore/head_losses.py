@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -277,7 +278,8 @@ class PerHead(Loss):
         sums = np.zeros((len(heads), 4))
         for start in range(0, len(x), step):
             at = slice(start, start + step)
-            parts = net._core.evaluate_heads(heads, x[at], target[at], None if weight is None else weight[at])
+            of = heads, x[at], target[at], None if weight is None else weight[at]
+            parts = net._turns.read(net._core, partial(net._core.evaluate_heads, *of), "evaluate")
             for row, (mean, right, divisor, mass) in zip(sums, parts, strict=True):
                 row += (mean * divisor, 0.0 if math.isnan(right) else right * mass, divisor, mass)
             check()

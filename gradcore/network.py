@@ -31,6 +31,7 @@ from .frames import Label
 from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
 from .penalties import schedule_penalties, set_strengths
+from .sharing import Turns
 
 __all__ = ["Network"]
 
@@ -133,6 +134,7 @@ class Network(CurvatureProducts):
         self._direct = self._standardized and not self._tables
         self._columns: tuple[Label, ...] | None = None
         self.metadata: dict[str, str] = {}
+        self._turns = Turns()
         self._pass: _core.Pass | None = None
         self._has_gradients = False
         self._training_forwards = 0
@@ -247,7 +249,8 @@ class Network(CurvatureProducts):
     def predict(self, X: ArrayLike, *, output: str | Mapping[str, str] = "raw") -> Any:
         """Outputs in evaluation mode.
 
-        Any number of threads may call it at a time. A row with NaN or an infinity gives what the arithmetic
+        Any number of threads may call it at a time. During another thread's fit or step a call waits for its
+        turn between two steps, for 10 s at most. A row with NaN or an infinity gives what the arithmetic
         gives and does not disturb other rows; a row's bits do not depend on the rows beside it.
 
         Parameters
@@ -267,6 +270,8 @@ class Network(CurvatureProducts):
         ------
         ShapeError, DTypeError, ArgumentError
             If X is not such an array, `output` none of these, or "softmax" that of a single column.
+        BusyError
+            If another thread has been changing the network for 10 s on end, or a step calls this.
 
         Examples
         --------
@@ -276,12 +281,15 @@ class Network(CurvatureProducts):
         """
         if self._heads:
             kinds = heads.check_output(output, self._heads)
-            parts = heads.split(self._core.predict(self._matrix(X)), self._heads)
+            parts = heads.split(self._predict(self._matrix(X)), self._heads)
             return {name: outputs.transform(part, kinds[name]) for name, part in parts.items()}
         if isinstance(output, str) and output == "raw":
-            return self._core.predict(self._matrix(X))
+            return self._predict(self._matrix(X))
         kind = outputs.check(output, self.outputs)
-        return outputs.transform(self._core.predict(self._matrix(X)), kind)
+        return outputs.transform(self._predict(self._matrix(X)), kind)
+
+    def _predict(self, x: Array) -> Array:
+        return self._turns.read(self._core, lambda: self._core.predict(x), "predict")
 
     def forward(self, X: ArrayLike, training: bool = False, *, step: int | None = None) -> Any:
         """Outputs, keeping what `backward` needs.
@@ -309,7 +317,10 @@ class Network(CurvatureProducts):
         self._has_gradients = False
         if training and self._scheduled:
             self._pass.set_rates(key, Hypers(self._scheduled, len(self._scheduled)).rows(key, 1))
-        y = self._pass.forward(x, training, self._seed, key)
+        work = self._pass
+        y = self._turns.read(
+            self._core, lambda: work.forward(x, training, self._seed, key), "forward"
+        )
         if training and step is None:
             self._training_forwards += 1
         return heads.split(y, self._heads) if self._heads else y
@@ -331,9 +342,11 @@ class Network(CurvatureProducts):
         if self._pass is None:
             raise StateError("backward: expected a forward before it")
         if self._heads:
-            d_x = self._pass.backward(heads.joined(d_out, self._heads, self._dtype, "d_out"))
+            slope = heads.joined(d_out, self._heads, self._dtype, "d_out")
         else:
-            d_x = self._pass.backward(as_matrix(d_out, "d_out", self.dtype, self.outputs))
+            slope = as_matrix(d_out, "d_out", self.dtype, self.outputs)
+        work = self._pass
+        d_x: Array = self._turns.read(self._core, lambda: work.backward(slope), "backward")
         self._has_gradients = True
         return d_x
 
@@ -347,7 +360,7 @@ class Network(CurvatureProducts):
         """Outputs in evaluation mode by position, of every layer, blocks and those inside them included."""
         x = self._matrix(X)
         work = _core.Pass(self._core, len(x))
-        work.forward(x, False, 0, 0)
+        self._turns.read(self._core, lambda: work.forward(x, False, 0, 0), "activations")
         return work.activations()
 
     def _matrix(self, X: object) -> Array:
@@ -387,7 +400,8 @@ class Network(CurvatureProducts):
 
     def _core_parameters(self) -> dict[str, Array]:
         """The parameters that go with inputs as `_matrix` makes them."""
-        return {name: self._core.read(index) for name, index in self._index.items()}
+        with self._turns.steady("parameters"):
+            return {name: self._read(name) for name in self._index}
 
     def effective_weights(self) -> dict[str, Array]:
         """Copies of the matrices that multiply x, by the name of the stored parameter.
@@ -411,7 +425,11 @@ class Network(CurvatureProducts):
         )
 
     def _read(self, name: str) -> Array:
-        return self._core.read(self._index[name])
+        index = self._index[name]
+        return self._turns.read(self._core, lambda: self._core.read(index), "parameters")
+
+    def _write(self, values: Mapping[int, Array]) -> None:
+        self._turns.write(self._core, lambda: self._core.write(values))
 
     def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
         """Set some or all parameters; all of them are checked before the first is changed.
@@ -419,6 +437,8 @@ class Network(CurvatureProducts):
         They are what is stored: see `effective_weights` for what that multiplies x by. Of a layer with
         `spectral_norm` the vectors stay as they are unless they are given; a `left` of zeros makes the layer
         find both anew.
+
+        During a fit its callbacks alone may do so; other threads get a BusyError.
 
         Parameters
         ----------
@@ -430,7 +450,7 @@ class Network(CurvatureProducts):
         centre = self._centre
         if "0.mean" in parameters and "0.mean" in self._index:
             centre = self._centre_of(parameters, values)
-        self._core.write(values)
+        self._write(values)
         self._centre = centre
         if any(name in parameters for name in ("0.mean", "0.inverse_std")):
             self._set_standardized()
@@ -522,7 +542,7 @@ class Network(CurvatureProducts):
             self._index["0.mean"]: mean.astype(self.dtype),
             self._index["0.inverse_std"]: found.inverse_std.astype(self.dtype),
         }
-        self._core.write(values)
+        self._write(values)
         self._centre = found.centre
         self._set_standardized()
 
@@ -539,7 +559,7 @@ class Network(CurvatureProducts):
     def _take_inputs(self, other: Network) -> None:
         """Take what is known of the inputs of `other`, whose columns are the same: scaling and names."""
         scaled = [name for name in ("0.mean", "0.inverse_std") if name in self._index]
-        self._core.write({self._index[name]: other._core.read(other._index[name]) for name in scaled})
+        self._write({self._index[name]: other._read(name) for name in scaled})
         self._centre, self._columns = other._centre, other._columns
         self._standardized = other._standardized
         self._direct = self._standardized and self._centre is None and not self._tables

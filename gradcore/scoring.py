@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import losses
@@ -16,9 +17,10 @@ def score(
     net: Network, loss: Loss, x: Array, target: Any, weight: Any, check: Callable[[], None]
 ) -> dict[str, float]:
     """Scores in pieces of a size that only the network decides; `check` is called after each."""
-    penalty = net._core.penalty() if net._penalized else 0.0
+    read = partial(net._turns.read, net._core, name="evaluate")
+    penalty = read(net._core.penalty) if net._penalized else 0.0
     if isinstance(loss, losses.Custom):
-        return {"loss": loss(net._core.predict(x), target)[0] + penalty}
+        return {"loss": loss(read(partial(net._core.predict, x)), target)[0] + penalty}
     if isinstance(loss, losses.PerHead):
         scores = loss.score(net, x, target, weight, check)
         return {**scores, "loss": scores["loss"] + penalty}
@@ -30,7 +32,9 @@ def score(
         part = None if weight is None else weight[at]
         if part is not None and not part.any():
             continue
-        of_part, right, divisor, weights = net._core.evaluate(loss.name, x[at], target[at], part, options)
+        of_part, right, divisor, weights = read(
+            partial(net._core.evaluate, loss.name, x[at], target[at], part, options)
+        )
         total, summed = total + divisor, summed + divisor * of_part
         mass, accuracy = mass + weights, accuracy + weights * right
         check()

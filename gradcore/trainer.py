@@ -7,6 +7,7 @@ import operator
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -188,6 +189,9 @@ class Trainer(Conflicts):
     def step(self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None) -> float:
         """One update on one batch.
 
+        Where other threads predict with the network it waits for them, for 10 s at most; where another thread
+        trains it, it does not.
+
         Arrays of the network's dtype with contiguous columns are read where they are, without a copy. Values
         that are not finite are the business of `nonfinite`; `skipped` counts the updates that they cost.
 
@@ -210,6 +214,8 @@ class Trainer(Conflicts):
             If X, y or sample_weight is not such an array; nothing is changed then.
         NonFiniteError
             With ``nonfinite="raise"``.
+        BusyError
+            If another thread is in a step or a fit of the network.
         """
         core = self._core
         if (
@@ -226,10 +232,14 @@ class Trainer(Conflicts):
         ):
             target = self._loss.ready(y, self._outputs, self._dtype)
             if target is not None:
+                if self._net._turns.waiting:
+                    self._net._turns.offer()
                 hypers = self._hypers.row(core.step)
                 self._set_rates(core, 1)
                 try:
                     return core.train_step(X, target, None, hypers)
+                except BusyError:
+                    return self._patiently(partial(core.train_step, X, target, None, hypers))
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
         if self._full_batch:
@@ -257,7 +267,12 @@ class Trainer(Conflicts):
         """One update on arrays as `_arrays` makes them."""
         core = self._reserve(len(x), target)
         self._set_rates(core, 1)
-        return core.train_step(x, target, weight, self._hypers.row(core.step))
+        self._net._turns.offer()
+        return self._patiently(partial(core.train_step, x, target, weight, self._hypers.row(core.step)))
+
+    def _patiently(self, call: Callable[[], float]) -> float:
+        """The result of a call of the core, after a wait for threads that predict if it must be."""
+        return self._net._turns.write(self._net._core, call)
 
     def _learn(self, source: inputs.InputTable, weight: Any) -> scaling.Scaling:
         """What Standardize takes from the batch of a first step."""
@@ -293,7 +308,7 @@ class Trainer(Conflicts):
         """Loss and gradients of arrays as `_arrays` makes them."""
         core = self._reserve(len(x), target)
         self._set_rates(core, 1)
-        loss = core.gradients(x, target, weight)
+        loss = self._patiently(partial(core.gradients, x, target, weight))
         return loss, self.net._trainable(core.gradient)
 
     def evaluate(self, X: ArrayLike, y: Targets, sample_weight: Targets | None = None) -> dict[str, float]:
@@ -327,7 +342,9 @@ class Trainer(Conflicts):
             "clipped": the share of what the rule counts that was scaled: steps for rules on the norm of all
             gradients, tensors, units, rows, or elements for `ByValue`; "scale": the mean factor.
         """
-        total = self._ledger if self._core is None else self._ledger + self._core.ledger()
+        total = self._ledger
+        if self._core is not None:
+            total = total + self._net._turns.read(self._net._core, self._core.ledger, "clip_ledger")
         return {
             info["name"]: {"clipped": float(scaled / seen), "scale": float(factors / seen)}
             for info, (seen, scaled, factors) in zip(self.net._info, total, strict=True)
@@ -351,6 +368,7 @@ class Trainer(Conflicts):
             Of trainable parameters, in their shapes; False: set to 0 now, and after every update. An empty
             dict frees all of them.
         """
+        self._net._core.require_free()
         checked = checked_masks(self.net, masks)
         values = masked_parameters(self.net, checked, self._masks)
         if self._core is not None:
@@ -394,13 +412,15 @@ class Trainer(Conflicts):
         """
         if not self._averages:
             raise StateError("averaged: expected an optimizer within EMA, SWA or Lookahead, got one without")
-        net, core = self._average(), self._core
-        if core is None or not core.updates or not has_norms(net):
+        with self._net._turns.steady("averaged"):
+            net, core = self._average(), self._core
+            updates = 0 if core is None else core.updates
+        if not updates or not has_norms(net):
             return net
         fit = self._fit
         if fit is not None and fit.data is not None:
             net.set_parameters(fit.norms_of(self, net))
-        elif self._norms is not None and self._norms[0] == core.updates:
+        elif self._norms is not None and self._norms[0] == updates:
             net.set_parameters(self._norms[1])
         else:
             warnings.warn(
@@ -511,6 +531,10 @@ class Trainer(Conflicts):
         ------
         StateError
             If `resume` is True and there is no such fit.
+        BusyError
+            If another thread trains the network. While this fit runs, others may predict, evaluate, save and
+            read; whatever would change the network or its trainers is refused with a BusyError, unless a
+            callback of the fit does it.
 
         Warns
         -----
@@ -519,7 +543,9 @@ class Trainer(Conflicts):
         """
         if not self._fitting.acquire(blocking=False):
             raise BusyError("fit: this trainer is in another fit")
+        owns = False
         try:
+            owns = self._net._core.own()
             return fitting.fit(
                 self,
                 X,
@@ -537,10 +563,13 @@ class Trainer(Conflicts):
                 evaluate_averaged=evaluate_averaged,
             )
         finally:
+            if owns:
+                self._net._core.disown()
             self._fitting.release()
 
     def abandon_fit(self) -> None:
         """Forget that a fit was interrupted: no fit() goes on with it. Parameters stay as they are."""
+        self._net._core.require_free()
         self._fit = None
 
     # ---- Checkpoints ----
@@ -611,6 +640,7 @@ class Trainer(Conflicts):
     def _reserve(self, rows: int, target: Any = None) -> _core.Trainer:
         """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
         number move along."""
+        self._net._core.require_free()
         old = self._core
         soft = self._soft if target is None else self.loss.soft(target)
         if old is not None and old.capacity >= rows and soft == self._soft:

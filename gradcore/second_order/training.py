@@ -198,7 +198,9 @@ class FullBatchLoop(Loop):
             return
         reports = np.zeros(1, _core.REPORT_DTYPE)
         started = time.perf_counter()
-        self._iterate(reports[0])
+        trainer.net._turns.offer()
+        with trainer.net._turns.changing():
+            self._iterate(reports[0])
         state.sums.add(reports, time.perf_counter() - started)
         state.position = state.rows
         self.advance(1)

@@ -1,0 +1,159 @@
+"""Taking turns: one thread changes a network in slices, others read it in between.
+
+The core lets one writer or any number of readers in and refuses the rest at once. Here a reader waits
+instead, and says so, and a writer lets those in that wait before its next slice: so a reader gets its turn
+after one slice, and a stream of readers cannot keep the writer out.
+
+Plain sets and flags, changed under the interpreter's lock and looked at now and then, hold all of it: a lock
+that another thread holds would never be free in a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import BusyError
+
+if TYPE_CHECKING:
+    from . import _core
+
+T = TypeVar("T")
+
+WAIT = 10.0  # seconds after which a reader gives up
+_HOLD = 60.0  # that a writer waits for readers which it has let in
+_PAUSE = 0.0002  # between two looks
+
+_Caller = tuple[int, int]  # process and thread
+
+
+def _caller() -> _Caller:
+    return os.getpid(), threading.get_ident()
+
+
+def _others(callers: set[_Caller]) -> set[_Caller]:
+    """Those of other threads of this process: a forked child has only one."""
+    me = _caller()
+    return {one for one in list(callers) if one[0] == me[0] and one != me}
+
+
+class Turns:
+    """Who waits for a network, who reads it, and who changes it."""
+
+    def __init__(self) -> None:
+        self.waiting: set[_Caller] = set()  # until they are through
+        self._reading: set[_Caller] = set()  # several values of one state
+        self._changer: _Caller | None = None
+
+    # ---- Writers ----
+
+    def offer(self) -> None:
+        """Let all in that wait now, and go on when they are through: a writer calls it before a slice."""
+        if not self.waiting:
+            return
+        them, end = _others(self.waiting), time.monotonic() + _HOLD
+        while them & self.waiting and time.monotonic() < end:
+            time.sleep(_PAUSE)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep further readers of other threads in line until this is done."""
+        before, self._changer = self._changer, _caller()
+        try:
+            end = time.monotonic() + _HOLD
+            while self._reading and _others(self._reading) and time.monotonic() < end:
+                time.sleep(_PAUSE)
+            yield
+        finally:
+            self._changer = before
+
+    def write(self, core: _core.Network, call: Callable[[], T]) -> T:
+        """The result of a call of the core that changes the network, after a wait for readers; a thread that
+        trains it is not waited for."""
+        try:
+            return call()
+        except BusyError:
+            if core.training or core.owned_elsewhere:
+                raise
+        end = time.monotonic() + WAIT
+        with self.changing():
+            while True:
+                try:
+                    return call()
+                except BusyError:
+                    if core.training or core.owned_elsewhere or time.monotonic() > end:
+                        raise
+                time.sleep(_PAUSE)
+
+    # ---- Readers ----
+
+    def read(self, core: _core.Network, call: Callable[[], T], name: str) -> T:
+        """The result of one call of the core that reads, after a wait if it must be."""
+        if self._changer is None or not self._is_changed():
+            try:
+                return call()
+            except BusyError:
+                if core.inside:
+                    raise BusyError(
+                        f"{name}: expected a call that no step makes, got one from a function of a step that "
+                        "is using the network"
+                    ) from None
+        end = time.monotonic() + WAIT
+        with self._in_line():
+            while True:
+                if not self._is_changed():
+                    try:
+                        return call()
+                    except BusyError:
+                        pass
+                self._pause(end, name)
+
+    @contextmanager
+    def steady(self, name: str) -> Iterator[None]:
+        """Several reads of one state: no slice of another thread's fit comes in between."""
+        end = time.monotonic() + WAIT
+        with self._in_line() as me:
+            outermost = me not in self._reading
+            try:
+                self._reading.add(me)
+                while self._is_changed():
+                    self._reading.discard(me)
+                    self._pause(end, name)
+                    self._reading.add(me)
+                yield
+            finally:
+                if outermost:
+                    self._reading.discard(me)
+
+    def _is_changed(self) -> bool:
+        """Whether another thread is changing the network now."""
+        changer = self._changer
+        if changer is None:
+            return False
+        me = _caller()
+        return changer[0] == me[0] and changer != me
+
+    @contextmanager
+    def _in_line(self) -> Iterator[_Caller]:
+        me = _caller()
+        if me in self.waiting:
+            yield me
+            return
+        self.waiting.add(me)
+        try:
+            yield me
+        finally:
+            self.waiting.discard(me)
+
+    @staticmethod
+    def _pause(end: float, name: str) -> None:
+        if time.monotonic() > end:
+            raise BusyError(
+                f"{name}: expected no other thread to use the network within {WAIT:g} s, but one is training "
+                "it; clone() makes a copy of your own"
+            )
+        time.sleep(_PAUSE)
