@@ -122,7 +122,8 @@ class Dense(Layer):
         sin, Glorot else).
     bias_init : float or Initializer, default 0.0
     penalty : Penalty, optional
-        ``losses.L1``, ``L2`` or ``Elastic`` of the weights, without the bias, as part of a trainer's loss.
+        ``losses.L1``, ``L2`` or ``Elastic`` of the weights that multiply x, without the bias, as part of a
+        trainer's loss.
     weight_norm : bool, default False
         Learn direction and length of each output's weights apart: W is ``weight * magnitude / |weight|``, the
         norm being that of each column. ``magnitude`` (units,) begins as those norms, so that W begins as

@@ -4,6 +4,10 @@ A penalty is part of the loss that a trainer reports, in training and in evaluat
 before clipping and before the optimizer scales it. Weight decay is neither: that is the optimizer's own.
 Biases are not penalised. Nothing is divided by the number of rows.
 
+The weights are those that multiply x. With `weight_norm`, L2 is ``strength * sum(magnitude**2)``; with
+`spectral_norm` the largest singular value is part of what is derived. Weight decay is of what is stored, as
+PyTorch's is.
+
 A strength may be a schedule, by the number of the training step; evaluate() then counts the strength of the
 last step that the network was trained with, before any that of step 0. Full-batch methods refuse it.
 """

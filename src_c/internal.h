@@ -85,7 +85,7 @@ typedef struct grc_op {
     size_t running_mean, running_variance, batches;
     size_t column;          /* embedding */
     int rescaled;           /* dense: the next op, of rescale.c, scales its output */
-    size_t magnitude, left, right, scale, inverse_square; /* of rescale.c */
+    size_t magnitude, left, right, scale, inverse_square, sums; /* of rescale.c */
     int has_bias, has_scale; /* normalisation: beta, gamma; join: gain */
     int narrow;             /* dense of few outputs: the parameter vector holds its weight's transpose */
     size_t fan_in, fan_out;
@@ -232,6 +232,11 @@ typedef struct grc_op_class {
     void (*clamp_weight)(const grc_op *op, gradcore_network *n, size_t panel, double low, double high);
     void (*bound_norms)(const grc_op *op, gradcore_network *n, size_t panel, int exactly, double limit);
     void (*mask_weight)(const grc_op *op, gradcore_network *n, size_t panel, const void *keep);
+    /* A penalty on the weight that multiplies x: returns that of the chunk of `size` elements from (row, 0) of panel
+     * `panel`, and adds its gradient to grad, a parameter vector, where grad is not NULL. p: the weight of the dense
+     * layer, or a parameter of the op's own, for which there is a gradient alone. */
+    double (*penalize)(const grc_op *op, const gradcore_network *n, const grc_parameter *p, const double strength[2],
+                       size_t row, size_t panel, size_t size, void *grad);
     /* Brings its derived numbers up to date after news of the parameters: thread t its share. */
     void (*derive)(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count);
     /* Brings what is no gradient's business, such as running averages, up to date: see grc_settle. */
@@ -348,10 +353,12 @@ int grc_threads_for(const gradcore_network *n, int products, size_t rows);
 
 /* ---- penalty.c ---- */
 
-/* The penalty of the chunk of `size` elements from (row, 0) of panel `panel` of a parameter; its gradient is
- * added to that chunk of grad, a parameter vector, where grad is not NULL. */
+/* The penalty of the chunk of `size` elements from (row, 0) of panel `panel` of a parameter, of a weight what it
+ * multiplies x by; its gradient is added to that chunk of grad, a parameter vector, where grad is not NULL. */
 double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, const double strength[2], size_t row,
                           size_t panel, size_t size, void *grad);
+/* The same into x->grad at x->step, with what a parameter of a rescaled weight's adds to its gradient. */
+double grc_penalize(const grc_exec *x, const grc_parameter *p, size_t row, size_t panel, size_t size);
 
 /* ---- step.c: the recipe, called by every thread of a team ---- */
 

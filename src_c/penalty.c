@@ -55,8 +55,23 @@ double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, con
     const size_t at = p->offset + (panel * grc_stored_rows(p) + row) * n->kernels->panel;
     if (strength[0] == 0 && strength[1] == 0)
         return 0;
+    const grc_op *op = &n->ops[p->op];
+    if (op->rescaled && p->ndim == 2)
+        return op[1].class->penalize(op + 1, n, p, strength, row, panel, size, grad);
     return n->kernels->penalize(size, grc_at(n, n->w, at), strength[0], strength[1],
                                 grad ? grc_at(n, grad, at) : NULL);
+}
+
+double grc_penalize(const grc_exec *x, const grc_parameter *p, size_t row, size_t panel, size_t size)
+{
+    const gradcore_network *n = x->net;
+    const grc_op *op = &n->ops[p->op];
+    if (op->class->penalize && op->magnitude && p->offset == op->magnitude) {
+        const double *strength = grc_strength_of(&n->parameters[op[-1].first_parameter], x);
+        if (strength[0] != 0 || strength[1] != 0)
+            op->class->penalize(op, n, p, strength, row, panel, size, x->grad);
+    }
+    return grc_penalize_chunk(n, p, grc_strength_of(p, x), row, panel, size, x->grad);
 }
 
 typedef struct penalty_call {

@@ -108,7 +108,7 @@ static void finish_chunk(grc_exec *x, const grc_parameter *p, size_t chunk, size
 {
     const gradcore_network *n = x->net;
     if (penalize && x->chunk_penalty && !x->only)
-        x->chunk_penalty[chunk] = grc_penalize_chunk(n, p, grc_strength_of(p, x), row, panel, size, x->grad);
+        x->chunk_penalty[chunk] = grc_penalize(x, p, row, panel, size);
     const void *gradient = part_of(n, p, grc_at(n, x->grad, p->offset), row, panel);
     x->chunk_norm[chunk] = n->kernels->sum_squares(size, gradient);
     if (x->limit < (double)INFINITY)

@@ -22,6 +22,7 @@ from gradcore import (
     clipping,
     health,
     initializers,
+    losses,
     optimizers,
     pruning,
     schedules,
@@ -607,6 +608,75 @@ def test_the_core_refuses_them_too(name):
     with pytest.raises(ArgumentError, match=rf"rules\[0\]: expected {name} to leave 0.weight alone"):
         core.set_rules([(name, 1.0, 0.5, 2.0, False, everywhere)], {})
     core.set_rules([(name, 1.0, 0.5, 2.0, False, bytes(len(net._info)))], {})
+
+
+# ---- Penalties ----
+
+PENALTIES = [losses.L1(0.1), losses.L2(0.2), losses.Elastic(0.1, 0.2)]
+
+
+def penalized(options, penalty, dtype="float64", **more):
+    layers = [Dense(21, "tanh", penalty=penalty, **options), Dense(2, penalty=penalty, **options)]
+    net = shaken(Network(layers, inputs=70, dtype=dtype, seed=1, **more))
+    weight = net.parameters()["0.weight"]
+    weight[3, 4], weight[:, 7] = 0.0, 0.0
+    net.set_parameters({"0.weight": weight})
+    return net
+
+
+def penalty_of(values, penalty):
+    """Of stored parameters by name, in float64."""
+    l1, l2 = penalty.factors()
+    weights = [effective(values, str(i)) for i in range(2)]
+    return sum(l1 * np.abs(w).sum() + l2 * (w**2).sum() for w in weights)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("options", [{}, WEIGHT_NORM, SPECTRAL_NORM], ids=str)
+@pytest.mark.parametrize("rows", [9, 700])
+def test_a_penalty_is_of_what_multiplies(options, penalty, rows):
+    net, free = penalized(options, penalty), penalized(options, None)
+    x, y = batch(net, rows)
+    trainer, plain = Trainer(net, "mse", optimizers.SGD(0.1)), Trainer(free, "mse", optimizers.SGD(0.1))
+    (loss, gradients), (base, without) = trainer.gradients(x, y), plain.gradients(x, y)
+    values = net.parameters()
+    assert loss - base == pytest.approx(penalty_of(values, penalty), rel=1e-12)
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx(
+        plain.evaluate(x, y)["loss"] + loss - base, rel=1e-12
+    )
+    rng = np.random.default_rng(0)
+    for name in gradients:
+        if name.endswith(".bias"):
+            np.testing.assert_array_equal(gradients[name], without[name])
+            continue
+        direction = rng.normal(size=values[name].shape) * (values[name] != 0)  # not across a kink
+        ends = [penalty_of(values | {name: values[name] + h * direction}, penalty) for h in (1e-5, -1e-5)]
+        got = ((gradients[name] - without[name]) * direction).sum()
+        assert got == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("options", [WEIGHT_NORM, SPECTRAL_NORM], ids=str)
+def test_bits_of_penalties_do_not_depend_on_threads_or_instruction_sets(dtype, options):
+    penalty = losses.Elastic(schedules.Linear(0.01, 0.02, steps=4), 0.03)
+    seen = set()
+    for threads in (1, 2, 3, 5):
+        for isa in gradcore.names("isa") if threads == 3 else [None]:
+            net = penalized(options, penalty, dtype, threads=threads, isa=isa)
+            trainer = Trainer(net, "mse", optimizers.Adam(0.02))
+            x, y = batch(net, 130)
+            losses_seen = [trainer.step(x, y) for _ in range(4)]
+            seen.add((*losses_seen, *(v.tobytes() for v in net.parameters().values())))
+    assert len(seen) == 1
+
+
+def test_an_l2_penalty_shortens_what_multiplies_and_not_what_is_stored():
+    net = Network([Dense(6, penalty=losses.L2(0.5), **WEIGHT_NORM)], inputs=5, dtype="float64")
+    before = net.parameters()
+    trainer = Trainer(net, "mse", optimizers.SGD(0.1))
+    for _ in range(200):
+        trainer.step(np.zeros((1, 5)), np.zeros((1, 6)))
+    assert np.abs(net.effective_weights()["0.weight"]).max() < 1e-8
+    np.testing.assert_allclose(net.parameters()["0.weight"], before["0.weight"], rtol=1e-12)
 
 
 # ---- Looking ----

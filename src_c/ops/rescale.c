@@ -3,7 +3,8 @@
  * is the largest singular value as power iteration sees it, left^T W right; each applied update is followed
  * by one iteration. The products are those of W itself, so that scaling costs a pass over z and not over W.
  *
- * Both keep, behind the vector's parameters, s and what `correct` needs: derived numbers, always up to date. */
+ * Both keep, behind the vector's parameters, s and what `correct` and `penalize` need: derived numbers, always up to
+ * date. */
 #include <math.h>
 
 #include "../internal.h"
@@ -39,7 +40,8 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
                      || (op->right = grc_add_vector(b, op, "right", 0, 0, width)) == SIZE_MAX))
         return GRADCORE_NO_MEMORY;
     if ((op->scale = grc_add_derived(b, width)) == SIZE_MAX
-        || (op->inverse_square = grc_add_derived(b, width)) == SIZE_MAX)
+        || (op->inverse_square = grc_add_derived(b, width)) == SIZE_MAX
+        || (op->sums = grc_add_derived(b, spectral ? 2 : width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     return GRADCORE_OK;
 }
@@ -135,6 +137,83 @@ static void correct_spectral(const grc_op *op, grc_exec *x, grc_region r, void *
                                   grc_at(n, out, (panel * op->fan_in + i) * pw), pw);
 }
 
+/* ---- penalties on the weight that multiplies x ---- */
+
+static double sign_of(double x)
+{
+    return (double)((x > 0) - (x < 0));
+}
+
+static void add_to(const gradcore_network *n, void *array, size_t i, double value)
+{
+    grc_set(n, array, i, grc_get(n, array, i) + value);
+}
+
+/* l1 sum |s_j v| + l2 sum (s_j v)^2 of lane j of a chunk. */
+static double penalty_of_lane(const gradcore_network *n, const void *w, const double strength[2], double scale, size_t j,
+                              size_t size)
+{
+    double sum = 0, squares = 0;
+    for (size_t e = j; e < size; e += n->kernels->panel) {
+        const double value = scale * grc_get(n, w, e);
+        sum += fabs(value);
+        squares += value * value;
+    }
+    return strength[0] * sum + strength[1] * squares;
+}
+
+/* With v a column of W, a = |v|_1 and g its magnitude, the penalty of the column is l1 |g| a / |v| + l2 g^2. So the
+ * direction hears of l1 alone: l1 |s| (sign v - v a / |v|^2). */
+static double penalize_weight(const grc_op *op, const gradcore_network *n, const grc_parameter *p,
+                              const double strength[2], size_t row, size_t panel, size_t size, void *grad)
+{
+    const size_t pw = n->kernels->panel, first = panel * pw;
+    double total = 0;
+    if (p->ndim == 1) {
+        for (size_t j = 0; grad && j < op->fan_out; j++) {
+            const double inverse = grc_get(n, n->w, op->inverse_square + j), g = grc_get(n, n->w, op->magnitude + j);
+            if (inverse > 0)
+                add_to(n, grad, op->magnitude + j,
+                       strength[0] * sign_of(g) * grc_get(n, n->w, op->sums + j) * sqrt(inverse) + 2 * strength[1] * g);
+        }
+        return 0;
+    }
+    const size_t at = op->weight + (panel * op->fan_in + row) * pw;
+    for (size_t j = 0; j < grc_min(pw, op->fan_out - first); j++) {
+        const double inverse = grc_get(n, n->w, op->inverse_square + first + j);
+        const double scale = grc_get(n, n->w, op->scale + first + j), pull = strength[0] * fabs(scale);
+        const double back = grc_get(n, n->w, op->sums + first + j) * inverse;
+        total += penalty_of_lane(n, grc_at(n, n->w, at), strength, scale, j, size);
+        for (size_t e = at + j; grad && pull > 0 && e < at + size; e += pw) {
+            const double v = grc_get(n, n->w, e);
+            add_to(n, grad, e, pull * (sign_of(v) - v * back));
+        }
+    }
+    return total;
+}
+
+/* Of l1 |W|_1 / sigma + l2 |W|^2 / sigma^2, by way of sigma = left^T W right too. */
+static double penalize_spectral(const grc_op *op, const gradcore_network *n, const grc_parameter *p,
+                                const double strength[2], size_t row, size_t panel, size_t size, void *grad)
+{
+    const size_t pw = n->kernels->panel, first = panel * pw, at = op->weight + (panel * op->fan_in + row) * pw;
+    const double scale = grc_get(n, n->w, op->scale), l1 = strength[0] * fabs(scale), l2 = 2 * strength[1] * scale * scale;
+    const double back = scale * ((l1 > 0 ? l1 * grc_get(n, n->w, op->sums) : 0)
+                                 + (l2 > 0 ? l2 * grc_get(n, n->w, op->sums + 1) : 0));
+    double total = 0;
+    (void)p;
+    for (size_t j = 0; j < grc_min(pw, op->fan_out - first); j++) {
+        total += penalty_of_lane(n, grc_at(n, n->w, at), strength, scale, j, size);
+        for (size_t i = 0; grad && scale != 0 && i < size / pw; i++) {
+            const double v = grc_get(n, n->w, at + i * pw + j);
+            add_to(n, grad, at + i * pw + j,
+                   l1 * sign_of(v) + l2 * v
+                       - back * grc_get(n, n->w, op->left + row + i) * grc_get(n, n->w, op->right + first + j));
+        }
+    }
+    return total;
+}
+
 /* ---- derived numbers ---- */
 
 /* The sums of squares of the columns of a panel, padding included. */
@@ -156,8 +235,11 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
     double square[GRC_MOST_PANEL];
     grc_rows_of(op->fan_out, pw, t, count, &first, &last);
     for (; first < last; first += pw) {
+        double sum[GRC_MOST_PANEL] = {0};
         square_columns(op, n, first / pw, square);
+        n->kernels->strip_reduce(GRC_SUM_ABS, op->fan_in, grc_at(n, n->w, op->weight + first * op->fan_in), sum);
         for (size_t j = 0; j < pw && first + j < last; j++) {
+            grc_set(n, n->w, op->sums + first + j, sum[j]);
             const double inverse = square[j] > 0 ? 1 / square[j] : 0;
             if (news == GRC_NEW_WEIGHTS)
                 grc_set(n, n->w, op->magnitude + first + j, sqrt(square[j]));
@@ -267,6 +349,20 @@ static void iterate(const grc_op *op, gradcore_network *n)
     normalise(n, op->fan_in, op->left);
 }
 
+/* The sum of all elements of W, or of their squares; padding is 0. */
+static double sum_all(const grc_op *op, const gradcore_network *n, enum grc_reduction kind)
+{
+    const size_t pw = n->kernels->panel;
+    double total = 0;
+    for (size_t panel = 0; panel < grc_panels(n, op->fan_out); panel++) {
+        double lane[GRC_MOST_PANEL] = {0};
+        n->kernels->strip_reduce(kind, op->fan_in, grc_at(n, n->w, op->weight + panel * pw * op->fan_in), lane);
+        for (size_t j = 0; j < pw; j++)
+            total += lane[j];
+    }
+    return total;
+}
+
 static void derive_spectral(const grc_op *op, gradcore_network *n, enum grc_news news, int t, int count)
 {
     if (op->index % count != t)
@@ -281,15 +377,18 @@ static void derive_spectral(const grc_op *op, gradcore_network *n, enum grc_news
     const double sigma = n->kernels->dot(op->fan_out, grc_at(n, n->w, op->scale), grc_at(n, n->w, op->right));
     for (size_t j = 0; j < op->fan_out; j++)
         grc_set(n, n->w, op->scale + j, sigma != 0 ? 1 / sigma : 0);
+    grc_set(n, n->w, op->sums, sum_all(op, n, GRC_SUM_ABS));
+    grc_set(n, n->w, op->sums + 1, sum_all(op, n, GRC_SUM_SQUARES));
 }
 
 const grc_op_class grc_op_weight_norm = {.describe = &describe_weight, .forward = &forward,
                                          .backward = &backward, .gradient = &gradient,
                                          .correct = &correct_weight, .derive = &derive_weight,
                                          .clamp_weight = &clamp_weight, .bound_norms = &bound_norms,
-                                         .mask_weight = &mask_weight,
+                                         .mask_weight = &mask_weight, .penalize = &penalize_weight,
                                          .delta = GRC_DELTA_OWN};
 const grc_op_class grc_op_spectral_norm = {.describe = &describe_spectral, .forward = &forward,
                                            .backward = &backward, .gradient = &gradient,
                                            .correct = &correct_spectral, .derive = &derive_spectral,
+                                           .penalize = &penalize_spectral,
                                            .delta = GRC_DELTA_OWN};
