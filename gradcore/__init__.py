@@ -7,6 +7,7 @@ from typing import Any
 
 from . import callbacks, clipping, initializers, losses, optimizers, schedules
 from ._core import build_info, names
+from .alerts import GradcoreWarning, SetupWarning
 from .embedding import Embedding
 from .errors import (
     ArgumentError,
@@ -58,6 +59,7 @@ __all__ = [
     "FormatError",
     "GaussianNoise",
     "GradcoreError",
+    "GradcoreWarning",
     "Heads",
     "History",
     "Layer",
@@ -71,6 +73,7 @@ __all__ = [
     "PReLU",
     "RMSNorm",
     "Residual",
+    "SetupWarning",
     "ShapeError",
     "Standardize",
     "StateError",

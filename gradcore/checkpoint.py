@@ -20,6 +20,7 @@ from .history import History
 from .network import Network
 from .resuming import Terms
 from .schedules.plateau import PlateauState
+from .setup_checks import quiet
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -130,15 +131,16 @@ def _from_file(
         about = files.parts(metadata, ("trainer",))["trainer"]
     network = Network._from_file(tensors, metadata, threads, isa)
     with files.reading():
-        trainer = kind(
-            network,
-            files.build(about["loss"]),
-            files.build(about["optimizer"]),
-            files.build(about["clip"]),
-            about["nonfinite"],
-            seed=about["seed"],
-            constraint=files.build(about.get("constraint")),
-        )
+        with quiet():
+            trainer = kind(
+                network,
+                files.build(about["loss"]),
+                files.build(about["optimizer"]),
+                files.build(about["clip"]),
+                about["nonfinite"],
+                seed=about["seed"],
+                constraint=files.build(about.get("constraint")),
+            )
         if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None:
             trainer._plan.statistic = trainer.clip.statistic(about["clip_state"])
         shapes = {info["name"]: info["shape"] for info in network._info if info["trainable"]}
@@ -171,11 +173,14 @@ def _from_file(
         if about.get("averaged_norms") is not None:
             updates = integer(about["averaged_norms"], "averaged_norms")
             shapes = {info["name"]: info["shape"] for info in network._info}
-            trainer._norms = updates, {
-                name: files.tensor(tensors, f"averaged.{name}", shape, network.dtype)
-                for name, shape in shapes.items()
-                if f"averaged.{name}" in tensors
-            }
+            trainer._norms = (
+                updates,
+                {
+                    name: files.tensor(tensors, f"averaged.{name}", shape, network.dtype)
+                    for name, shape in shapes.items()
+                    if f"averaged.{name}" in tensors
+                },
+            )
         if about["fit"] is not None:
             trainer._fit = _fit_state(about["fit"], about.get("fit_terms"), tensors, network)
         if about.get("run") is not None:

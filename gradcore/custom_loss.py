@@ -52,6 +52,7 @@ class Custom(Loss):
 
     function: LossFunction
     name: ClassVar[str] = "custom"
+    has_plain_targets: ClassVar[bool] = False
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:

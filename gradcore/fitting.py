@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, inputs
+from . import _core, inputs, setup_checks
 from .arrays import Array
 from .callbacks import EarlyStopping, StopState, check_callbacks
 from .checks import flag, integer, number
@@ -235,6 +235,9 @@ def fit(
     state.terms = Terms(epochs, monitor, averaged)
     state = choose(before, state, data, resume)
     take(trainer, data)
+    first = not trainer.steps and not trainer._epochs
+    if first:
+        _when_free(lambda: setup_checks.check_targets(trainer, data.x, data.target, batch_size))
     trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
     remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
     shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))

@@ -11,6 +11,7 @@ from .checks import choice, compact_repr, flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import DEVIATION, SHARE, Range, scalar
 from .initializers import Initializer
+from .intervals import ANY, Interval, of_activation
 from .penalties import Penalty
 from .schedules import Scalar
 
@@ -42,6 +43,10 @@ class Layer:
     def width_after(self, width: int, position: str) -> int:
         """Columns of the output for `width` columns of input; raises where they do not fit."""
         return width
+
+    def reach(self, given: Interval) -> Interval:
+        """What its outputs can be, for inputs in an interval and any parameters."""
+        return ANY
 
     def initializer(self, role: str) -> Initializer | None:
         """The rule for the initial values of its parameter with this role; None: the core's own value."""
@@ -102,6 +107,10 @@ class Activation(Layer):
         if self.alpha is not None:
             spec["alpha"] = self.alpha
         yield spec
+
+    def reach(self, given: Interval) -> Interval:
+        """What the function returns there."""
+        return of_activation(self.name, self.alpha, given)
 
 
 @dataclass(frozen=True, repr=False)
@@ -197,6 +206,11 @@ class Dense(Layer):
         """Columns of the output for `width` columns of input."""
         return self.units
 
+    def reach(self, given: Interval) -> Interval:
+        """What its activation returns."""
+        own = self.activation
+        return ANY if own is None else (Activation(own) if isinstance(own, str) else own).reach(ANY)
+
     def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
         """Name and shape of its weight."""
         yield f"{position}.weight", (width, self.units)
@@ -259,6 +273,10 @@ class Dropout(Layer):
         """The rows that the core compiles."""
         yield {"kind": "dropout"} | _rate_spec("rate", self.rate)
 
+    def reach(self, given: Interval) -> Interval:
+        """In evaluation, what it gets."""
+        return given
+
 
 @dataclass(frozen=True, repr=False)
 class AlphaDropout(Layer):
@@ -293,6 +311,10 @@ class AlphaDropout(Layer):
         """The rows that the core compiles."""
         yield {"kind": "alpha_dropout"} | _rate_spec("rate", self.rate)
 
+    def reach(self, given: Interval) -> Interval:
+        """In evaluation, what it gets."""
+        return given
+
 
 @dataclass(frozen=True, repr=False)
 class GaussianNoise(Layer):
@@ -320,6 +342,10 @@ class GaussianNoise(Layer):
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
         yield {"kind": "gaussian_noise"} | _rate_spec("std", self.std)
+
+    def reach(self, given: Interval) -> Interval:
+        """In evaluation, what it gets."""
+        return given
 
 
 @dataclass(frozen=True, repr=False)
@@ -442,6 +468,13 @@ class Residual(Layer):
                 f"as many as it gets, got {inner}; projection=True lets them differ"
             )
         return inner
+
+    def reach(self, given: Interval) -> Interval:
+        """The sum; a projection and a learned factor can have either sign."""
+        inner = given
+        for layer in self.layers:
+            inner = layer.reach(inner)
+        return ANY if self.projection or self.gain is not None else given + inner
 
     def initializer(self, role: str) -> Initializer | None:
         """The rule for the initial values of the projection."""

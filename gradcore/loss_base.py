@@ -15,6 +15,7 @@ from .arrays import as_weights as row_weights
 from .checks import flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
+from .intervals import Expected, Interval, logits
 
 if TYPE_CHECKING:
     from .network import Network
@@ -40,6 +41,17 @@ class Loss:
 
     name: ClassVar[str]
     classifies: ClassVar[bool] = False  # whether an accuracy can be told
+    has_plain_targets: ClassVar[bool] = True  # numbers that can be looked at
+    matches_targets: ClassVar[bool] = False  # whether outputs are to become the targets
+    scales: ClassVar[bool] = True  # whether the size of the targets is that of the outputs
+
+    def expects(self) -> Expected | None:
+        """What it takes outputs for; None where the targets decide."""
+        return None
+
+    def aim(self, low: float, high: float) -> Interval:
+        """What outputs must be able to be for targets from `low` to `high`."""
+        return Interval(low, high)
 
     def __post_init__(self) -> None:
         for name, kind in _parameters(self.name):
@@ -174,6 +186,8 @@ def _default(loss: str, parameter: str) -> float | None:
 class Values(Loss):
     """Losses with a real number for every output."""
 
+    matches_targets: ClassVar[bool] = True
+
     def target_columns(self, outputs: int) -> int:
         """Columns of a target."""
         return outputs
@@ -208,14 +222,45 @@ class Bounded(Values):
         if not (array.min() >= self.low and array.max() <= self.high):
             row, col = np.argwhere(~((array >= self.low) & (array <= self.high)))[0]
             bounds = f"in [{self.low:g}, {self.high:g}]" if self.high < np.inf else f">= {self.low:g}"
-            raise ArgumentError(f"{name}: expected values {bounds}, got {array[row, col]} at [{row}, {col}]")
+            hint = self._value_hint(array, name)
+            raise ArgumentError(
+                f"{name}: expected values {bounds}, got {array[row, col]} at [{row}, {col}]{hint}"
+            )
         return array
+
+    def _value_hint(self, array: Array, name: str) -> str:
+        """What targets out of range may have been meant for."""
+        return ""
 
 
 class YesOrNo(Bounded):
     """Losses with a yes or no for every output, as numbers in [0, 1]."""
 
     classifies: ClassVar[bool] = True
+    matches_targets: ClassVar[bool] = False
+
+    def expects(self) -> Expected:
+        """Logits."""
+        return logits("sigmoid")
+
+    def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """`y` as a matrix of `dtype`, all of it between the bounds."""
+        if outputs > 1 and (labels := as_array(y, name)).shape in ((rows,), (rows, 1)) and rows:
+            count = max(2, int(np.fmax.reduce(labels, axis=None)) + 1) if _are_ids(labels) else 0
+            one = f"Dense(1) for a yes or no, or cross_entropy and Dense({count}) for {count} classes"
+            raise ShapeError(
+                f"{name}: expected shape ({rows}, {outputs}), an answer for each output, got {labels.shape}"
+                + (f"; use {one}" if count else "")
+            )
+        return super().target(y, rows, outputs, dtype, name)
+
+    def _value_hint(self, array: Array, name: str) -> str:
+        if np.isin(array, (-1, 1)).all():
+            return f"; for labels -1 and 1 use ({name} + 1) / 2, or the loss hinge"
+        if array.shape[1] == 1 and _are_ids(array):
+            count = int(array.max()) + 1
+            return f"; for {count} classes use cross_entropy and a last layer Dense({count})"
+        return ""
 
     def classes(self, target: Array) -> Array | None:
         """The class, 0 or 1, of every row; None for several outputs or soft targets."""
@@ -224,10 +269,20 @@ class YesOrNo(Bounded):
         return target[:, 0].astype(np.int64)
 
 
+def _are_ids(values: Array) -> bool:
+    """Whether numbers may be ids of classes: whole, not negative, not many."""
+    with np.errstate(invalid="ignore"):
+        return bool(((values >= 0) & (values < 1 << 20) & (values == np.floor(values))).all())
+
+
 class Labels(Loss):
     """Losses with one of several classes for every row."""
 
     classifies: ClassVar[bool] = True
+
+    def expects(self) -> Expected:
+        """Logits."""
+        return logits("softmax")
 
     def check_outputs(self, outputs: int) -> None:
         """Refuse a network with one output."""
@@ -267,8 +322,17 @@ class Labels(Loss):
             bad &= labels != ignored
         if bad.any():
             at = int(np.argmax(bad))
-            raise ArgumentError(f"{name}: expected class ids in 0..{outputs - 1}, got {labels[at]} at [{at}]")
+            hint = self._label_hint(labels, outputs, name)
+            raise ArgumentError(
+                f"{name}: expected class ids in 0..{outputs - 1}, got {labels[at]} at [{at}]{hint}"
+            )
         return np.require(labels, np.int32, ["C", "A"])
+
+    def _label_hint(self, labels: Array, outputs: int, name: str) -> str:
+        """What labels out of range may have been meant for."""
+        counted = labels if self.ignored() is None else labels[labels != self.ignored()]
+        begins_at_1 = counted.min() >= 1 and counted.max() == outputs
+        return f"; for labels that begin at 1 use {name} - 1" if begins_at_1 else ""
 
     def classes(self, target: Array) -> Array | None:
         """The labels."""

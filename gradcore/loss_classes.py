@@ -13,6 +13,7 @@ from . import _core
 from .arrays import Array, as_array
 from .checks import choice, compact_repr, integer
 from .errors import ArgumentError, DTypeError, StateError
+from .intervals import Expected, Interval, logits
 from .loss_base import (
     Bounded,
     Labels,
@@ -93,6 +94,11 @@ class BinaryFocal(YesOrNo):
 class _Margin(Bounded):
     low: ClassVar[float] = -1.0
     classifies: ClassVar[bool] = True
+    matches_targets: ClassVar[bool] = False
+
+    def expects(self) -> Expected:
+        """Scores that can be on both sides of the margin."""
+        return Expected("scores from -1 to 1 or more,", Interval(-1.0, 1.0))
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """`y` of `dtype` as a matrix, if all of it is 0 or 1, or all of it -1 or 1."""
@@ -291,7 +297,12 @@ class KLDivergence(Values):
     """
 
     name: ClassVar[str] = "kl_divergence"
+    matches_targets: ClassVar[bool] = False
     __repr__ = compact_repr
+
+    def expects(self) -> Expected:
+        """Logits."""
+        return logits("softmax")
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: sums are to be checked."""

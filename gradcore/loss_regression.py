@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from .checks import compact_repr
 from .errors import ShapeError
+from .intervals import ANY, Expected, Interval
 from .loss_base import Bounded, Values
 
 
@@ -128,7 +130,15 @@ class Poisson(Bounded):
     eps: float = 1e-8
     name: ClassVar[str] = "poisson"
     high: ClassVar[float] = float("inf")
+    matches_targets: ClassVar[bool] = False
     __repr__ = compact_repr
+
+    def expects(self) -> Expected:
+        """Logarithms, or what has one."""
+        if self.log_input:
+            then = "; np.exp(net.predict(X)) gives rates"
+            return Expected("logarithms of rates, any numbers,", ANY, then=then)
+        return Expected("rates, not negative,", within=Interval(0.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,6 +168,10 @@ class GaussianNLL(Values):
     name: ClassVar[str] = "gaussian_nll"
     __repr__ = compact_repr
 
+    def expects(self) -> Expected | None:
+        """Any number, where it takes the logarithm of a variance."""
+        return Expected("means and logarithms of variances, any numbers,", ANY) if self.log_variance else None
+
     def check_outputs(self, outputs: int) -> None:
         """Refuse an odd number of outputs."""
         if outputs % 2:
@@ -185,4 +199,9 @@ class Cosine(Values):
 
     eps: float = 1e-8
     name: ClassVar[str] = "cosine"
+    scales: ClassVar[bool] = False
     __repr__ = compact_repr
+
+    def aim(self, low: float, high: float) -> Interval:
+        """The signs of the targets, not their sizes."""
+        return Interval(min(0.0, math.copysign(1e-3, low)), max(0.0, math.copysign(1e-3, high)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, checkpoint, fitting, inputs, losses, scaling
+from . import _core, checkpoint, fitting, inputs, losses, scaling, setup_checks
 from .arrays import Array, check_finite
 from .callbacks import EarlyStopping
 from .checks import choice, integer
@@ -99,6 +99,7 @@ class Trainer(Conflicts):
         self._net = net
         self._loss = losses.get(loss).bound(net)
         self._loss.check_optimizer(optimizer)
+        setup_checks.check_ends(net, self._loss)
         optimizer.check(net, self._loss, clip=clip, constraint=constraint)
         self._optimizer = optimizer
         self._plan = plan(clip, constraint, net)

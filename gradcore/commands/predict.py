@@ -38,9 +38,7 @@ def run(arguments: Namespace) -> None:
     if arguments.proba and not encoding.classes:
         raise ArgumentError("--proba: expected a model of classes, got one of a number")
     names = encoding.features if encoding.header else ()
-    table, test = read_data(
-        arguments.data, header=arguments.header, text=encoding.categories, names=names
-    )
+    table, test = read_data(arguments.data, header=arguments.header, text=encoding.categories, names=names)
     table = test or table
     outputs = net.predict(encoding.inputs(table, exact=True))
     columns = _columns(encoding, outputs, arguments.proba)

@@ -88,9 +88,7 @@ def read(arguments: Namespace) -> Data:
     table, test = read_data(arguments.data, header=arguments.header, text=arguments.text)
     if arguments.test is not None:
         names = table.names if table.header else ()
-        other, its_test = read_data(
-            arguments.test, header=arguments.header, text=arguments.text, names=names
-        )
+        other, its_test = read_data(arguments.test, header=arguments.header, text=arguments.text, names=names)
         test = its_test or other
     for name in arguments.text:
         table[name]

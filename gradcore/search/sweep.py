@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from ..network import Network
 from ..optimizers import Adam
 from ..rule import Rule
 from ..schedules import Exponential
+from ..setup_checks import quiet
 from ..trainer import Targets, Trainer
 
 RULES = ("steepest", "middle", "minimum")
@@ -196,7 +198,8 @@ def range_test(
     losses = np.full((repeats, steps), np.nan)
     for repeat in range(repeats):
         own = (seed + repeat) % 2**64
-        trainer = Trainer(_network(net, own), loss, swept, clip, seed=own, constraint=constraint)
+        with nullcontext() if repeat == 0 else quiet():
+            trainer = Trainer(_network(net, own), loss, swept, clip, seed=own, constraint=constraint)
         if masks is not None:
             trainer.set_masks(masks)
         data = fitting.prepare(trainer, X, y, None, sample_weight, class_weight)
