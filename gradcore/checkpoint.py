@@ -57,7 +57,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     tensors = trainer.net._tensors()
     core, fit, run = trainer._core, trainer._fit, trainer._run
     history = asdict(trainer.history)
-    best_epoch = history.pop("best_epoch")
+    best_epoch, added = history.pop("best_epoch"), history.pop("added")
     if core is not None:
         tensors += [
             (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
@@ -88,6 +88,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "epochs": trainer._epochs,
         "history": history,
         "best_epoch": best_epoch,
+        "added": added,
         "fit": None if fit is None else _fit_description(fit),
         "fit_terms": None if fit is None else asdict(fit.terms),
         "run": None if run is None else run.description(trainer.optimizer),
@@ -165,7 +166,8 @@ def _from_file(
         trainer._epochs = int(about["epochs"])
         _read_plateaus(trainer, about.get("plateaus", {}))
         trainer._keep_strengths()
-        trainer.history = History(**about["history"], best_epoch=about.get("best_epoch"))
+        own = {key: about[key] for key in ("best_epoch", "added") if key in about}
+        trainer.history = History(**about["history"], **own)
         if trainer.history.best_epoch is not None:
             integer(trainer.history.best_epoch, "best_epoch", 1)
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:

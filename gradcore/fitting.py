@@ -251,8 +251,10 @@ def fit(
                 loop.epoch(rule, monitor)
                 row = loop.close_epoch(rule, monitor)
                 shown.epoch(row)
-                for answer in _call(hooks, "on_epoch_end", trainer, row):
-                    state.ended = state.ended or answer is True
+                for hook in hooks:
+                    for answer in _call([hook], "on_epoch_end", trainer, row):
+                        state.ended = state.ended or answer is True
+                    trainer.history.complete(row)
                 interrupted()
             if not loop.restore_best(monitor):
                 loop.refresh_norms()

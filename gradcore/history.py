@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from .checks import file_path
-from .errors import ArgumentError, FileError
+from .errors import ArgumentError, DTypeError, FileError
 from .optional import optional
 
 __all__ = ["History"]
@@ -50,6 +53,8 @@ class History:
         Columns of trainings with a rule on gradients, which ``history["0.weight.clipped"]`` reads too: for
         every parameter "0.weight.clipped", the share of what the rule counts (steps, tensors, units, rows or
         elements) that was scaled in the epoch, and "0.weight.clip_scale", the mean factor.
+    added : dict of str to list of float
+        Columns that callbacks have put into their row, which ``history["name"]`` reads too.
     best_epoch : int or None
         The epoch whose column was best, of the last fit with early stopping.
 
@@ -76,6 +81,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     heads: dict[str, list[float]] = field(default_factory=dict)
     layers: dict[str, list[float]] = field(default_factory=dict)
+    added: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int | None = None
 
     def __len__(self) -> int:
@@ -91,24 +97,50 @@ class History:
         )
 
     def __getitem__(self, column: str) -> list[Any]:
-        for table in (vars(self) if column in _COLUMNS else {}, self.heads, self.layers):
+        for table in (vars(self) if column in _COLUMNS else {}, self.heads, self.layers, self.added):
             if column in table:
                 values: list[Any] = table[column]
                 return values
         raise ArgumentError(f"column: expected one of {', '.join(self.columns())}, got {column!r}")
 
     def columns(self) -> list[str]:
-        """The names of all columns, those of heads and of layers last."""
-        return [*_COLUMNS, *self.heads, *self.layers]
+        """The names of all columns; those of heads, of layers, and of callbacks come last."""
+        return [*_COLUMNS, *self.heads, *self.layers, *self.added]
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch; columns that `row` lacks get NaN."""
         for column in row:
+            if column in self.columns():
+                continue
             table = self.layers if column.endswith(_OF_LAYERS) else self.heads
-            if column in _OF_HEADS or "." in column:
-                table.setdefault(column, [math.nan] * len(self))
+            if not (column in _OF_HEADS or "." in column):
+                table = self.added
+            table[column] = [math.nan] * len(self)
         for column in self.columns():
             self[column].append(row.get(column, math.nan))
+
+    def complete(self, row: Mapping[str, object]) -> None:
+        """Take what a callback has added to the last row, numbers by name; it may change nothing else."""
+        if not len(self):
+            return
+        last = self.last()
+        for column, value in row.items():
+            if not isinstance(column, str) or not column:
+                raise DTypeError(f"row: expected names of columns, got {column!r}")
+            if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+                raise DTypeError(f"row[{column!r}]: expected a number, got {value!r}")
+            before = last.get(column)
+            if before is None and not math.isnan(value):
+                if column not in self.columns():
+                    self.added[column] = [math.nan] * len(self)
+                self[column][-1] = float(value)
+            elif before is not None and before != value:
+                if column not in self.added:
+                    raise ArgumentError(
+                        f"row[{column!r}]: expected {before!r}, as it was measured, got {value!r}; "
+                        "use a name of your own"
+                    )
+                self.added[column][-1] = float(value)
 
     def last(self) -> dict[str, float]:
         """The last row, without columns that are NaN; empty before the first epoch."""
@@ -119,10 +151,10 @@ class History:
 
     def since(self, start: int) -> History:
         """A copy of the rows from number `start` on."""
-        tables = (self.heads, self.layers)
-        heads, layers = ({name: values[start:] for name, values in table.items()} for table in tables)
+        tables = (self.heads, self.layers, self.added)
+        heads, layers, added = ({name: values[start:] for name, values in table.items()} for table in tables)
         columns: dict[str, Any] = {column: self[column][start:] for column in _COLUMNS}
-        return History(**columns, heads=heads, layers=layers, best_epoch=self.best_epoch)
+        return History(**columns, heads=heads, layers=layers, added=added, best_epoch=self.best_epoch)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The columns that have any value, as a dict of lists."""
@@ -164,7 +196,7 @@ class History:
 
 
 _COLUMNS = tuple(
-    column.name for column in fields(History) if column.name not in ("heads", "layers", "best_epoch")
+    column.name for column in fields(History) if column.name not in ("heads", "layers", "added", "best_epoch")
 )
 _OF_HEADS = ("cosine", "conflicts")
 _OF_LAYERS = (".clipped", ".clip_scale")
