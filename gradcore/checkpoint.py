@@ -17,8 +17,10 @@ from .engine import factors
 from .errors import FormatError
 from .fitting import FitState, Sums
 from .history import History
+from .loss_base import Loss
 from .network import Network
 from .resuming import Terms
+from .rule import Rule
 from .schedules.plateau import PlateauState
 from .setup_checks import quiet
 
@@ -135,8 +137,8 @@ def _from_file(
         with quiet():
             trainer = kind(
                 network,
-                files.build(about["loss"]),
-                files.build(about["optimizer"]),
+                files.build_as(about["loss"], Loss, "loss"),
+                files.build_as(about["optimizer"], Rule, "optimizer"),
                 files.build(about["clip"]),
                 about["nonfinite"],
                 seed=about["seed"],
@@ -163,11 +165,11 @@ def _from_file(
                 core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), network.dtype))
             core.set_progress(about["steps"], about["updates"])
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
-        trainer._epochs = int(about["epochs"])
+        trainer._epochs = integer(about["epochs"], "epochs")
         _read_plateaus(trainer, about.get("plateaus", {}))
         trainer._keep_strengths()
         own = {key: about[key] for key in ("best_epoch", "added") if key in about}
-        trainer.history = History(**about["history"], **own)
+        trainer.history = files.plain(History, {**about["history"], **own}, "history")
         if trainer.history.best_epoch is not None:
             integer(trainer.history.best_epoch, "best_epoch", 1)
         if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
@@ -224,21 +226,18 @@ def _fit_state(
             for info in network._info
         }
 
-    stop = StopState(**{**about["stop"], "parameters": {}})
-    if about["stop"]["parameters"]:
+    held = {key: value for key, value in about["stop"].items() if key != "parameters"}
+    stop = files.plain(StopState, held, "fit: stop")
+    if flag(about["stop"]["parameters"], "fit: stop: parameters"):
         stop.parameters = kept("best")
     if any(name.startswith("begun.") for name in tensors):
         stop.begun = kept("begun")
-    state = FitState(**{**about, "sums": Sums(**about["sums"]), "stop": stop})
+    own = {key: value for key, value in about.items() if key not in ("sums", "stop")}
+    state = files.plain(FitState, own, "fit")
+    state.sums, state.stop = files.plain(Sums, about["sums"], "fit: sums"), stop
     if terms is not None:
-        state.terms = Terms(**terms)
-        integer(state.terms.epochs, "fit_terms: epochs", 0)
-        flag(state.terms.averaged, "fit_terms: averaged")
-        files.check_strings(state.terms.contents, "fit_terms: contents")
+        state.terms = files.plain(Terms, terms, "fit_terms")
     state.loaded = True
-    for name in ("rows", "batch_size", "first_row", "epoch", "position"):
-        if not isinstance(getattr(state, name), int) or getattr(state, name) < 0:
-            raise FormatError(f"fit: expected {name} to be a count, got {getattr(state, name)!r}")
     if not state.batch_size or (state.position != state.rows and state.position % state.batch_size):
         raise FormatError(f"fit: expected position at the start of a batch, got {state.position}")
     return state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a benchmark that failed or became slower, 2 for wrong usage or bad data,
         130 after Ctrl-C.
     """
+    _show_any_text()
     try:
         arguments = _parse(sys.argv[1:] if argv is None else list(argv))
         from .errors import GradcoreError
@@ -60,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gradcore: error: standard output: {error.strerror or error}", file=sys.stderr)
         return 2
     return int(status or 0)
+
+
+def _show_any_text() -> None:
+    """Let standard output take every name that a file may have."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

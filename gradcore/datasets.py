@@ -7,6 +7,7 @@ the file is not what it should be. Nothing is ever downloaded or unpickled.
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import path_name
 from .encoding import Encoding
 from .errors import FormatError, NotFoundError
 from .tables import Table, load_csv, load_parquet, opening
@@ -77,8 +79,8 @@ def load_idx(
     X_train, y_train, X_test, y_test : ndarray
         Images as rows of float32 pixels with the file's values (0 to 255), labels as int64.
     """
-    base = Path(str(folder))
-    if not base.is_dir():
+    base = Path(path_name(folder))
+    if not os.path.isdir(base):
         raise NotFoundError(f"{base}: expected a folder of IDX files, found no such folder")
     x_train, y_train = _idx_pair(base, "train")
     x_test, y_test = _idx_pair(base, "t10k")
@@ -94,7 +96,7 @@ def read_idx(path: object) -> Array:
 
     The header is checked against the length of the file before anything is allocated for it.
     """
-    name = str(path)
+    name = path_name(path)
     with opening(name):
         data = Path(name).read_bytes()
     if data[:2] == b"\x1f\x8b":
@@ -118,7 +120,13 @@ def read_idx(path: object) -> Array:
         raise FormatError(
             f"{name}: expected {expected} bytes of data for shape {shape}, got {len(data) - start}"
         )
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    except ValueError:  # more axes, or with a zero among them larger ones, than arrays have
+        raise FormatError(
+            f"{name}: expected at most 64 axes whose lengths an array can have, got shape {shape[:8]}"
+            f"{f' and {len(shape) - 8} more' if shape[8:] else ''}"
+        ) from None
 
 
 def load_npz(path: object) -> tuple[Array, Array | None, Array | None, Array | None]:
@@ -135,7 +143,7 @@ def load_npz(path: object) -> tuple[Array, Array | None, Array | None, Array | N
     X, y, X_test, y_test : ndarray or None
         X as (rows, columns): further dimensions are flattened. None for what the archive does not have.
     """
-    name = str(path)
+    name = path_name(path)
     with opening(name):
         file = open(name, "rb")
     with file:
@@ -195,6 +203,6 @@ def _idx_file(base: Path, name: str) -> Path:
     """The file, plain, gzipped, or with a dot before "idx" as some archives have it."""
     for variant in (name, name.replace("-idx", ".idx")):
         for path in (base / variant, base / f"{variant}.gz"):
-            if path.is_file():
+            if os.path.isfile(path):
                 return path
     raise NotFoundError(f"{base}: expected {name} or {name}.gz in it, found neither")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -193,6 +194,8 @@ class Encoding:
         try:
             parts = json.loads(text)
             features = tuple(map(str, parts["features"]))
+            if not (math.isfinite(parts["mean"]) and 0 < parts["scale"] < math.inf):
+                raise ValueError("expected a finite mean and scale")
             return cls(
                 features=features,
                 target=str(parts["target"]),
@@ -203,7 +206,7 @@ class Encoding:
                 # Where the file does not say it: positions as names come from tables without a header.
                 header=bool(parts.get("header", not all(map(str.isdecimal, features)))),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise FormatError(
                 f"data: expected the description of a table, got {text[:80]!r}: {error}"
             ) from None

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,10 @@ from . import (
 from .arrays import Array
 from .callbacks import EarlyStopping
 from .checks import file_path
-from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError
+from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError, MemoryLimitError
 from .rule import Rule
 
+_T = TypeVar("_T")
 Tensors = list[tuple[str, Array]]
 
 FORMAT_VERSION = 1
@@ -121,6 +122,42 @@ def build(description: Any) -> Any:
     if missing or built.keys() - known.keys():
         raise FormatError(f"{kind.__name__}: expected the fields {list(known)}, got {list(built)}")
     return kind(**built)
+
+
+def build_as(description: Any, kind: type[_T], name: str) -> _T:
+    """The object that `describe` described, which has to be of a kind."""
+    built = build(description)
+    if not isinstance(built, kind):
+        raise FormatError(f"{name}: expected the description of one, got that of {built!r}")
+    return built
+
+
+def plain(kind: type[_T], values: Any, name: str) -> _T:
+    """A dataclass of plain fields from JSON data, each value checked against its field's annotation."""
+    known = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(values, dict) or not values.keys() <= known.keys():
+        raise FormatError(f"{name}: expected some of the fields {list(known)}, got {values!r}")
+    for key, value in values.items():
+        if not _fits(value, known[key]):
+            raise FormatError(f"{name}: expected {key} to be {known[key]}, got {value!r}")
+    return kind(**values)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value from JSON is what an annotation says; counts are at least 0, floats may be NaN."""
+    if annotation.endswith(" | None"):
+        return value is None or _fits(value, annotation.removesuffix(" | None"))
+    if annotation.startswith("list["):
+        item = annotation[5:-1].replace("int", "float")  # columns of counts may have NaN
+        return isinstance(value, list) and all(_fits(part, item) for part in value)
+    if annotation.startswith("dict[str, "):
+        parts = value.values() if isinstance(value, dict) else ()
+        return isinstance(value, dict) and all(_fits(part, annotation[10:-1]) for part in parts)
+    if annotation == "int":
+        return type(value) is int and 0 <= value < 2**63
+    if annotation == "float":
+        return type(value) is float or (type(value) is int and abs(value) < 2**63)
+    return {"bool": bool, "str": str}.get(annotation) is type(value)
 
 
 def header(kind: str, **parts: Any) -> dict[str, str]:
@@ -237,9 +274,19 @@ def reading() -> Iterator[None]:
     """While something is built from a file: whatever the file's content makes fail is a FormatError."""
     try:
         yield
-    except (FormatError, MemoryError):
+    except (FormatError, MemoryLimitError):
         raise
-    except (GradcoreError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except MemoryError as error:
+        raise MemoryLimitError(f"file: no memory for what it describes: {error}") from error
+    except (
+        GradcoreError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise FormatError(f"file: its description does not fit its content: {error}") from error
 
 

@@ -26,7 +26,7 @@ from . import (
 from .arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
-from .errors import ArgumentError, DTypeError, ShapeError, StateError
+from .errors import ArgumentError, DTypeError, FormatError, ShapeError, StateError
 from .frames import Label
 from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
@@ -707,6 +707,8 @@ class Network(CurvatureProducts):
                 checked[at] = np.where(network._centre != 0, 0, checked[at]).astype(network.dtype)
             network._core.write(checked)
             network._standardized = flag(about["standardized"], "standardized")
+            if not network._standardized and "0.mean" not in network._index:
+                raise FormatError("standardized: expected true for a network without Standardize, got false")
             network._direct = network._standardized and network._centre is None and not network._tables
             network.columns = about.get("columns")
             network.metadata = own

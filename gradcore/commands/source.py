@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import path_name
 from ..datasets import load_idx, load_npz
 from ..errors import ArgumentError, FileError, NotFoundError
 from ..tables import Table, load_csv, load_parquet
@@ -28,13 +30,13 @@ def read_data(
     `names` are those that a header would have, where they are known.
     """
     lower = path.lower()
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         arrays: tuple[Any, ...] = load_idx(path)
     elif is_archive(path):
         arrays = load_npz(path)
     elif lower.endswith((".parquet", ".pq")):
         return load_parquet(path, text=text), None
-    elif lower.endswith(_CSV) or not Path(path).exists():
+    elif lower.endswith(_CSV) or not os.path.exists(path):
         return load_csv(path, header=header, text=text, names=names), None
     else:
         raise ArgumentError(f"{path}: expected a file that ends in {', '.join(_CSV[:3])}, .parquet or .npz")
@@ -64,16 +66,17 @@ def check_writable(*paths: str | None) -> None:
     for path in paths:
         if path is None:
             continue
-        if not Path(path).absolute().parent.is_dir():
+        path_name(path)
+        if not os.path.isdir(Path(path).absolute().parent):
             raise NotFoundError(f"{path}: no such folder to write to")
-        if Path(path).is_dir():
+        if os.path.isdir(path):
             raise FileError(f"{path}: expected the name of a file to write, found a folder")
 
 
 def write_text(path: str, content: str) -> None:
     """Write a file of text."""
     try:
-        Path(path).write_text(content, encoding="utf-8", newline="")
+        Path(path_name(path)).write_text(content, encoding="utf-8", newline="", errors="surrogateescape")
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
 

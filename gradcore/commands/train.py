@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 from argparse import Namespace
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -98,7 +98,7 @@ def read(arguments: Namespace) -> Data:
     if target in arguments.drop:
         raise ArgumentError(f"--drop: expected columns other than the target, got {target!r}")
     table = table.without(arguments.drop)
-    labels = Path(arguments.data).is_dir()  # IDX labels are classes, however many
+    labels = os.path.isdir(arguments.data)  # IDX labels are classes, however many
     encoding = Encoding.learn(table, target, task=arguments.task or ("classes" if labels else None))
     rows = len(table)
     held_out = arguments.validation
