@@ -10,7 +10,22 @@ import exact
 import gradcore
 import numpy as np
 import pytest
-from gradcore import Dense, Network, Trainer, _core, errors, optimizers
+from gradcore import (
+    BatchNorm,
+    Dense,
+    Embedding,
+    Heads,
+    LayerNorm,
+    LayerScale,
+    Network,
+    PReLU,
+    Residual,
+    Standardize,
+    Trainer,
+    _core,
+    errors,
+    optimizers,
+)
 from support import assert_same, digest, exact_labels, exact_uniform
 from test_optimizer_styles import RATES, classes
 
@@ -201,6 +216,72 @@ def test_layerwise_rates_fall_towards_the_inputs():
         ("1.*", 0.5),
         ("2.*", 1.0),
     ]
+
+
+LAYERWISE = [
+    (
+        "heads side by side, the trunk after the longest",
+        [Dense(4), Heads({"a": [Dense(3), Dense(1)], "b": Dense(2), "c": [Dense(3), Dense(3), Dense(1)]})],
+        {"0": 3, "1.a.0": 1, "1.a.1": 0, "1.b.0": 0, "1.c.0": 2, "1.c.1": 1, "1.c.2": 0},
+    ),
+    (
+        "what weighs the heads is beside their last layers",
+        [Dense(4), Heads({"a": Dense(1), "b": Dense(2)}, uncertainty=True)],
+        {"0": 1, "1.a.0": 0, "1.b.0": 0, "1.log_variance": 0},
+    ),
+    (
+        "a block is one layer, with its branches",
+        [Dense(4), Residual(LayerNorm(), Dense(4, "relu"), Dense(4), projection=True, gain=0.5), Dense(2)],
+        {"0": 2, "1": 1, "2": 0},
+    ),
+    (
+        "a block in a head, and one in a block",
+        [Residual(Dense(3), Residual(Dense(3))), Heads({"a": [Residual(Dense(3)), LayerScale(), Dense(1)]})],
+        {"0": 2, "1.a.0": 1, "1.a.1": 1, "1.a.2": 0},
+    ),
+    (
+        "norms belong to the layer before them, the first to the one after",
+        [Standardize(), Embedding({0: (5, 2)}), LayerNorm(), Dense(4), BatchNorm(), PReLU(), Dense(2)],
+        {"1": 2, "2": 2, "3": 1, "4": 1, "5": 1, "6": 0},
+    ),
+    ("a norm alone", [LayerNorm(), Dense(4), Dense(2)], {"0": 1, "1": 1, "2": 0}),
+    ("rescaled weights", [Dense(4, spectral_norm=True), Dense(2, weight_norm=True)], {"0": 1, "1": 0}),
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "depths"), [row[1:] for row in LAYERWISE], ids=[row[0] for row in LAYERWISE]
+)
+def test_layerwise_counts_from_the_outputs(layers, depths):
+    net = Network(layers, inputs=3)
+    groups = optimizers.layerwise(net.parameters(), 0.5)
+    trained = [info["name"] for info in net._info if info["trainable"]]
+    factors = [factor for factor, _, _ in optimizers.SGD(0.1, groups=groups).settings(trained)]
+    for name, factor in zip(trained, factors, strict=True):
+        place = max((key for key in depths if f"{name}.".startswith(f"{key}.")), key=len)
+        assert factor == 0.5 ** depths[place], name
+    scaled, plain = (
+        Trainer(net.clone(), _losses(net), optimizers.SGD(0.1, groups=more)) for more in (groups, ())
+    )
+    if not any(isinstance(layer, Embedding) for layer in layers):
+        y = {name: np.ones((4, width)) for name, _, width in net._heads} or np.ones((4, 2))
+        before = net.parameters()
+        for trainer in (scaled, plain):
+            trainer.net.standardize(np.eye(4, 3)) if not trainer.net._standardized else None
+            trainer.step(np.eye(4, 3), y)
+        for name, factor in zip(trained, factors, strict=True):
+            moved, whole = (t.net.parameters()[name] - before[name] for t in (scaled, plain))
+            assert np.allclose(moved, factor * whole, rtol=1e-4, atol=1e-7), name
+
+
+def _losses(net):
+    return {name: "mse" for name, _, _ in net._heads} or "mse"
+
+
+@pytest.mark.parametrize("names", ["0.weight", [3], ["weight"], ["0"], None, 3])
+def test_layerwise_refuses_what_are_no_names_of_parameters(names):
+    with pytest.raises(gradcore.DTypeError, match="names: expected names of parameters"):
+        optimizers.layerwise(names, 0.5)
 
 
 def test_groups_are_kept_in_checkpoints(tmp_path):

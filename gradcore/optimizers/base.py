@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
@@ -311,6 +312,11 @@ class FirstOrder(Optimizer):
 def layerwise(names: Sequence[str], factor: float) -> tuple[Group, ...]:
     """Groups by which every layer before the last learns `factor` times as fast as the one after it.
 
+    Layers are counted from the output, as in BEiT and timm. A `Residual` is one layer, with all that is in
+    it. Those that have vectors alone, such as norms and factors of columns, belong to the layer before them,
+    the first ones to the one after. Heads stand side by side: the last layer of each has factor 1, and what
+    is before all of them is counted along the longest.
+
     Parameters
     ----------
     names : sequence of str
@@ -318,15 +324,61 @@ def layerwise(names: Sequence[str], factor: float) -> tuple[Group, ...]:
     factor : float
         In (0, 1].
 
+    References
+    ----------
+    Bao, Dong, Piao and Wei, "BEiT: BERT Pre-Training of Image Transformers", ICLR 2022.
+
     Examples
     --------
-    >>> from gradcore import Dense, Network, optimizers
+    >>> from gradcore import Dense, Heads, Network, optimizers
     >>> net = Network([Dense(8), Dense(8), Dense(2)], inputs=4)
     >>> optimizers.layerwise(net.parameters(), 0.5)[0]
     Group('0.*', lr_factor=0.25)
+    >>> net = Network([Dense(8), Heads({"a": Dense(1), "b": Dense(2)})], inputs=4)
+    >>> [group.lr_factor for group in optimizers.layerwise(net.parameters(), 0.5)]
+    [0.5, 1.0, 1.0]
     """
     factor = number(factor, "factor")
     if not 0.0 < factor <= 1.0:
         raise ArgumentError(f"factor: expected a number in (0, 1], got {factor}")
-    layers = list(dict.fromkeys(str(name).rpartition(".")[0] for name in names))
-    return tuple(Group(f"{layer}.*", factor ** (len(layers) - 1 - i)) for i, layer in enumerate(layers))
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DTypeError(f"names: expected names of parameters, got {names!r}")
+    # By head, "" for what is before them: the layers in order, and whether each has a matrix.
+    branches: dict[str, dict[str, bool]] = {"": {}}
+    for name in names:
+        if not isinstance(name, str) or not _PARAMETER.fullmatch(name):
+            raise DTypeError(f"names: expected names of parameters, such as '0.weight', got {name!r}")
+        *place, own = name.split(".")
+        if own in _NOT_TRAINED:
+            continue
+        head, layer = "", place[0]
+        if len(place) == 1 and own == "log_variance":  # of the heads together, beside their last layers
+            head, layer = own, name
+        elif len(place) > 1 and not place[1].isdigit():
+            head, layer = place[1], ".".join(place[:3])
+        layers = branches.setdefault(head, {})
+        layers[layer] = layers.get(layer, False) or own in _MATRICES
+    trunk = branches.pop("")
+    depths = {layer: depth for layers in branches.values() for layer, depth in _depths(layers, 0).items()}
+    longest = max((depth + 1 for depth in depths.values()), default=0)
+    return tuple(
+        Group(layer if layer.endswith("log_variance") else f"{layer}.*", factor**depth)
+        for layer, depth in {**_depths(trunk, longest), **depths}.items()
+    )
+
+
+_NOT_TRAINED = ("mean", "inverse_std", "running_mean", "running_var", "left", "right")
+_MATRICES = ("weight", "table", "projection")
+_PARAMETER = re.compile(r"\d+(\.[\w-]+)+")
+
+
+def _depths(layers: Mapping[str, bool], last: int) -> dict[str, int]:
+    """The distance of each layer from the output; `last` is that of the last one. A layer without a matrix
+    has that of the one before it, or of the first with one."""
+    counts: list[int] = []
+    for matrix in layers.values():
+        counts.append((counts[-1] if counts else 0) + matrix)
+    total = max(counts, default=0)
+    return {
+        layer: last + total - max(min(1, total), count) for layer, count in zip(layers, counts, strict=True)
+    }
