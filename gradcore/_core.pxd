@@ -37,7 +37,7 @@ cdef class Network:
 cdef class Pass:
     cdef gradcore_pass *handle
     cdef int64_t rows  # of the last forward, 0 before it
-    cdef bint busy     # a method is running; rows must not change under another one
+    cdef int64_t user  # the process in which a method is running, or 0; rows must not change under another one
     cdef readonly int64_t capacity
     cdef readonly Network network
 

@@ -17,13 +17,17 @@ cdef class Pass:
     def __dealloc__(self):
         gradcore_pass_destroy(self.handle)
 
-    # Claims the pass for one method; the caller sets busy to False again.
+    # Claims the pass for one method; the caller sets user to 0 again. In a forked child the claims of the parent's
+    # threads are void.
     cdef int claim(self) except -1:
         if self.handle is NULL:
             raise errors.StateError("pass: expected an initialised pass")
-        if self.busy:
+        cdef int64_t me = getpid()
+        if self.user == me:
             raise errors.BusyError("pass: another thread is using it")
-        self.busy = True
+        if self.user != 0:
+            self.rows = 0
+        self.user = me
         return 0
 
     cdef int require_forward(self) except -1:
@@ -51,7 +55,7 @@ cdef class Pass:
             check(status, &error)
             self.rows = m.rows
         finally:
-            self.busy = False
+            self.user = 0
         return y
 
     def set_rates(self, first, rates):
@@ -64,7 +68,7 @@ cdef class Pass:
             error.message[0] = 0
             check(gradcore_pass_set_rates(self.handle, c_first, len(rates), rates.shape[1], data, &error), &error)
         finally:
-            self.busy = False
+            self.user = 0
 
     def backward(self, d_out):
         cdef gradcore_error error
@@ -86,7 +90,7 @@ cdef class Pass:
                                                 &error)
             check(status, &error)
         finally:
-            self.busy = False
+            self.user = 0
         return d_x
 
     def gradient(self, index):
@@ -104,7 +108,7 @@ cdef class Pass:
                 status = gradcore_pass_gradient(self.handle, i, data, &error)
             check(status, &error)
         finally:
-            self.busy = False
+            self.user = 0
         return array
 
     def activations(self):
@@ -125,5 +129,5 @@ cdef class Pass:
                                                &error), &error)
                 found[text_from(name)] = array
         finally:
-            self.busy = False
+            self.user = 0
         return found

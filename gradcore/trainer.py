@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -34,6 +33,7 @@ from .plain import mean_of_weights
 from .refreshing import has_norms
 from .rule import Rule
 from .scoring import score
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .second_order.run import Run
@@ -120,7 +120,7 @@ class Trainer(Conflicts):
         self._core: _core.Trainer | None = None
         self._soft = 0  # not 0: the core takes targets that are probabilities where labels would do too
         self._fit: fitting.FitState | None = None
-        self._fitting = threading.Lock()
+        self._fitting = Turn()
         self._epochs = 0  # completed, over all fits
         self._masks: dict[str, Array] = {}
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
@@ -542,7 +542,7 @@ class Trainer(Conflicts):
         RuntimeWarning
             If the fit that is resumed has nothing left to do, so that no step is taken.
         """
-        if not self._fitting.acquire(blocking=False):
+        if not self._fitting.take():
             raise BusyError("fit: this trainer is in another fit")
         owns = False
         try:
@@ -566,7 +566,7 @@ class Trainer(Conflicts):
         finally:
             if owns:
                 self._net._core.disown()
-            self._fitting.release()
+            self._fitting.leave()
 
     def abandon_fit(self) -> None:
         """Forget that a fit was interrupted: no fit() goes on with it. Parameters stay as they are."""

@@ -300,7 +300,7 @@ double grc_enter_clips(gradcore_trainer *t, double scale, int by_norm, size_t ro
 
 grc_status gradcore_trainer_ledger(gradcore_trainer *t, double *ledger, gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     if (!ledger)

@@ -61,6 +61,34 @@ void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *conte
 void grc_barrier(grc_team *team);
 int grc_threads_default(const char **reason);
 
+/* ---- locks.c ---- */
+
+typedef struct grc_lock {
+    atomic_uint_fast64_t state;
+    atomic_int torn; /* who changed the thing has vanished in a fork */
+} grc_lock;
+/* Readers share. Who has a thing alone keeps it in order at every moment, or is changing it. */
+enum grc_use { GRC_SHARED, GRC_KEEPING, GRC_CHANGING };
+/* TAKEN_OVER: from threads of the parent process that are not in this one. */
+enum grc_taken { GRC_TAKEN_BY_OTHERS, GRC_TAKEN, GRC_TAKEN_OVER };
+enum grc_taken grc_lock_take(grc_lock *l, enum grc_use use);
+void grc_lock_drop(grc_lock *l, enum grc_use use);
+int grc_lock_is_torn(const grc_lock *l);
+grc_status grc_busy(gradcore_error *error, const char *what);
+/* The number of forks between the first process that has used the core and this one; counted once watched. */
+unsigned grc_generation(void);
+void grc_watch_forks(void);
+
+/* 1 when taken; else grc_network_refused says why. */
+int grc_lock_read(gradcore_network *n);
+void grc_unlock_read(gradcore_network *n);
+int grc_lock_write(gradcore_network *n);
+void grc_unlock_write(gradcore_network *n);
+/* To write that makes even half of a change whole again; grc_remade once it is done. */
+int grc_lock_remake(gradcore_network *n);
+void grc_remade(gradcore_network *n);
+grc_status grc_network_refused(const gradcore_network *n, gradcore_error *error);
+
 /* ---- network.c ---- */
 
 typedef struct grc_value {
@@ -143,7 +171,7 @@ struct gradcore_network {
     void *w;                  /* the parameter vector */
     void *tables;             /* one allocation for the arrays above */
     size_t tables_size, w_size;
-    atomic_int users;         /* > 0: that many readers; -1: a writer */
+    grc_lock lock;            /* of the parameters */
     atomic_uint_fast64_t version; /* of w: passes compare it with that of their transposed copies */
     struct grc_exec *_Atomic spare; /* one idle prediction workspace */
 };
@@ -154,11 +182,6 @@ enum grc_news { GRC_NEW_UPDATE, GRC_NEW_VALUES, GRC_NEW_WEIGHTS };
 void grc_derive(gradcore_network *n, enum grc_news news, int t, int count);
 /* Sets a vector to its initial value; matrices are left alone. */
 void grc_fill_vector(gradcore_network *n, const grc_parameter *p);
-int grc_lock_read(gradcore_network *n); /* 1 when taken */
-void grc_unlock_read(gradcore_network *n);
-int grc_lock_write(gradcore_network *n);
-void grc_unlock_write(gradcore_network *n);
-grc_status grc_busy(gradcore_error *error, const char *what);
 
 /* ---- ops/: one file an op ---- */
 

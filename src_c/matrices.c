@@ -182,7 +182,7 @@ static grc_status no_factor(int64_t index, int32_t side, gradcore_error *error)
 grc_status gradcore_trainer_factor_read(gradcore_trainer *t, int64_t index, int32_t side, void *dst,
                                         gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     const grc_side *from = side_of(t, index, side);

@@ -7,35 +7,6 @@
 #include "internal.h"
 #include "rng.h"
 
-/* ---- who may touch it ---- */
-
-int grc_lock_read(gradcore_network *n)
-{
-    int users = atomic_load(&n->users);
-    while (users >= 0)
-        if (atomic_compare_exchange_weak(&n->users, &users, users + 1))
-            return 1;
-    return 0;
-}
-void grc_unlock_read(gradcore_network *n)
-{
-    atomic_fetch_sub(&n->users, 1);
-}
-int grc_lock_write(gradcore_network *n)
-{
-    int nobody = 0;
-    return atomic_compare_exchange_strong(&n->users, &nobody, -1);
-}
-void grc_unlock_write(gradcore_network *n)
-{
-    atomic_store(&n->users, 0);
-}
-grc_status grc_busy(gradcore_error *error, const char *what)
-{
-    return grc_fail(error, GRADCORE_BUSY, "%s: expected no other thread to use it now, got a second caller",
-                    what);
-}
-
 /* ---- description ---- */
 
 static const struct {
@@ -296,7 +267,9 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
     n->threads = options->threads ? options->threads : grc_threads_default(&reason);
     n->exact_threads = getenv("GRADCORE_EXACT_THREADS") != NULL;
     n->flush_denormals = (options->flags & GRADCORE_FLUSH_DENORMALS) != 0;
-    atomic_init(&n->users, 0);
+    grc_watch_forks();
+    atomic_init(&n->lock.state, (uint64_t)grc_generation() << 32);
+    atomic_init(&n->lock.torn, 0);
     atomic_init(&n->version, 1);
     atomic_init(&n->spare, NULL);
 

@@ -70,7 +70,7 @@ grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, 
         return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld",
                         n ? n->parameter_count - 1 : 0, (long long)index);
     if (!grc_lock_read(n))
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     const grc_parameter *p = &n->parameters[index];
     grc_read_parameter(n, p, n->w, dst);
     grc_unlock_read(n);
@@ -97,14 +97,18 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
 {
     if (!n || !src)
         return grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL");
+    int all = 1;
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
+        all &= src[i] != NULL;
         if (src[i] && !isfinite(n->kernels->max_abs(p->rows * p->cols, src[i])))
             return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity",
                             p->name);
     }
-    if (!grc_lock_write(n))
-        return grc_busy(error, "network");
+    if (!(all ? grc_lock_remake(n) : grc_lock_write(n)))
+        return grc_network_refused(n, error);
+    if (grc_lock_is_torn(&n->lock))
+        memset(n->w, 0, n->vector * n->item); /* what is derived begins anew, too */
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
         if (src[i])
@@ -113,6 +117,8 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
     if (n->derives)
         derive_all(n, GRC_NEW_VALUES);
     atomic_fetch_add(&n->version, 1);
+    if (all)
+        grc_remade(n);
     grc_unlock_write(n);
     return GRADCORE_OK;
 }
@@ -185,9 +191,9 @@ grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradc
     if (!scratch)
         return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none",
                         size);
-    if (!grc_lock_write(n)) {
+    if (!grc_lock_write(n)) { /* it leaves alone what does not train, and so is no way to make half a change whole */
         grc_release(&n->allocator, scratch, size);
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     }
     initialize_call c = {n, seed, scratch, largest};
     grc_team_run(1, 0, &initialize_all, &c);

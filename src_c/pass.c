@@ -8,7 +8,7 @@ struct gradcore_pass {
     grc_exec *x;
     int ready;         /* 1: forward done; 2: backward done; 0: nothing */
     uint64_t version;  /* of the weights that forward used */
-    atomic_int busy;
+    grc_lock lock;
 };
 
 /* What the threads of one call share. */
@@ -23,17 +23,21 @@ typedef struct pass_call {
 
 static grc_status enter(gradcore_pass *p, gradcore_error *error)
 {
-    int idle = 0;
     if (!p)
         return grc_fail(error, GRADCORE_INVALID, "pass: expected a pass, got NULL");
-    if (!atomic_compare_exchange_strong(&p->busy, &idle, 1))
-        return grc_busy(error, "pass");
-    return GRADCORE_OK;
+    switch (grc_lock_take(&p->lock, GRC_KEEPING)) {
+    case GRC_TAKEN_BY_OTHERS: return grc_busy(error, "pass");
+    case GRC_TAKEN_OVER: /* in the middle of a call */
+        p->ready = 0;
+        p->x->version = UINT64_MAX;
+        return GRADCORE_OK;
+    default: return GRADCORE_OK;
+    }
 }
 
 static void leave(gradcore_pass *p)
 {
-    atomic_store(&p->busy, 0);
+    grc_lock_drop(&p->lock, GRC_KEEPING);
 }
 
 grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_pass **out,
@@ -48,7 +52,8 @@ grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_
     if (!p)
         return grc_fail(error, GRADCORE_NO_MEMORY, "pass: expected memory for it, got none");
     p->net = n;
-    atomic_init(&p->busy, 0);
+    atomic_init(&p->lock.state, (uint64_t)grc_generation() << 32);
+    atomic_init(&p->lock.torn, 0);
     const grc_status status = grc_exec_create(n, GRC_EXEC_PASS, (size_t)capacity, 0, 0, 0, &p->x, error);
     if (status != GRADCORE_OK) {
         grc_release(&n->allocator, p, sizeof *p);
@@ -130,7 +135,7 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
             grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
                      value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
     else if (!grc_lock_read(p->net))
-        status = grc_busy(error, "network");
+        status = grc_network_refused(p->net, error);
     if (status == GRADCORE_OK) {
         pass_call c = {
             .pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
@@ -199,7 +204,7 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
         status = grc_fail(error, GRADCORE_STATE, "backward: expected a forward before it, got %s",
                           p->ready == 2 ? "a second backward" : "none");
     else if (!grc_lock_read(p->net))
-        status = grc_busy(error, "network");
+        status = grc_network_refused(p->net, error);
     const uint64_t version = atomic_load(&p->net->version);
     if (status == GRADCORE_OK && version != p->version) {
         grc_unlock_read(p->net);

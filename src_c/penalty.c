@@ -22,7 +22,7 @@ grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, doub
         return grc_fail(error, GRADCORE_INVALID, "l1, l2: expected numbers from 0 to %g, got %g and %g",
                         GRC_MOST_PENALTY, l1, l2);
     if (!grc_lock_write(n))
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     n->parameters[index].strength[0] = l1;
     n->parameters[index].strength[1] = l2;
     n->penalized = 0;
@@ -39,7 +39,7 @@ grc_status gradcore_network_schedule_penalty(gradcore_network *n, int64_t index,
     if (status != GRADCORE_OK)
         return status;
     if (!grc_lock_write(n))
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     if (!n->parameters[index].scheduled) {
         n->parameters[index].scheduled = n->scheduled + 1;
         n->scheduled += 2;
@@ -109,7 +109,7 @@ grc_status gradcore_network_penalty(gradcore_network *n, double *value, gradcore
     if (!n || !value)
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", n ? "value" : "network");
     if (!grc_lock_read(n))
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     penalty_call c = {.net = n};
     grc_team_run(1, n->flush_denormals, &add_up, &c);
     grc_unlock_read(n);

@@ -133,7 +133,7 @@ grc_status gradcore_network_predict(gradcore_network *n, const void *x, int64_t 
     if (status != GRADCORE_OK)
         return status;
     if (!grc_lock_read(n))
-        return grc_busy(error, "network");
+        return grc_network_refused(n, error);
     predict_call c = {.net = n, .data = &data, .y = y, .y_stride = y_stride};
     status = run(&c, error);
     grc_unlock_read(n);
@@ -215,7 +215,7 @@ static grc_status evaluate(gradcore_network *n, const gradcore_data *d, const gr
         status = run(&c, error);
         grc_unlock_read(n);
     } else {
-        status = grc_busy(error, "network");
+        status = grc_network_refused(n, error);
     }
     if (status == GRADCORE_OK)
         status = grc_report_intrusion(&c.intrusion, error);

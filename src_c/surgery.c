@@ -263,7 +263,7 @@ void grc_count_conflicts(gradcore_trainer *t)
 
 grc_status gradcore_trainer_conflicts(gradcore_trainer *t, double *ledger, gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     const size_t heads = (size_t)t->net->head_count;

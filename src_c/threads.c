@@ -1,4 +1,4 @@
-/* The only file that knows OpenMP: pools of threads, the barrier, the fork guard, the thread count.
+/* The only file that knows OpenMP: pools of threads, the barrier, the thread count.
  *
  * A pool is one OpenMP region that stays open: its threads wait here for jobs, and the caller joins in as
  * thread 0. Entering a region anew for every call would leave the waiting to the runtime, which spins for
@@ -380,28 +380,17 @@ static pool *pool_create(int workers)
 }
 
 /* Process-wide state, as threads are: the idle pools, a few of each size.
- * A forked child has the list but not the threads; the flag keeps it from waiting for them. */
+ * A forked child has the list but not the threads, and the lock may be held by nobody: it touches neither. */
 static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
 static pool *idle;
-static atomic_int in_forked_child;
-static pthread_once_t fork_guard = PTHREAD_ONCE_INIT;
-
-static void on_fork_child(void)
-{
-    atomic_store(&in_forked_child, 1);
-}
-static void register_fork_guard(void)
-{
-    pthread_atfork(NULL, NULL, &on_fork_child);
-}
 
 /* A pool of so many workers for this caller alone, or NULL. */
 static pool *pool_take(int workers)
 {
     pool *found = NULL;
-    if (atomic_load(&in_forked_child) || omp_in_parallel())
+    grc_watch_forks();
+    if (grc_generation() > 0 || omp_in_parallel())
         return NULL;
-    pthread_once(&fork_guard, &register_fork_guard);
     pthread_mutex_lock(&idle_lock);
     for (pool **p = &idle; *p; p = &(*p)->next)
         if ((*p)->asked == workers) {

@@ -376,7 +376,7 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .update = 1};
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
-            status = grc_busy(error, "network");
+            status = grc_network_refused(t->net, error);
         else if (status == GRADCORE_OK) {
             run_slice(&s);
             grc_unlock_write(t->net);
@@ -401,7 +401,9 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
                                       gradcore_error *error)
 {
     const double no_hypers[GRADCORE_HYPERS] = {0};
-    grc_status status = grc_trainer_enter(t, error);
+    /* Only where weights are exchanged for the call, nobody may read them meanwhile. */
+    const int exchange = t && grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
+    grc_status status = exchange ? grc_trainer_enter(t, error) : grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     status = report ? grc_check_data(t, batch, error)
@@ -418,11 +420,9 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
                    .hypers = no_hypers,
                    .reports = report,
                    .error = error};
-        /* Only where weights are exchanged for the call, nobody may read them meanwhile. */
-        const int exchange = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !(exchange ? grc_lock_write(t->net) : grc_lock_read(t->net)))
-            status = grc_busy(error, "network");
+            status = grc_network_refused(t->net, error);
         else if (status == GRADCORE_OK) {
             run_slice(&s);
             if (exchange)

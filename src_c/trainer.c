@@ -72,7 +72,8 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
         return status;
     }
     *t = draft;
-    atomic_init(&t->busy, 0);
+    atomic_init(&t->lock.state, (uint64_t)grc_generation() << 32);
+    atomic_init(&t->lock.torn, 0);
     atomic_init(&t->step, 0);
     atomic_init(&t->updates, 0);
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
@@ -118,17 +119,46 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     grc_release(&n->allocator, t, sizeof *t);
 }
 
-grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error)
+/* Whoever looked has left the pass as it was then: gradients half made, inputs where they lay. */
+static void take_over(gradcore_trainer *t)
 {
-    int idle = 0;
+    grc_place_input(t->x, NULL, 0);
+    t->x->only = 0;
+    t->x->version = UINT64_MAX;
+    t->has_gradients = 0;
+    t->tuner = (grc_tuner){0};
+}
+
+static grc_status enter(gradcore_trainer *t, enum grc_use use, gradcore_error *error)
+{
     if (!t)
         return grc_fail(error, GRADCORE_INVALID, "trainer: expected a trainer, got NULL");
-    return atomic_compare_exchange_strong(&t->busy, &idle, 1) ? GRADCORE_OK : grc_busy(error, "trainer");
+    const enum grc_taken taken = grc_lock_take(&t->lock, use);
+    if (taken == GRC_TAKEN_BY_OTHERS)
+        return grc_busy(error, "trainer");
+    if (taken == GRC_TAKEN_OVER)
+        take_over(t);
+    if (!grc_lock_is_torn(&t->lock))
+        return GRADCORE_OK;
+    grc_trainer_leave(t);
+    return grc_fail(error, GRADCORE_STATE,
+                    "trainer: expected a whole state, got half of a step: this process was forked while another thread "
+                    "of its parent trained; make the trainer anew, or load it from a file");
+}
+
+grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error)
+{
+    return enter(t, GRC_CHANGING, error);
+}
+
+grc_status grc_trainer_look(gradcore_trainer *t, gradcore_error *error)
+{
+    return enter(t, GRC_KEEPING, error);
 }
 
 void grc_trainer_leave(gradcore_trainer *t)
 {
-    atomic_store(&t->busy, 0);
+    grc_lock_drop(&t->lock, GRC_CHANGING);
 }
 
 static grc_status trainable(const gradcore_network *n, int64_t index, gradcore_error *error)
@@ -154,7 +184,7 @@ static grc_status read_vector(gradcore_trainer *t, const void *vector, int64_t i
 
 grc_status gradcore_trainer_gradient(gradcore_trainer *t, int64_t index, void *dst, gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     status = t->has_gradients
@@ -186,7 +216,7 @@ static void measure_norms(void *context, grc_team *team, int thread, int count)
 
 grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     norms_call c = {t, norms};
@@ -195,7 +225,7 @@ grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_e
     else if (!t->has_gradients)
         status = grc_fail(error, GRADCORE_STATE, "norms: expected a step or gradients before, got neither");
     else if (!grc_lock_read(t->net))
-        status = grc_busy(error, "network");
+        status = grc_network_refused(t->net, error);
     else {
         grc_team_run(1, t->net->flush_denormals, &measure_norms, &c);
         grc_unlock_read(t->net);
@@ -229,7 +259,7 @@ static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_err
 grc_status gradcore_trainer_state_read(gradcore_trainer *t, int32_t slot, int64_t index, void *dst,
                                        gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     const void *vector = slot_vector(t, slot);
@@ -265,7 +295,7 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
 
 grc_status gradcore_trainer_running_read(gradcore_trainer *t, double *running, gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
     if (running)

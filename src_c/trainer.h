@@ -91,10 +91,12 @@ struct gradcore_trainer {
     grc_tally *ledger;             /* [parameter]: of all rules on gradients so far */
     struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
     grc_tuner tuner;
-    atomic_int busy;
+    grc_lock lock;
 };
 
+/* For one caller at a time: to change it, or only to look, which a fork may interrupt. */
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
+grc_status grc_trainer_look(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
 
 /* ---- tuner.c ---- */

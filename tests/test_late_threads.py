@@ -24,7 +24,8 @@ def build(folder: Path, compiler: str) -> Path:
         objects = list(pool.map(compile_one, sorted((ROOT / "src_c").rglob("*.c"))))
     program = folder / "test_threads"
     source = str(ROOT / "tests" / "c" / "test_threads.c")
-    command = [compiler, *FLAGS, "-pthread", f"-I{ROOT / 'src_c'}", source, *objects, "-lm", "-o", str(program)]
+    includes = f"-I{ROOT / 'src_c'}"
+    command = [compiler, *FLAGS, "-pthread", includes, source, *objects, "-lm", "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 
