@@ -262,6 +262,7 @@ const grc_io_system *grc_io_posix(void)
     static const grc_io_system system = {
         NULL,          real_open,      real_close,     real_read,      real_write,  real_sync,
         real_set_mode, real_stat_file, real_stat_path, real_read_link, real_rename, real_unlink,
+        grc_io_hold,   grc_io_sweep,
     };
     return &system;
 }

@@ -87,12 +87,17 @@ typedef struct grc_io_system {
     ptrdiff_t (*read_link)(void *context, const char *path, char *out, size_t capacity);
     int (*rename_path)(void *context, const char *from, const char *to);
     int (*unlink_path)(void *context, const char *path);
+    /* May be NULL. Mark a new file as one that is being written, until what is returned is closed: a descriptor;
+     * -1 where that cannot be, GRC_IO_SWEPT where the file has been removed before. */
+    int (*hold_file)(void *context, int fd);
+    /* May be NULL. Remove the new files in a folder that are not marked, whose writers have been killed. */
+    void (*sweep_folder)(void *context, const char *folder);
 } grc_io_system;
 /* The real one. */
 const grc_io_system *grc_io_posix(void);
 
 /* Writes n tensors and n_meta pairs to `path`, whole or not at all: to a new file beside it, synced,
- * renamed over it, folder synced. When it fails the old file is as it was, with one exception: where
+ * renamed over it, folder synced. What killed processes left in the folder is removed before. When it fails the old file is as it was, with one exception: where
  * only the last step fails, the new file is in place and the message says so. Symbolic links are
  * followed; an existing file must be a regular, writable one and keeps its permission bits. */
 int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta,

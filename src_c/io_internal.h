@@ -91,6 +91,13 @@ void grc_io_write_front(char *out, const grc_io_content *content);
 typedef int grc_io_visitor(void *state, const grc_io_tensor *tensor);
 int grc_io_visit(const grc_io_content *content, grc_io_visitor *visit, void *state);
 
+/* Names of new files begin so, and end in ".tmp". */
+#define GRC_IO_TEMPORARY ".gradcore-held-"
+enum { GRC_IO_SWEPT = -2 };
+/* hold_file and sweep_folder of the real system. */
+int grc_io_hold(void *context, int fd);
+void grc_io_sweep(void *context, const char *folder);
+
 /* Parses file->header into entries and pairs. Checks every entry by itself, nothing between entries. */
 int grc_io_parse_header(grc_io_file *file, grc_io_error *error);
 

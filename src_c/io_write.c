@@ -16,7 +16,7 @@ enum { PATH_BYTES = 4096, WRITE_CHUNK = 1 << 30, MAX_LINKS = 40, MAX_TRIES = 100
 typedef struct replacement {
     const grc_io_system *system;
     grc_io_error *error;
-    int fd, folder_fd; /* -1: not open */
+    int fd, held_fd, folder_fd; /* -1: not open */
     int exists;        /* target does, with permission bits `mode` */
     unsigned mode;
     char target[PATH_BYTES], folder[PATH_BYTES], temporary[PATH_BYTES + 96];
@@ -88,17 +88,25 @@ static int open_folder(replacement *r)
     return r->folder_fd < 0 ? grc_io_fail_system(r->error, errno, "open the folder of the file") : GRC_IO_OK;
 }
 
-/* A name that nobody has: process, clock and a counter, and O_EXCL against whoever has it after all. */
+/* A name that nobody has: process, clock and a counter, and O_EXCL against whoever has it after all. It is held
+ * from then on; where somebody's sweep was faster, another one is made. */
 static int create_temporary(replacement *r)
 {
     struct timespec now = {0, 0};
     clock_gettime(CLOCK_REALTIME, &now);
     for (int i = 0; i < MAX_TRIES; i++) {
-        snprintf(r->temporary, sizeof r->temporary, "%s.gradcore-%lx-%llx%08lx-%d.tmp", r->folder,
+        snprintf(r->temporary, sizeof r->temporary, "%s" GRC_IO_TEMPORARY "%lx-%llx%08lx-%d.tmp", r->folder,
                  (unsigned long)getpid(), (unsigned long long)now.tv_sec, (unsigned long)now.tv_nsec, i);
         r->fd = open_retry(r, r->temporary, O_WRONLY | O_CREAT | O_EXCL, r->exists ? r->mode : 0666);
-        if (r->fd >= 0 || errno != EEXIST)
+        if (r->fd < 0 && errno == EEXIST)
+            continue;
+        if (r->fd >= 0 && r->system->hold_file)
+            r->held_fd = r->system->hold_file(r->system->context, r->fd);
+        if (r->held_fd != GRC_IO_SWEPT)
             break;
+        r->system->close_file(r->system->context, r->fd);
+        r->fd = r->held_fd = -1;
+        errno = EAGAIN;
     }
     return r->fd < 0 ? grc_io_fail_system(r->error, errno, "create a file beside it") : GRC_IO_OK;
 }
@@ -169,12 +177,14 @@ static int rename_over(replacement *r)
 static int replace(const grc_io_system *system, const char *path, const grc_io_content *c,
                    const char *front, grc_io_error *error)
 {
-    replacement r = {.system = system, .error = error, .fd = -1, .folder_fd = -1};
+    replacement r = {.system = system, .error = error, .fd = -1, .held_fd = -1, .folder_fd = -1};
     int status = resolve(&r, path);
     if (status == GRC_IO_OK)
         status = inspect_target(&r);
     if (status == GRC_IO_OK)
         status = open_folder(&r);
+    if (status == GRC_IO_OK && system->sweep_folder)
+        system->sweep_folder(system->context, r.folder);
     if (status == GRC_IO_OK)
         status = create_temporary(&r);
     if (status == GRC_IO_OK) {
@@ -184,6 +194,8 @@ static int replace(const grc_io_system *system, const char *path, const grc_io_c
         if (r.temporary[0])
             system->unlink_path(system->context, r.temporary);
     }
+    if (r.held_fd >= 0)
+        system->close_file(system->context, r.held_fd);
     if (r.folder_fd >= 0)
         system->close_file(system->context, r.folder_fd);
     return status;

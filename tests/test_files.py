@@ -9,10 +9,10 @@ import exact
 import gradcore
 import numpy as np
 import pytest
-from gradcore import Network, Trainer, _core, callbacks, clipping, errors, files, optimizers, schedules
+from gradcore import Dense, Network, Trainer, _core, callbacks, clipping, errors, files, optimizers, schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import assert_same, run_python
+from support import assert_same, run_python, started
 
 LAYERS = [
     cases.standardize(),
@@ -382,3 +382,35 @@ def test_any_tensors_and_texts_come_back(about, metadata):
     assert set(got) == {name for name, _ in tensors}
     for name, value in tensors:
         assert exact.same_bits(got[name], value)
+
+
+# ---- Processes that are killed ----
+
+SAVES = """
+import sys, numpy as np
+from gradcore import Dense, Network
+net = Network([Dense(700)], inputs=700, threads=1)
+while True:
+    net.save(sys.argv[1])
+    print("saved", flush=True)
+"""
+
+
+def test_what_killed_processes_leave_goes_with_the_next_save(tmp_path):
+    net, path = Network([Dense(3)], inputs=2), tmp_path / "model"
+    for _ in range(6):
+        with started("-c", SAVES, path) as process:
+            assert process.stdout.readline() == "saved\n"
+            process.kill()
+    Network.load(path)
+    net.save(tmp_path / "another")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["another", "model"]
+
+
+def test_a_process_that_saves_is_left_alone(tmp_path):
+    net, path = Network([Dense(3)], inputs=2), tmp_path / "model"
+    with started("-c", SAVES, path) as process:
+        for _ in range(20):
+            assert process.stdout.readline() == "saved\n"  # and not the message of an error
+            for _ in range(5):
+                net.save(tmp_path / "another")
