@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from .campaign import TOTAL, Campaign, Results, report
 from .choice import core_files
-from .operators import OPERATORS, mutants
+from .operators import OPERATORS, Mutant, mutants
 from .workshop import Workshop, alone
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -23,9 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder / "results.jsonl")
     if arguments.list:
-        for file in core_files(PROJECT):
-            for mutant in mutants(file, (PROJECT / file).read_text()):
-                print(f"{mutant.key}\n  - {mutant.before.strip()}\n  + {mutant.after.strip()}")
+        for mutant in _all():
+            print(f"{mutant.key}\n  - {mutant.before.strip()}\n  + {mutant.after.strip()}")
         return 0
     if not arguments.report:
         with alone(folder):
@@ -41,10 +41,17 @@ def main(argv: list[str] | None = None) -> int:
                 campaign.again(dict.fromkeys(keys), whole=False)
             else:
                 campaign.run(arguments.count, arguments.seed, arguments.only)
+    here = {mutant.key for mutant in _all()}  # of lines that have changed nothing is known any more
+    results.rows = {key: row for key, row in results.rows.items() if key in here}
     reasons = json.loads(REASONS.read_text()) if REASONS.exists() else {}
     print(report(results, reasons))
     killed, survived = len(results.of("killed")), len(results.of("survived"))
     return int(killed < arguments.least * (killed + survived))
+
+
+def _all() -> Iterator[Mutant]:
+    for file in core_files(PROJECT):
+        yield from mutants(file, (PROJECT / file).read_text())
 
 
 def _parser() -> argparse.ArgumentParser:

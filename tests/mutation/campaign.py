@@ -22,8 +22,9 @@ from .source import Source
 from .workshop import Outcome, Workshop
 
 TOTAL = 60.0  # seconds of tests that a mutant meets
-_FILES = 15.0  # seconds that its test files take without a fault; more of the mapped ones are left out
+_FILES = 25.0  # seconds that its test files take without a fault; more of the mapped ones are left out
 _LONGEST = 30.0  # of one test file that may still be taken, if no shorter one is mapped before it
+_QUICK = 5.0  # C tests that take longer come after the test files
 _SLACK, _FACTOR = 10.0, 3.0  # a program hangs that takes longer than both: seconds, and times its usual time
 COUNTED = ("killed", "survived")
 
@@ -139,31 +140,31 @@ class Campaign:
         A program counts as hanging when it exceeds its own limit; when only the time for all of them is up,
         the mutant has survived so far.
         """
+        quick = [name for name in in_c if self._times[name] < _QUICK]
+        steps: list[list[str]] = [[name] for name in quick]
+        steps += [in_python] if in_python or whole else []
+        steps += [[name] for name in in_c if name not in quick]
         left = limit
-        for name in in_c:
-            own = self._limit(name)
-            outcome = self.workshop.run_c(self.workshop.mutant, name, min(own, left))
+        for step in steps:
+            if step == in_python:
+                self._install(self.workshop.mutant)
+                usual = limit if whole else sum(self._times[file] for file in step)
+                own = max(_SLACK, _FACTOR * usual)
+                outcome = self.workshop.run_pytest(step, min(own, left))
+                failed = re.search(r"^(?:FAILED|ERROR) (\S+)", outcome.output, re.MULTILINE)
+                by = failed.group(1).removeprefix("tests/") if failed else "pytest"
+            else:
+                own = max(_SLACK, _FACTOR * self._times[step[0]])
+                outcome = self.workshop.run_c(self.workshop.mutant, step[0], min(own, left))
+                by = f"{step[0]}.c"
             if outcome.status is None and not outcome.stuck and left < own:
                 return "survived", "out of time"
+            if outcome.status == 5 and step == in_python:
+                raise RuntimeError(f"no test was run:\n{outcome.output}")
             if not outcome.passed:
-                return "killed", f"{name}.c{_how(outcome)}"
-            left -= outcome.seconds
-        if not whole and not in_python:
-            return "survived", ""
-        self._install(self.workshop.mutant)
-        own = limit if whole else max(_SLACK, _FACTOR * sum(self._times[file] for file in in_python))
-        outcome = self.workshop.run_pytest(in_python, min(own, left))
-        if outcome.status is None and not outcome.stuck and left < own:
-            return "survived", "out of time"
-        if outcome.status == 5:
-            raise RuntimeError(f"no test was run:\n{outcome.output}")
-        if outcome.passed:
-            return "survived", ""
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", outcome.output, re.MULTILINE)
-        return "killed", (failed.group(1).removeprefix("tests/") if failed else "pytest") + _how(outcome)
-
-    def _limit(self, name: str) -> float:
-        return max(_SLACK, _FACTOR * self._times[name])
+                return "killed", by + _how(outcome)
+            left = max(1.0, left - outcome.seconds)
+        return "survived", ""
 
     def _that_fit(self, files: list[str]) -> list[str]:
         """The first files that pass without a fault and take the allowed time together; one at least."""

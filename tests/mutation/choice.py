@@ -18,9 +18,10 @@ def core_files(root: Path) -> list[str]:
 def quotas(sizes: dict[str, int], count: int) -> dict[str, int]:
     """How many mutants of `count` each file gets: by the root of its lines, and at least one.
 
-    By the lines themselves the small files, each an idea of its own, would hardly be met.
+    By the lines themselves the small files, each an idea of its own, would hardly be met. Kernels weigh half:
+    their algorithms are rebuilt for every instruction set and dtype, and many tests meet each of them.
     """
-    weights = {file: math.sqrt(size) for file, size in sizes.items()}
+    weights = {file: math.sqrt(size) / (2 if "/kernels/" in file else 1) for file, size in sizes.items()}
     total = sum(weights.values())
     shares = {file: count * weight / total for file, weight in weights.items()}
     taken = {file: max(1, math.floor(share)) for file, share in shares.items()}

@@ -77,7 +77,8 @@ class Workshop:
         self.compiler, self.openmp = compiler, ["-fopenmp"] if "-fopenmp" in rest else []
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             list(pool.map(self._compile_test, self.tests))
-        self._link_tests(self.original, self.tree / self.built / "libgradcore.a")
+        for name in self.tests:
+            self._link_test(self.original, name, self.tree / self.built / "libgradcore.a")
 
     def _copy(self) -> None:
         """The files of the project that are not made by building it; old ones that are gone, go."""
@@ -114,11 +115,9 @@ class Workshop:
         flags = [*FLAGS.split(), "-w", *self.openmp, "-Isrc_c"]
         self._must([self.compiler, *flags, "-c", str(source), "-o", str(target)])
 
-    def _link_tests(self, folder: Path, archive: Path) -> None:
-        for name in self.tests:
-            (folder / name).unlink(missing_ok=True)
-            inputs = [str(self.original / f"{name}.o"), str(archive)]
-            self._must([self.compiler, *self.openmp, *inputs, "-lm", "-o", str(folder / name)])
+    def _link_test(self, folder: Path, name: str, archive: Path) -> None:
+        inputs = [str(self.original / f"{name}.o"), str(archive)]
+        self._must([self.compiler, *self.openmp, *inputs, "-lm", "-o", str(folder / name)])
 
     def objects_of(self, file: str) -> list[Path]:
         """The object files that depend on a file, without those of instruction sets that this CPU lacks."""
@@ -132,7 +131,7 @@ class Workshop:
         return found
 
     def build(self, file: str, text: str) -> str:
-        """Builds the project with another text of one file.
+        """Compiles one file with another text; what it goes into is linked when it is needed.
 
         Returns
         -------
@@ -155,7 +154,10 @@ class Workshop:
             return "no compile"
         if all(self._fresh(path).read_bytes() == (self.tree / path).read_bytes() for path in objects):
             return "same object"
-        self._link(objects)
+        for path in self.mutant.iterdir():
+            if path.suffix != ".o":
+                path.unlink()
+        self._changed = objects
         return "built"
 
     def _fresh(self, path: Path) -> Path:
@@ -167,29 +169,31 @@ class Workshop:
         command = [told.get(word, word) for word in words]
         return subprocess.run([*command, "-w"], cwd=self.tree, capture_output=True).returncode == 0
 
-    def _link(self, objects: list[Path]) -> None:
-        """The library, the testing module and the C tests, with these objects in place of the originals."""
-        told = {str(path): str(self._fresh(path)) for path in objects}
-        archive = self.mutant / "libgradcore.a"
-        archive.unlink(missing_ok=True)
-        products = {"libgradcore.a": archive}
-        for name in ("libgradcore.a", "libgradcore-1.so", "_testing.so"):
-            made = Path(self.built, name)
-            words = shlex.split((self.tree / f"{made}.command").read_text())
-            products[name] = self.mutant / name
-            told |= {str(made): str(self.mutant / name)}
+    def _link(self, name: str) -> Path:
+        """A product with the changed objects in place of the originals."""
+        product = self.mutant / name
+        if not product.exists():
+            told = {str(path): str(self._fresh(path)) for path in self._changed}
+            if name == "_testing.so":
+                told[str(Path(self.built, "libgradcore.a"))] = str(self._link("libgradcore.a"))
+            told[str(Path(self.built, name))] = str(product)
+            words = shlex.split((self.tree / f"{self.built}/{name}.command").read_text())
             self._must([told.get(word, word) for word in words])
-        self._link_tests(self.mutant, archive)
+        return product
 
     def install(self, folder: Path) -> None:
         """Puts the library and the testing module of a folder (`original`, `mutant`) into the package."""
         for name, placed in self.products.items():
+            if folder == self.mutant:
+                self._link(name)
             fresh = placed.with_name(placed.name + ".new")
             shutil.copyfile(folder / name, fresh)
             os.replace(fresh, placed)
 
     def run_c(self, folder: Path, name: str, limit: float) -> Outcome:
         """A C test; it is stopped at its first failure."""
+        if folder == self.mutant and not (folder / name).exists():
+            self._link_test(folder, name, self._link("libgradcore.a"))
         return self._run([str(folder / name)], limit, ": failed: ")
 
     def run_pytest(self, files: list[str], limit: float, *more: str) -> Outcome:

@@ -1,0 +1,530 @@
+/* What the C interface refuses: every limit from both sides, with the status and the argument's name. A call that is
+ * refused leaves the object fit for the next one, so all of a section's calls go to one object. */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../gradcore/include/gradcore/gradcore.h"
+#include "check.h"
+
+enum { ROWS = 8, INPUTS = 3, OUTPUTS = 2, PARAMETERS = 4 };
+
+static float x[ROWS * INPUTS], y[ROWS * OUTPUTS];
+static gradcore_error error;
+
+#define ACCEPTED(call)                                                                                        \
+    do {                                                                                                      \
+        error.message[0] = 0;                                                                                 \
+        const gradcore_status got = (call);                                                                   \
+        CHECK_NOTE(got == GRADCORE_OK, "status %d: %s: %s", (int)got, error.message, #call);                  \
+    } while (0)
+#define REFUSED(wanted, about, call)                                                                          \
+    do {                                                                                                      \
+        error.message[0] = 0;                                                                                 \
+        const gradcore_status got = (call);                                                                   \
+        CHECK_NOTE(got == GRADCORE_##wanted && (gradcore_status)error.status == got, "status %d: %s", (int)got, #call);         \
+        CHECK_NOTE(strncmp(error.message, about, strlen(about)) == 0, "'%s': %s", error.message, #call);       \
+    } while (0)
+
+#define LAYER(...) {.size = sizeof(gradcore_layer), .alpha = NAN, __VA_ARGS__}
+
+static gradcore_network *network(void)
+{
+    static const gradcore_layer layers[] = {LAYER(.kind = "dense", .units = 5, .activation = "tanh"),
+                                            LAYER(.kind = "dense", .units = OUTPUTS)};
+    const gradcore_network_options o = {.size = sizeof o, .inputs = INPUTS, .threads = 1};
+    gradcore_network *n = NULL;
+    ACCEPTED(gradcore_network_create(&o, layers, 2, &n, &error));
+    ACCEPTED(gradcore_network_initialize(n, 3, &error));
+    return n;
+}
+
+static gradcore_trainer *trainer(gradcore_network *n, const char *optimizer)
+{
+    const gradcore_trainer_options o = {.size = sizeof o, .loss = "mse", .optimizer = optimizer, .capacity = 4};
+    gradcore_trainer *t = NULL;
+    ACCEPTED(gradcore_trainer_create(n, &o, &t, &error));
+    return t;
+}
+
+static gradcore_data data(void)
+{
+    return (gradcore_data){.size = sizeof(gradcore_data), .x = x, .x_stride = INPUTS, .target = y,
+                           .target_stride = OUTPUTS, .rows = ROWS};
+}
+
+/* ---- Plain arrays ---- */
+
+static gradcore_status product(int64_t m, int64_t n, int64_t k, int64_t ldc, int32_t threads, const char *isa)
+{
+    static const float a[6] = {1, 2, 3, 4, 5, 6};
+    static float c[64];
+    return gradcore_gemm(GRADCORE_FLOAT32, m, n, k, a, 1, 1, a, 1, 1, NULL, c, ldc, threads, isa, &error);
+}
+
+static void test_products(void)
+{
+    ACCEPTED(product(2, 2, 2, 2, 0, NULL));
+    ACCEPTED(product(1, 1, 1, 1, 1024, "scalar"));
+    REFUSED(SHAPE, "gemm", product(0, 2, 2, 2, 0, NULL));
+    REFUSED(SHAPE, "gemm", product(2, 0, 2, 2, 0, NULL));
+    REFUSED(SHAPE, "gemm", product(2, 2, 0, 2, 0, NULL));
+    REFUSED(SHAPE, "gemm", product(2, 2, 2, 1, 0, NULL));
+    REFUSED(SHAPE, "gemm", product((int64_t)INT32_MAX + 1, 2, 2, 2, 0, NULL));
+    REFUSED(SHAPE, "gemm", product(2, (int64_t)INT32_MAX + 1, 2, (int64_t)INT32_MAX + 1, 0, NULL));
+    REFUSED(SHAPE, "gemm", product(2, 2, (int64_t)INT32_MAX + 1, 2, 0, NULL));
+    REFUSED(INVALID, "threads", product(2, 2, 2, 2, -1, NULL));
+    REFUSED(INVALID, "threads", product(2, 2, 2, 2, 1025, NULL));
+    REFUSED(INVALID, "isa: expected one of 'scalar'", product(2, 2, 2, 2, 0, "mmx"));
+    float c[4];
+    REFUSED(SHAPE, "gemm", gradcore_gemm(0, 2, 2, 2, NULL, 1, 1, x, 1, 1, NULL, c, 2, 0, NULL, &error));
+    REFUSED(SHAPE, "gemm", gradcore_gemm(0, 2, 2, 2, x, 1, 1, NULL, 1, 1, NULL, c, 2, 0, NULL, &error));
+    REFUSED(SHAPE, "gemm", gradcore_gemm(0, 2, 2, 2, x, 1, 1, x, 1, 1, NULL, NULL, 2, 0, NULL, &error));
+    REFUSED(INVALID, "dtype", gradcore_gemm(2, 2, 2, 2, x, 1, 1, x, 1, 1, NULL, c, 2, 0, NULL, &error));
+    REFUSED(INVALID, "dtype", gradcore_gemm(-1, 2, 2, 2, x, 1, 1, x, 1, 1, NULL, c, 2, 0, NULL, &error));
+}
+
+static void test_activations(void)
+{
+    float in[3] = {1, 2, 3}, out[3];
+    ACCEPTED(gradcore_activation_forward("relu", 0, 0, 3, in, out, &error));
+    ACCEPTED(gradcore_activation_forward("relu", 0, 0, 0, in, out, &error));
+    ACCEPTED(gradcore_activation_forward("elu", 0, 1e6, 3, in, out, &error));
+    REFUSED(INVALID, "alpha", gradcore_activation_forward("elu", 0, 1.1e6, 3, in, out, &error));
+    REFUSED(INVALID, "alpha", gradcore_activation_forward("elu", 0, INFINITY, 3, in, out, &error));
+    REFUSED(INVALID, "activation: expected one of", gradcore_activation_forward("no", 0, 0, 3, in, out, &error));
+    REFUSED(INVALID, "activation: expected one of", gradcore_activation_forward(NULL, 0, 0, 3, in, out, &error));
+    REFUSED(INVALID, "activation: expected pointers", gradcore_activation_forward("relu", 0, 0, -1, in, out, &error));
+    REFUSED(INVALID, "activation: expected pointers", gradcore_activation_forward("relu", 0, 0, 3, NULL, out, &error));
+    REFUSED(INVALID, "activation: expected pointers", gradcore_activation_forward("relu", 0, 0, 3, in, NULL, &error));
+    REFUSED(INVALID, "dtype", gradcore_activation_forward("relu", 2, 0, 3, in, out, &error));
+    REFUSED(INVALID, "d_y", gradcore_activation_backward("relu", 0, 0, 3, in, NULL, out, &error));
+    ACCEPTED(gradcore_activation_backward("relu", 0, 0, 3, in, in, out, &error));
+}
+
+static void test_losses_of_arrays(void)
+{
+    double losses[2];
+    const float z[4] = {1, 2, 3, 4}, t[4] = {1, 1, 1, 1};
+    float d[4];
+    ACCEPTED(gradcore_loss("mse", 0, 2, 2, z, t, losses, d, &error));
+    REFUSED(SHAPE, "z", gradcore_loss("mse", 0, 0, 2, z, t, losses, d, &error));
+    REFUSED(SHAPE, "z", gradcore_loss("mse", 0, 2, 0, z, t, losses, d, &error));
+    REFUSED(INVALID, "dtype", gradcore_loss("mse", 3, 2, 2, z, t, losses, d, &error));
+    CHECK(gradcore_loss("no", 0, 2, 2, z, t, losses, d, &error) == GRADCORE_INVALID && error.message[0]);
+}
+
+static void test_fills(void)
+{
+    double out[6];
+    int64_t order[3];
+    ACCEPTED(gradcore_fill("uniform", 1, 0, 2, 3, -1, 1, out, &error));
+    REFUSED(SHAPE, "fill", gradcore_fill(NULL, 1, 0, 2, 3, -1, 1, out, &error));
+    REFUSED(SHAPE, "fill", gradcore_fill("uniform", 1, 0, -1, 3, -1, 1, out, &error));
+    REFUSED(SHAPE, "fill", gradcore_fill("uniform", 1, 0, 2, -1, -1, 1, out, &error));
+    REFUSED(SHAPE, "fill", gradcore_fill("uniform", 1, 0, 2, 3, -1, 1, NULL, &error));
+    REFUSED(INVALID, "a, b", gradcore_fill("uniform", 1, 0, 2, 3, NAN, 1, out, &error));
+    REFUSED(INVALID, "a, b", gradcore_fill("uniform", 1, 0, 2, 3, -1, INFINITY, out, &error));
+    CHECK(gradcore_fill("no", 1, 0, 2, 3, -1, 1, out, &error) == GRADCORE_INVALID && error.message[0]);
+    ACCEPTED(gradcore_shuffle(1, 0, 3, order, &error));
+    REFUSED(INVALID, "n", gradcore_shuffle(1, 0, -1, order, &error));
+    REFUSED(INVALID, "n", gradcore_shuffle(1, 0, 3, NULL, &error));
+}
+
+static gradcore_status update(const char *name, uint64_t step, gradcore_array a)
+{
+    double hypers[GRADCORE_HYPERS] = {[GRADCORE_LR] = 0.1, [3] = 0.9, [4] = 0.999, [5] = 1e-8};
+    double running[GRADCORE_RUNNING] = {0};
+    return gradcore_optimizer_step(name, 0, step, hypers, running, 1, &a, &error);
+}
+
+static void test_updates_of_arrays(void)
+{
+    static float w[4], g[4], m[4], v[4];
+#define ARRAY(...) ((gradcore_array){.n = 4, .w = w, .g = g, .slots = {m, v}, .lr_factor = 1, .weight_decay = NAN, __VA_ARGS__})
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+    ACCEPTED(update("adam", 1, ARRAY(.n = 4)));
+    ACCEPTED(update("adam", 1, ARRAY(.n = 0)));
+    ACCEPTED(update("adam", 1, ARRAY(.lr_factor = 1e10)));
+    ACCEPTED(update("adam", 1, ARRAY(.lr_factor = 0)));
+    ACCEPTED(update("adam", 1, ARRAY(.weight_decay = 0)));
+    REFUSED(INVALID, "optimizer: expected one of", update("no", 1, ARRAY(.n = 4)));
+    REFUSED(INVALID, "optimizer_step", update("adam", 0, ARRAY(.n = 4)));
+    REFUSED(INVALID, "dtype", update("adam", 1, ARRAY(.dtype = 2)));
+    REFUSED(INVALID, "dtype", update("adam", 1, ARRAY(.dtype = -1)));
+    REFUSED(INVALID, "arrays", update("adam", 1, ARRAY(.n = -1)));
+    REFUSED(INVALID, "arrays", update("adam", 1, ARRAY(.w = NULL)));
+    REFUSED(INVALID, "arrays", update("adam", 1, ARRAY(.g = NULL)));
+    REFUSED(INVALID, "slots[1]", update("adam", 1, ARRAY(.slots = {m, NULL})));
+    REFUSED(INVALID, "slots[0]", update("adam", 1, ARRAY(.slots = {NULL, v})));
+    REFUSED(INVALID, "lr_factor", update("adam", 1, ARRAY(.lr_factor = -0.1)));
+    REFUSED(INVALID, "lr_factor", update("adam", 1, ARRAY(.lr_factor = 1.1e10)));
+    REFUSED(INVALID, "lr_factor", update("adam", 1, ARRAY(.lr_factor = NAN)));
+    REFUSED(INVALID, "weight_decay", update("adam", 1, ARRAY(.weight_decay = -0.1)));
+    REFUSED(INVALID, "weight_decay", update("adam", 1, ARRAY(.weight_decay = 1.1e10)));
+}
+
+static void test_averages_of_arrays(void)
+{
+    double w[2] = {3, 5}, a[2] = {1, 1};
+    ACCEPTED(gradcore_average("ema", 1, 0, 2, 0.5, 1, 2, w, a, &error));
+    CHECK(a[0] == 2 && a[1] == 3 && w[0] == 3);
+    REFUSED(INVALID, "every, start", gradcore_average("ema", 0, 0, 2, 0.5, 1, 2, w, a, &error));
+    REFUSED(INVALID, "every, start", gradcore_average("ema", 1, -1, 2, 0.5, 1, 2, w, a, &error));
+    REFUSED(INVALID, "kind", gradcore_average("no", 1, 0, 2, 0.5, 1, 2, w, a, &error));
+    REFUSED(INVALID, "kind", gradcore_average(NULL, 1, 0, 2, 0.5, 1, 2, w, a, &error));
+}
+
+/* ---- Networks, evaluation, passes ---- */
+
+static void test_networks(void)
+{
+    gradcore_network *n = NULL;
+    gradcore_layer one[] = {LAYER(.kind = "dense", .units = 2)};
+    gradcore_network_options o = {.size = sizeof o, .inputs = INPUTS, .threads = 1};
+    REFUSED(INVALID, "layers: expected 1", gradcore_network_create(&o, one, 0, &n, &error));
+    REFUSED(INVALID, "layers: expected 1", gradcore_network_create(&o, one, 100001, &n, &error));
+    for (int i = 0; i < 2; i++) {
+        one[0].units = i ? -1 : 0;
+        CHECK(gradcore_network_create(&o, one, 1, &n, &error) != GRADCORE_OK && error.message[0]);
+    }
+    one[0].units = 2;
+    one[0].size = 3;
+    CHECK(gradcore_network_create(&o, one, 1, &n, &error) == GRADCORE_INVALID);
+    one[0].size = sizeof *one;
+    one[0].kind = "no";
+    CHECK(gradcore_network_create(&o, one, 1, &n, &error) == GRADCORE_INVALID && error.message[0]);
+    one[0].kind = "dense";
+    one[0].activation = "no";
+    REFUSED(INVALID, "layers[0].activation: expected one of", gradcore_network_create(&o, one, 1, &n, &error));
+    one[0].activation = NULL;
+    o.flags = 2;
+    REFUSED(INVALID, "flags", gradcore_network_create(&o, one, 1, &n, &error));
+    o.flags = 0;
+    o.isa = "mmx";
+    REFUSED(INVALID, "isa: expected one of", gradcore_network_create(&o, one, 1, &n, &error));
+    o.isa = NULL;
+    o.inputs = 0;
+    CHECK(gradcore_network_create(&o, one, 1, &n, &error) != GRADCORE_OK);
+    o.inputs = INPUTS;
+    o.dtype = 2;
+    CHECK(gradcore_network_create(&o, one, 1, &n, &error) != GRADCORE_OK);
+    o.dtype = 0;
+    o.threads = -1;
+    CHECK(gradcore_network_create(&o, one, 1, &n, &error) != GRADCORE_OK);
+    CHECK(n == NULL);
+}
+
+static void test_parameters(void)
+{
+    gradcore_network *n = network();
+    float w[INPUTS * 5];
+    double value;
+    const void *src[PARAMETERS] = {NULL};
+    gradcore_parameter_info p = {.size = sizeof p};
+    CHECK(gradcore_network_parameter(n, -1, &p) == GRADCORE_INVALID);
+    CHECK(gradcore_network_parameter(n, PARAMETERS, &p) == GRADCORE_INVALID);
+    CHECK(gradcore_network_parameter(n, PARAMETERS - 1, &p) == GRADCORE_OK && p.cols == OUTPUTS);
+    REFUSED(INVALID, "index", gradcore_network_read(n, -1, w, &error));
+    REFUSED(INVALID, "index", gradcore_network_read(n, PARAMETERS, w, &error));
+    ACCEPTED(gradcore_network_read(n, 0, w, &error));
+    REFUSED(INVALID, "src", gradcore_network_write(n, NULL, &error));
+    w[7] = NAN;
+    src[0] = w;
+    REFUSED(INVALID, "0.weight", gradcore_network_write(n, src, &error));
+    w[7] = INFINITY;
+    REFUSED(INVALID, "0.weight", gradcore_network_write(n, src, &error));
+    REFUSED(INVALID, "network", gradcore_network_initialize(NULL, 1, &error));
+
+    REFUSED(INVALID, "network", gradcore_network_set_penalty(NULL, 0, 1, 1, &error));
+    REFUSED(INVALID, "index", gradcore_network_set_penalty(n, -1, 1, 1, &error));
+    REFUSED(INVALID, "index", gradcore_network_set_penalty(n, PARAMETERS, 1, 1, &error));
+    REFUSED(INVALID, "l1, l2", gradcore_network_set_penalty(n, 0, -1e-9, 1, &error));
+    REFUSED(INVALID, "l1, l2", gradcore_network_set_penalty(n, 0, 1, -1e-9, &error));
+    REFUSED(INVALID, "l1, l2", gradcore_network_set_penalty(n, 0, NAN, 1, &error));
+    REFUSED(INVALID, "l1, l2", gradcore_network_set_penalty(n, 0, 1, INFINITY, &error));
+    ACCEPTED(gradcore_network_set_penalty(n, 0, 0, 0, &error));
+    ACCEPTED(gradcore_network_set_penalty(n, PARAMETERS - 1, 2, 3, &error));
+    REFUSED(INVALID, "value", gradcore_network_penalty(n, NULL, &error));
+    REFUSED(INVALID, "network", gradcore_network_penalty(NULL, &value, &error));
+    ACCEPTED(gradcore_network_penalty(n, &value, &error));
+    CHECK(value == 0); /* the bias is 0 */
+    const float bias[OUTPUTS] = {-2, 3};
+    src[0] = NULL;
+    src[3] = bias;
+    ACCEPTED(gradcore_network_write(n, src, &error));
+    ACCEPTED(gradcore_network_penalty(n, &value, &error));
+    CHECK(value == 2 * (2 + 3) + 3 * (4 + 9));
+    gradcore_network_destroy(n);
+}
+
+static void test_evaluation(void)
+{
+    gradcore_network *n = network();
+    float out[ROWS * OUTPUTS];
+    gradcore_score score = {.size = sizeof score};
+    double weight[ROWS] = {1, 0, 1, 1, 1, 1, 1, 1e100};
+    ACCEPTED(gradcore_network_predict(n, x, INPUTS, ROWS, out, OUTPUTS, &error));
+    ACCEPTED(gradcore_network_predict(n, x, 0, ROWS, out, OUTPUTS, &error));
+    REFUSED(INVALID, "network", gradcore_network_predict(NULL, x, INPUTS, ROWS, out, OUTPUTS, &error));
+    REFUSED(INVALID, "y", gradcore_network_predict(n, x, INPUTS, ROWS, NULL, OUTPUTS, &error));
+    REFUSED(INVALID, "x", gradcore_network_predict(n, NULL, INPUTS, ROWS, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x", gradcore_network_predict(n, x, INPUTS, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x", gradcore_network_predict(n, x, -1, ROWS, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "y", gradcore_network_predict(n, x, INPUTS, ROWS, out, OUTPUTS - 1, &error));
+
+    gradcore_data d = data();
+    d.weight = weight;
+    ACCEPTED(gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    for (int i = 0; i < 3; i++) {
+        weight[2] = i == 0 ? -1e-9 : i == 1 ? NAN : 1.1e100;
+        REFUSED(INVALID, "weight[2]", gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    }
+    memset(weight, 0, sizeof weight);
+    REFUSED(INVALID, "weight", gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    d = data();
+    d.target = NULL;
+    REFUSED(INVALID, "target", gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    d = data();
+    d.target_stride = -1;
+    REFUSED(SHAPE, "target", gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    d.target_stride = 0;
+    ACCEPTED(gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    d = data();
+    d.rows = 0;
+    REFUSED(SHAPE, "x", gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    d = data();
+    CHECK(gradcore_network_evaluate(n, "no", &d, &score, &error) == GRADCORE_INVALID && error.message[0]);
+    gradcore_network_destroy(n);
+}
+
+static void test_passes(void)
+{
+    gradcore_network *n = network();
+    gradcore_pass *p = NULL;
+    float out[ROWS * OUTPUTS], d[ROWS * OUTPUTS] = {0}, g[INPUTS * 5];
+    int64_t width;
+    const char *name;
+    REFUSED(INVALID, "network", gradcore_pass_create(NULL, 4, &p, &error));
+    REFUSED(INVALID, "out", gradcore_pass_create(n, 4, NULL, &error));
+    REFUSED(SHAPE, "capacity", gradcore_pass_create(n, 0, &p, &error));
+    REFUSED(SHAPE, "capacity", gradcore_pass_create(n, (int64_t)INT32_MAX + 1, &p, &error));
+    ACCEPTED(gradcore_pass_create(n, 4, &p, &error));
+    REFUSED(INVALID, "pass", gradcore_pass_forward(NULL, x, INPUTS, 4, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(STATE, "activations", gradcore_pass_activation(p, 0, &width, &name, out, &error));
+    REFUSED(STATE, "backward", gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
+    REFUSED(STATE, "gradients", gradcore_pass_gradient(p, 0, g, &error));
+    REFUSED(INVALID, "x", gradcore_pass_forward(p, NULL, INPUTS, 4, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x", gradcore_pass_forward(p, x, INPUTS, 0, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x", gradcore_pass_forward(p, x, INPUTS, 5, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x, y", gradcore_pass_forward(p, x, -1, 4, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x, y", gradcore_pass_forward(p, x, INPUTS, 4, 0, 0, 0, out, OUTPUTS - 1, &error));
+    ACCEPTED(gradcore_pass_forward(p, x, INPUTS, 4, 1, 0, 0, out, OUTPUTS, &error));
+    REFUSED(INVALID, "layer", gradcore_pass_activation(p, -1, &width, &name, out, &error));
+    REFUSED(INVALID, "layer", gradcore_pass_activation(p, 2, &width, &name, out, &error));
+    ACCEPTED(gradcore_pass_activation(p, 1, &width, &name, out, &error));
+    CHECK(width == OUTPUTS && strcmp(name, "1") == 0);
+    REFUSED(STATE, "gradients", gradcore_pass_gradient(p, 0, g, &error));
+    REFUSED(INVALID, "d_out", gradcore_pass_backward(p, NULL, OUTPUTS, NULL, 0, &error));
+    CHECK(gradcore_pass_backward(p, d, -1, NULL, 0, &error) == GRADCORE_SHAPE);
+    CHECK(gradcore_pass_backward(p, d, OUTPUTS, out, INPUTS - 1, &error) == GRADCORE_SHAPE);
+    ACCEPTED(gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
+    REFUSED(STATE, "backward", gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
+    REFUSED(INVALID, "index", gradcore_pass_gradient(p, -1, g, &error));
+    REFUSED(INVALID, "index", gradcore_pass_gradient(p, PARAMETERS, g, &error));
+    ACCEPTED(gradcore_pass_gradient(p, 0, g, &error));
+    gradcore_pass_destroy(p);
+    gradcore_network_destroy(n);
+}
+
+/* ---- Training ---- */
+
+static void test_making_trainers(void)
+{
+    gradcore_network *n = network();
+    gradcore_trainer *t = NULL;
+    gradcore_trainer_options o = {.size = sizeof o, .loss = "mse", .optimizer = "sgd", .capacity = 4};
+    REFUSED(INVALID, "network", gradcore_trainer_create(NULL, &o, &t, &error));
+    CHECK(gradcore_trainer_create(n, &o, NULL, &error) == GRADCORE_INVALID);
+    CHECK(gradcore_trainer_create(n, NULL, &t, &error) == GRADCORE_INVALID);
+    o.size = sizeof o + 1;
+    REFUSED(INVALID, "options.size", gradcore_trainer_create(n, &o, &t, &error));
+    o.size = 8;
+    REFUSED(INVALID, "options.size", gradcore_trainer_create(n, &o, &t, &error));
+    o.size = sizeof o;
+    o.capacity = 0;
+    REFUSED(SHAPE, "capacity", gradcore_trainer_create(n, &o, &t, &error));
+    o.capacity = (int64_t)INT32_MAX + 1;
+    REFUSED(SHAPE, "capacity", gradcore_trainer_create(n, &o, &t, &error));
+    o.capacity = 4;
+    o.flags = 1u << 30;
+    REFUSED(INVALID, "flags", gradcore_trainer_create(n, &o, &t, &error));
+    o.flags = GRADCORE_OPTIMIZER_NESTEROV;
+    REFUSED(INVALID, "nesterov", gradcore_trainer_create(n, &o, &t, &error));
+    o.flags = 0;
+    o.clip = "no";
+    REFUSED(INVALID, "clip", gradcore_trainer_create(n, &o, &t, &error));
+    o.clip = NULL;
+    o.optimizer = "no";
+    REFUSED(INVALID, "optimizer: expected one of", gradcore_trainer_create(n, &o, &t, &error));
+    o.optimizer = "sgd";
+    o.loss = "no";
+    REFUSED(INVALID, "loss: expected one of", gradcore_trainer_create(n, &o, &t, &error));
+    o.loss = "mse";
+    o.nonfinite = "no";
+    REFUSED(INVALID, "nonfinite", gradcore_trainer_create(n, &o, &t, &error));
+    CHECK(t == NULL);
+    gradcore_network_destroy(n);
+}
+
+static gradcore_status run(gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
+                           int64_t end, int64_t batch, int64_t steps)
+{
+    double hypers[ROWS][GRADCORE_HYPERS] = {{0}};
+    gradcore_report reports[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        hypers[i][GRADCORE_LR] = 0.1;
+    gradcore_run r = {.size = sizeof r, .data = d, .order = order, .begin = begin, .end = end, .batch = batch,
+                      .steps = steps, .hypers = hypers[0], .reports = reports};
+    return gradcore_trainer_run(t, &r, &error);
+}
+
+static void test_slices(void)
+{
+    gradcore_network *n = network();
+    gradcore_trainer *t = trainer(n, "sgd");
+    gradcore_data d = data();
+    int64_t order[ROWS] = {7, 6, 5, 4, 3, 2, 1, 0};
+    double weight[ROWS] = {1, 0, 1, 1, 1, 1, 1, 1e100};
+    ACCEPTED(run(t, &d, NULL, 0, ROWS, 4, 2));
+    ACCEPTED(run(t, &d, order, 0, ROWS, 3, 3));
+    ACCEPTED(run(t, &d, NULL, ROWS - 1, ROWS, 1, 1));
+    REFUSED(SHAPE, "batch", run(t, &d, NULL, 0, ROWS, 0, 1));
+    REFUSED(SHAPE, "batch", run(t, &d, NULL, 0, ROWS, 5, 1));
+    REFUSED(SHAPE, "begin, end", run(t, &d, NULL, -1, ROWS, 4, 1));
+    REFUSED(SHAPE, "begin, end", run(t, &d, NULL, 4, 4, 4, 1));
+    REFUSED(SHAPE, "begin, end", run(t, &d, NULL, 0, ROWS + 1, 4, 1));
+    REFUSED(SHAPE, "steps", run(t, &d, NULL, 0, ROWS, 4, 0));
+    REFUSED(SHAPE, "steps", run(t, &d, NULL, 0, ROWS, 4, 3));
+    order[2] = -1;
+    REFUSED(INVALID, "order[2]", run(t, &d, order, 0, ROWS, 4, 2));
+    order[2] = ROWS;
+    REFUSED(INVALID, "order[2]", run(t, &d, order, 0, ROWS, 4, 2));
+    d.weight = weight;
+    ACCEPTED(run(t, &d, NULL, 0, ROWS, 4, 2));
+    for (int i = 0; i < 3; i++) {
+        weight[2] = i == 0 ? -1e-9 : i == 1 ? NAN : 1.1e100;
+        REFUSED(INVALID, "weight[2]", run(t, &d, NULL, 0, ROWS, 4, 2));
+    }
+    d = data();
+    d.size = 1;
+    REFUSED(INVALID, "data", run(t, &d, NULL, 0, ROWS, 4, 2));
+    REFUSED(INVALID, "data", run(t, NULL, NULL, 0, ROWS, 4, 2));
+    d = data();
+    d.x = NULL;
+    REFUSED(INVALID, "x", run(t, &d, NULL, 0, ROWS, 4, 2));
+    d = data();
+    d.target = NULL;
+    REFUSED(INVALID, "target", run(t, &d, NULL, 0, ROWS, 4, 2));
+    d = data();
+    d.rows = 0;
+    REFUSED(SHAPE, "x: expected at least 1 row", run(t, &d, NULL, 0, ROWS, 4, 2));
+    d = data();
+    d.x_stride = -1;
+    REFUSED(SHAPE, "x: expected a row stride", run(t, &d, NULL, 0, ROWS, 4, 2));
+    d.x_stride = INT64_MAX / 16;
+    REFUSED(SHAPE, "x: expected a row stride", run(t, &d, NULL, 0, ROWS, 4, 2));
+    d = data();
+    d.target_stride = -1;
+    CHECK(run(t, &d, NULL, 0, ROWS, 4, 2) == GRADCORE_SHAPE);
+    gradcore_run r = {.size = 1};
+    REFUSED(INVALID, "run", gradcore_trainer_run(t, &r, &error));
+    REFUSED(INVALID, "run", gradcore_trainer_run(t, NULL, &error));
+    r = (gradcore_run){.size = sizeof r, .data = &d, .end = 4, .batch = 4, .steps = 1};
+    REFUSED(INVALID, "run", gradcore_trainer_run(t, &r, &error)); /* neither hypers nor reports */
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
+static void test_state(void)
+{
+    gradcore_network *n = network();
+    gradcore_trainer *t = trainer(n, "adam");
+    float state[INPUTS * 5] = {0};
+    double norms[PARAMETERS * 2], running[GRADCORE_RUNNING] = {0};
+    REFUSED(INVALID, "trainer", gradcore_trainer_norms(NULL, norms, &error));
+    REFUSED(STATE, "norms", gradcore_trainer_norms(t, norms, &error));
+    REFUSED(STATE, "trainer", gradcore_trainer_gradient(t, 0, state, &error));
+    const int32_t slots[] = {-1, 2, INT32_MIN, INT32_MAX};
+    for (int i = 0; i < 4; i++) {
+        REFUSED(INVALID, "slot", gradcore_trainer_state_read(t, slots[i], 0, state, &error));
+        REFUSED(INVALID, "slot", gradcore_trainer_state_write(t, slots[i], 0, state, &error));
+    }
+    ACCEPTED(gradcore_trainer_state_read(t, 1, PARAMETERS - 1, state, &error));
+    REFUSED(INVALID, "index", gradcore_trainer_state_read(t, 0, -1, state, &error));
+    REFUSED(INVALID, "index", gradcore_trainer_state_read(t, 0, PARAMETERS, state, &error));
+    REFUSED(INVALID, "dst", gradcore_trainer_state_read(t, 0, 0, NULL, &error));
+    REFUSED(INVALID, "src", gradcore_trainer_state_write(t, 0, 0, NULL, &error));
+    state[3] = NAN;
+    CHECK(gradcore_trainer_state_write(t, 0, 0, state, &error) == GRADCORE_INVALID && error.message[0]);
+    REFUSED(INVALID, "running", gradcore_trainer_running_read(t, NULL, &error));
+    REFUSED(INVALID, "running", gradcore_trainer_running_write(t, NULL, &error));
+    ACCEPTED(gradcore_trainer_running_write(t, running, &error));
+    running[GRADCORE_RUNNING - 1] = INFINITY;
+    REFUSED(INVALID, "running[3]", gradcore_trainer_running_write(t, running, &error));
+    ACCEPTED(gradcore_trainer_set_progress(t, 1ull << 48, 5, &error));
+    REFUSED(INVALID, "step", gradcore_trainer_set_progress(t, 4, 5, &error));
+    REFUSED(INVALID, "step", gradcore_trainer_set_progress(t, (1ull << 48) + 1, 5, &error));
+    REFUSED(INVALID, "index", gradcore_trainer_set_group(t, -1, 1, NAN, 0, &error));
+    REFUSED(INVALID, "index", gradcore_trainer_set_group(t, PARAMETERS, 1, NAN, 0, &error));
+    ACCEPTED(gradcore_trainer_set_group(t, 0, 1e10, 1e10, 0, &error));
+    REFUSED(INVALID, "lr_factor", gradcore_trainer_set_group(t, 0, -1e-9, NAN, 0, &error));
+    REFUSED(INVALID, "lr_factor", gradcore_trainer_set_group(t, 0, 1.1e10, NAN, 0, &error));
+    REFUSED(INVALID, "lr_factor", gradcore_trainer_set_group(t, 0, NAN, NAN, 0, &error));
+    REFUSED(INVALID, "weight_decay", gradcore_trainer_set_group(t, 0, 1, -1e-9, 0, &error));
+    REFUSED(INVALID, "weight_decay", gradcore_trainer_set_group(t, 0, 1, 1.1e10, 0, &error));
+    gradcore_trainer_destroy(t);
+
+    t = trainer(n, "sgd");
+    REFUSED(INVALID, "every, start", gradcore_trainer_add_average(t, "ema", 0, 0, &error));
+    REFUSED(INVALID, "every, start", gradcore_trainer_add_average(t, "ema", 1, -1, &error));
+    REFUSED(INVALID, "kind", gradcore_trainer_add_average(t, "no", 1, 0, &error));
+    ACCEPTED(gradcore_trainer_add_average(t, "sam", 1, 0, &error));
+    REFUSED(STATE, "average: expected one of sam", gradcore_trainer_add_average(t, "asam", 1, 0, &error));
+    ACCEPTED(gradcore_trainer_add_average(t, "accumulate", 2, 0, &error));
+    REFUSED(STATE, "average: expected one accumulation", gradcore_trainer_add_average(t, "accumulate", 2, 0, &error));
+    ACCEPTED(gradcore_trainer_add_average(t, "swa", 1, 0, &error));
+    REFUSED(STATE, "average: expected at most 3", gradcore_trainer_add_average(t, "swa", 1, 0, &error));
+    gradcore_trainer_destroy(t);
+
+    t = trainer(n, "sgd");
+    const gradcore_data d = data();
+    ACCEPTED(run(t, &d, NULL, 0, 4, 4, 1)); /* one step is too many already */
+    REFUSED(STATE, "average: expected it before", gradcore_trainer_add_average(t, "swa", 1, 0, &error));
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
+int main(void)
+{
+    for (int i = 0; i < ROWS * INPUTS; i++)
+        x[i] = (float)((i * 7 % 11) - 5) / 5;
+    for (int i = 0; i < ROWS * OUTPUTS; i++)
+        y[i] = (float)((i * 5 % 7) - 3) / 3;
+    test_products();
+    test_activations();
+    test_losses_of_arrays();
+    test_fills();
+    test_updates_of_arrays();
+    test_averages_of_arrays();
+    test_networks();
+    test_parameters();
+    test_evaluation();
+    test_passes();
+    test_making_trainers();
+    test_slices();
+    test_state();
+    return check_report();
+}
