@@ -85,6 +85,30 @@ static void a_step_has_the_rate_of_its_number(void)
     destroy(other, scheduled);
 }
 
+/* Small tables, large ones, small ones again, by trainers of their own: all of the same bits as one large table. */
+static void a_table_grows_and_shrinks(void)
+{
+    counter c = {0};
+    const gradcore_allocator allocator = {counter_allocate, counter_release, &c};
+    const double rates[STEPS] = {0.0, 0.5, 0.25, 0.9}, other[STEPS] = {0.7, 0.7, 0.7, 0.7};
+    double loss[STEPS], first[STEPS];
+    gradcore_network *n = NULL;
+    gradcore_trainer *t = make(-1, NULL, 1, NULL, &n);
+    CHECK(gradcore_trainer_set_rates(t, 0, STEPS, 1, rates, NULL) == GRADCORE_OK);
+    CHECK(train(t, STEPS, 0, NULL, first) == GRADCORE_OK);
+    destroy(n, t);
+    for (int grown = 1; grown <= STEPS; grown++) {
+        t = make(-1, NULL, 1, &allocator, &n);
+        CHECK(gradcore_trainer_set_rates(t, 0, grown, 1, other, NULL) == GRADCORE_OK);
+        CHECK(gradcore_trainer_set_rates(t, 0, STEPS, 1, rates, NULL) == GRADCORE_OK);
+        CHECK(train(t, STEPS, 0, NULL, loss) == GRADCORE_OK);
+        CHECK(memcmp(first, loss, sizeof loss) == 0);
+        CHECK(gradcore_trainer_set_rates(t, STEPS, 1, 1, other, NULL) == GRADCORE_OK);
+        destroy(n, t);
+        CHECK(c.live == 0 && c.live_bytes == 0);
+    }
+}
+
 static void misuse_and_failed_allocations_leave_the_table(void)
 {
     counter c = {0};
@@ -165,6 +189,7 @@ int main(void)
     for (int i = 0; i < ROWS * OUTPUTS; i++)
         y[i] = (float)((i * 53) % 29) / 14 - 1;
     a_step_has_the_rate_of_its_number();
+    a_table_grows_and_shrinks();
     misuse_and_failed_allocations_leave_the_table();
     strengths_of_penalties_are_columns_too();
     a_run_adds_its_clips_up();

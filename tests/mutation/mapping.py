@@ -29,7 +29,7 @@ _TABLE: list[tuple[str, str]] = [
     ("network.c", "test_refusals test_network test_heads test_layers test_bad_input"),
     ("optimizers.c", "test_optimizers test_optimizer_styles test_averages"),
     ("orthogonal.c", "test_matrices test_initializers test_initial_values"),
-    ("parameters.c", "test_network test_flat_parameters test_initial_values test_weight_norm"),
+    ("parameters.c", "test_initialize test_refusals test_network test_flat_parameters test_initial_values test_weight_norm"),
     ("pass.c", "test_refusals test_custom_loss test_gradients test_network test_outputs"),
     ("penalty.c", "test_refusals test_penalties test_effective_weights test_scheduled_rates"),
     ("plan.c", "test_threads test_reproducible test_reproducible_rows test_narrow test_strips test_memory"),

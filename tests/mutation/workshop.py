@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # At -O1 alone gcc leaves the upper halves of the vector registers in use, which makes scalar code crawl.
-FLAGS = "-O1 -fexpensive-optimizations"
+# With GRC_STRESS a random thread is late at every barrier, so that a missing one is noticed.
+FLAGS = "-O1 -fexpensive-optimizations -DGRC_STRESS"
 _SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
 _PRODUCTS = ("libgradcore-1.so", "_testing.so")  # what has code of the core in it
 _MEMORY, _FILE = 24 << 30, 4 << 30  # bytes that a test may map, and write to one file
@@ -208,6 +209,8 @@ class Workshop:
         self.temporary.mkdir(exist_ok=True)
         cwd = self.tree if command[0] == sys.executable else self.temporary
         env = {**os.environ, "TMPDIR": str(self.temporary), "PYTHONFAULTHANDLER": "0"}
+        if command[0] != sys.executable:
+            env["GRADCORE_EXACT_THREADS"] = "1"
         log, before = self.mutant / "log", _used_by_children()
         with (
             log.open("wb") as out,
