@@ -19,6 +19,7 @@ from .fitting import FitState, Sums
 from .history import History
 from .loss_base import Loss
 from .network import Network
+from .reloading import Changes
 from .resuming import Terms
 from .rule import Rule
 from .schedules.plateau import PlateauState
@@ -35,9 +36,11 @@ def save(trainer: Trainer, path: object) -> None:
     files.write(path, *content)
 
 
-def load(kind: type[Trainer], path: object, threads: int | None, isa: str | None) -> Trainer:
+def load(
+    kind: type[Trainer], path: object, threads: int | None, isa: str | None, changes: Changes
+) -> Trainer:
     """Read a checkpoint."""
-    return _from_file(kind, *files.read(path), threads, isa)
+    return _from_file(kind, *files.read(path), threads, isa, changes)
 
 
 def encode(trainer: Trainer) -> bytes:
@@ -129,22 +132,29 @@ def _from_file(
     metadata: dict[str, str],
     threads: int | None,
     isa: str | None,
+    changes: Changes | None = None,
 ) -> Trainer:
     with files.reading():
         about = files.parts(metadata, ("trainer",))["trainer"]
     network = Network._from_file(tensors, metadata, threads, isa)
-    with files.reading():
+    changes = changes or Changes()
+    with files.reading(), quiet():
+        arguments = {
+            "loss": files.build_as(about["loss"], Loss, "loss"),
+            "optimizer": files.build_as(about["optimizer"], Rule, "optimizer"),
+            "clip": files.build(about["clip"]),
+            "nonfinite": about["nonfinite"],
+            "seed": about["seed"],
+            "constraint": files.build(about.get("constraint")),
+        }
+        trainer = kind(network, **arguments)
+    clip = trainer.clip
+    if changes.any:  # what is wrong with these is not the file's fault
         with quiet():
-            trainer = kind(
-                network,
-                files.build_as(about["loss"], Loss, "loss"),
-                files.build_as(about["optimizer"], Rule, "optimizer"),
-                files.build(about["clip"]),
-                about["nonfinite"],
-                seed=about["seed"],
-                constraint=files.build(about.get("constraint")),
-            )
-        if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None:
+            trainer = kind(network, **{**arguments, **changes.arguments(trainer.optimizer, clip, network)})
+    with files.reading():
+        same = trainer.clip == clip
+        if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None and same:
             trainer._plan.statistic = trainer.clip.statistic(about["clip_state"])
         shapes = {info["name"]: info["shape"] for info in network._info if info["trainable"]}
         trainer._masks = {
@@ -166,7 +176,7 @@ def _from_file(
             core.set_progress(about["steps"], about["updates"])
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         trainer._epochs = integer(about["epochs"], "epochs")
-        _read_plateaus(trainer, about.get("plateaus", {}))
+        _read_plateaus(trainer, about.get("plateaus", {}), changes.any)
         trainer._keep_strengths()
         own = {key: about[key] for key in ("best_epoch", "added") if key in about}
         trainer.history = files.plain(History, {**about["history"], **own}, "history")
@@ -194,13 +204,16 @@ def _from_file(
     return trainer
 
 
-def _read_plateaus(trainer: Trainer, states: dict[str, dict[str, Any]]) -> None:
+def _read_plateaus(trainer: Trainer, states: dict[str, dict[str, Any]], changed: bool) -> None:
     """Where the schedules that listen to metrics stand. Files of earlier versions have no states of those
-    inside other schedules, which were shown no epoch then: they begin anew."""
+    inside other schedules, which were shown no epoch then: they begin anew, as do those that the file did not
+    have where something is `changed`."""
     known = trainer._hypers.plateaus
     rates = trainer._rates
     needed = trainer._hypers.listening | (set() if rates is None else rates.listening)
-    if not needed <= set(states) <= set(known):
+    if changed:
+        states = {name: about for name, about in states.items() if name in known}
+    elif not needed <= set(states) <= set(known):
         raise FormatError(f"plateaus: expected states of {', '.join(known) or 'none'}, got {list(states)}")
     for name, about in states.items():
         known[name] = _plateau_state(name, about)

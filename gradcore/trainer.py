@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ from .network import Network
 from .penalties import set_strengths
 from .plain import mean_of_weights
 from .refreshing import has_norms
+from .reloading import Changes
 from .rule import Rule
 from .scoring import score
 from .turns import Turn
@@ -586,9 +588,54 @@ class Trainer(Conflicts):
         checkpoint.save(self, path)
 
     @classmethod
-    def load(cls, path: object, *, threads: int | None = None, isa: str | None = None) -> Trainer:
-        """The trainer, with its network in `net`, of a file that `save` wrote."""
-        return checkpoint.load(cls, path, threads, isa)
+    def load(
+        cls,
+        path: object,
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+        optimizer: Rule | None = None,
+        clip: Clip | Sequence[Clip] | EllipsisType | None = ...,
+        frozen: Iterable[str] | None = None,
+    ) -> Trainer:
+        """The trainer, with its network in `net`, of a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+        threads, isa
+            See `Network`.
+        optimizer : Optimizer, optional
+            To go on with instead of the one in the file, with its moments, averages and number of steps:
+            another learning rate, weight decay or beta, or other groups. It must keep the same things, as the
+            same class with the same switches does. Schedules go on from the step of the file.
+        clip : Clip, list of Clip or None, optional
+            Instead of the rules in the file; None: no rule.
+        frozen : list of str, optional
+            Patterns of the names of parameters that are frozen from now on, as in `optimizers.Group`; all
+            others are not.
+
+        Raises
+        ------
+        NotFoundError, FormatError
+            If there is no such file, or it is damaged or of another kind.
+        ArgumentError, DTypeError
+            If the optimizer cannot take over the state, or the clip or the patterns do not suit.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> trainer = Trainer(Network([Dense(2)], inputs=2), "mse", optimizers.Adam(0.1))
+        >>> loss = trainer.step(np.eye(2), np.eye(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(os.path.join(folder, "t"))
+        ...     slower = Trainer.load(os.path.join(folder, "t"), optimizer=optimizers.Adam(0.01))
+        >>> slower.steps, slower.learning_rate
+        (1, 0.01)
+        """
+        return checkpoint.load(cls, path, threads, isa, Changes(optimizer, clip, frozen))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return checkpoint.restore, (checkpoint.encode(self), self.net._threads, self.net._isa)
