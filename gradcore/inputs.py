@@ -76,7 +76,8 @@ def cast(
         check_finite(x, name, labels)
     for column, cardinality, where in net._tables:
         named = "" if labels is None else f", column {labels[column]!r}"
-        _check_codes(x[:, column], cardinality, f"{name}[{{}}, {column}]{named}", where)
+        codes = _arriving(net, x[:, column], column)
+        _check_codes(codes, cardinality, f"{name}[{{}}, {column}]{named}", where)
     return x
 
 
@@ -104,6 +105,14 @@ def centre_from(tensors: Mapping[str, Array], net: Network) -> NDArray[np.float6
     if centre.shape != (net.inputs,) or centre.dtype != np.float64 or not np.isfinite(centre).all():
         raise FormatError(f"{CENTRE}: expected {net.inputs} finite numbers of float64")
     return centre if centre.any() else None
+
+
+def _arriving(net: Network, codes: Array, column: int) -> Array:
+    """What the embedding gets for them: the same, unless somebody gave Standardize numbers for codes."""
+    if "0.mean" not in net._index:
+        return codes
+    mean, scale = net._read("0.mean")[column], net._read("0.inverse_std")[column]
+    return codes if mean == 0 and scale == 1 else (codes - mean) * scale
 
 
 def _check_codes(codes: Array, cardinality: int, place: str, where: str) -> None:

@@ -282,6 +282,10 @@ typedef struct grc_op_class {
 } grc_op_class;
 #define GRC_DECLARE_OP(name, kind) extern const grc_op_class grc_op_##name;
 GRC_OPS(GRC_DECLARE_OP)
+/* embedding.c: are the input's codes, at positions [begin, end) of `order` or as they lie, all rows of their tables?
+ * The caller holds the network. */
+grc_status grc_check_codes(const gradcore_network *n, const void *x, int64_t stride, const int64_t *order,
+                           int64_t begin, int64_t end, gradcore_error *error);
 
 /* ---- plan.c: the memory and the work split of one pass ---- */
 

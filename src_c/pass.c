@@ -136,6 +136,8 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
                      value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
     else if (!grc_lock_read(p->net))
         status = grc_network_refused(p->net, error);
+    else if ((status = grc_check_codes(p->net, in, stride, NULL, 0, rows, error)) != GRADCORE_OK)
+        grc_unlock_read(p->net);
     if (status == GRADCORE_OK) {
         pass_call c = {
             .pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};

@@ -135,7 +135,9 @@ grc_status gradcore_network_predict(gradcore_network *n, const void *x, int64_t 
     if (!grc_lock_read(n))
         return grc_network_refused(n, error);
     predict_call c = {.net = n, .data = &data, .y = y, .y_stride = y_stride};
-    status = run(&c, error);
+    status = grc_check_codes(n, x, x_stride, NULL, 0, rows, error);
+    if (status == GRADCORE_OK)
+        status = run(&c, error);
     grc_unlock_read(n);
     return status;
 }
@@ -212,7 +214,9 @@ static grc_status evaluate(gradcore_network *n, const gradcore_data *d, const gr
         return grc_fail(error, GRADCORE_NO_MEMORY, "evaluate: expected %zu bytes, got none", size);
     c.sums = c.total + numbers;
     if (grc_lock_read(n)) {
-        status = run(&c, error);
+        status = grc_check_codes(n, d->x, d->x_stride, NULL, 0, d->rows, error);
+        if (status == GRADCORE_OK)
+            status = run(&c, error);
         grc_unlock_read(n);
     } else {
         status = grc_network_refused(n, error);

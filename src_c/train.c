@@ -13,6 +13,13 @@ static grc_status check_rows(const slice *s, gradcore_error *error)
     return grc_check_rows(s->t, s->data, s->order, s->begin, last, error);
 }
 
+/* Of the same rows the codes of an embedding; the caller holds the network. */
+static grc_status check_codes(const slice *s, gradcore_error *error)
+{
+    const int64_t all = s->end - s->begin, some = s->steps < all / s->batch ? s->steps * s->batch : all;
+    return grc_check_codes(s->t->net, s->data->x, s->data->x_stride, s->order, s->begin, s->begin + some, error);
+}
+
 /* ---- rows ---- */
 
 /* Are the inputs used where they lie? Not where rows a power of two apart would meet in the same cache sets:
@@ -377,6 +384,8 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
         status = check_rows(&s, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
             status = grc_network_refused(t->net, error);
+        else if (status == GRADCORE_OK && (status = check_codes(&s, error)) != GRADCORE_OK)
+            grc_unlock_write(t->net);
         else if (status == GRADCORE_OK) {
             run_slice(&s);
             grc_unlock_write(t->net);
@@ -424,12 +433,15 @@ grc_status gradcore_trainer_gradients(gradcore_trainer *t, const gradcore_data *
         if (status == GRADCORE_OK && !(exchange ? grc_lock_write(t->net) : grc_lock_read(t->net)))
             status = grc_network_refused(t->net, error);
         else if (status == GRADCORE_OK) {
-            run_slice(&s);
+            status = check_codes(&s, error);
+            if (status == GRADCORE_OK) {
+                run_slice(&s);
+                status = s.failed;
+            }
             if (exchange)
                 grc_unlock_write(t->net);
             else
                 grc_unlock_read(t->net);
-            status = s.failed;
         }
     }
     grc_trainer_leave(t);

@@ -1,6 +1,6 @@
 /* Embedding: column `column` of the input, which holds integer codes as floating-point numbers, is replaced by the
- * row of a learned table that the code names; the other columns stay, in order. A code that names no row, NaN
- * included, gives NaN. */
+ * row of a learned table that the code names; the other columns stay, in order. Codes are checked before a call
+ * begins (grc_check_codes); one that names no row all the same, NaN included, gives NaN. */
 #include <math.h>
 #include <stdio.h>
 
@@ -31,11 +31,54 @@ static grc_status describe(grc_builder *b)
     return op->weight == SIZE_MAX || used < 0 ? GRADCORE_NO_MEMORY : GRADCORE_OK;
 }
 
+static int is_code(const grc_op *op, double code)
+{
+    return code >= 0 && code < (double)op->fan_in && code == floor(code);
+}
+
 /* The table's row for input row `row`, or SIZE_MAX. */
 static size_t code_of(const grc_op *op, const grc_exec *x, size_t row)
 {
     const double code = grc_get(x->net, grc_row(x, x->value, op->in, row), op->column);
-    return code >= 0 && code < (double)op->fan_in && code == floor(code) ? (size_t)code : SIZE_MAX;
+    return is_code(op, code) ? (size_t)code : SIZE_MAX;
+}
+
+/* What the op meets in its column where the input has `value`: the same, or what standardize in front makes of it. */
+static double arriving(const gradcore_network *n, const grc_op *op, double value)
+{
+    const grc_op *first = n->ops;
+    if (first->class != &grc_op_standardize)
+        return value;
+    const double mean = grc_get(n, n->w, first->weight + op->column);
+    const double scale = grc_get(n, n->w, first->bias + op->column);
+    return n->dtype == GRC_F32 ? (double)(((float)value - (float)mean) * (float)scale) : (value - mean) * scale;
+}
+
+static const char *table_name(const gradcore_network *n, int op)
+{
+    int i = 0;
+    while (i < n->parameter_count - 1 && n->parameters[i].op != op)
+        i++;
+    return n->parameters[i].name;
+}
+
+grc_status grc_check_codes(const gradcore_network *n, const void *x, int64_t stride, const int64_t *order,
+                           int64_t begin, int64_t end, gradcore_error *error)
+{
+    for (int i = n->ops[0].class == &grc_op_standardize; i < n->op_count; i++) {
+        const grc_op *op = &n->ops[i];
+        if (op->class != &grc_op_embedding)
+            break; /* they come first, or behind standardize */
+        for (int64_t at = begin; at < end; at++) {
+            const int64_t row = order ? order[at] : at;
+            const double code = grc_get(n, grc_at(n, x, (size_t)(row * stride)), op->column);
+            if (!is_code(op, arriving(n, op, code)))
+                return grc_fail(error, GRADCORE_INVALID,
+                                "x[%lld, %zu]: expected a code from 0 to %zu, a row of the table %s (%zu rows), "
+                                "got %.9g", (long long)row, op->column, op->fan_in - 1, table_name(n, i), op->fan_in, code);
+        }
+    }
+    return GRADCORE_OK;
 }
 
 static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)

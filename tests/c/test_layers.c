@@ -148,9 +148,69 @@ static void test_bad_descriptions(void)
     }
 }
 
+/* Every call that takes inputs refuses what is no code, naming it, and changes nothing. */
+static void test_codes_that_name_no_row(void)
+{
+    const double bad[] = {-1, 7, 0.5, NAN, INFINITY, 1e30};
+    const gradcore_layer stack[] = {LAYER(.kind = "standardize"), LAYER(.kind = "embedding", .column = 4, .units = 7, .width = 3),
+                                    LAYER(.kind = "dense", .units = OUTPUTS)};
+    for (int first = 0; first < 2; first++)
+        for (int dtype = 0; dtype < 2; dtype++) {
+            const gradcore_network_options about = {.size = sizeof about, .inputs = INPUTS, .dtype = dtype, .threads = 2};
+            const gradcore_trainer_options options = {.size = sizeof options, .loss = "cross_entropy",
+                                                      .optimizer = "sgd", .capacity = 10};
+            const gradcore_data data = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = ROWS};
+            const gradcore_data batch = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = 10};
+            const int64_t order[] = {8, 7, 6, 5, 4, 3, 2, 1, 0, 9};
+            const double hypers[2][GRADCORE_HYPERS] = {{0.01}, {0.01}};
+            gradcore_report reports[2];
+            gradcore_network *n = NULL;
+            gradcore_trainer *t = NULL;
+            gradcore_pass *p = NULL;
+            static double before[128], after[128];
+            make_data(dtype);
+            CHECK(gradcore_network_create(&about, stack + first, 3 - first, &n, NULL) == GRADCORE_OK);
+            CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
+            CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
+            CHECK(gradcore_pass_create(n, ROWS, &p, NULL) == GRADCORE_OK);
+            const int64_t table = first ? 0 : 2; /* behind mean and inverse_std */
+            CHECK(gradcore_network_read(n, table, before, NULL) == GRADCORE_OK);
+            for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+                gradcore_score score = {.size = sizeof score};
+                gradcore_error error[6] = {{0}};
+                gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 5, .steps = 2,
+                                    .hypers = hypers[0], .reports = reports};
+                set(&x, dtype, 7 * INPUTS + 4, bad[i]);
+                CHECK(gradcore_network_predict(n, &x, INPUTS, ROWS, &y, OUTPUTS, &error[0]) == GRADCORE_INVALID);
+                CHECK(gradcore_network_evaluate(n, "cross_entropy", &data, &score, &error[1]) == GRADCORE_INVALID);
+                CHECK(gradcore_pass_forward(p, &x, INPUTS, ROWS, 1, 1, 2, &y, OUTPUTS, &error[2]) == GRADCORE_INVALID);
+                CHECK(gradcore_trainer_gradients(t, &batch, reports, &error[3]) == GRADCORE_INVALID);
+                CHECK(gradcore_trainer_run(t, &run, &error[4]) == GRADCORE_INVALID && run.done == 0);
+                run.order = order;
+                CHECK(gradcore_trainer_run(t, &run, &error[5]) == GRADCORE_INVALID && run.done == 0);
+                for (int e = 0; e < 6; e++)
+                    CHECK_NOTE(strstr(error[e].message, "x[7, 4]: expected a code from 0 to 6, a row of the table ")
+                                   && strstr(error[e].message, ".4.table (7 rows), got "), "%s", error[e].message);
+                CHECK(gradcore_network_read(n, table, after, NULL) == GRADCORE_OK);
+                CHECK(memcmp(before, after, sizeof before) == 0);
+                CHECK(gradcore_pass_forward(p, &x, INPUTS, 7, 1, 1, 2, &y, OUTPUTS, NULL) == GRADCORE_OK); /* before it */
+                set(&x, dtype, 7 * INPUTS + 4, 6);
+                CHECK(gradcore_network_predict(n, &x, INPUTS, ROWS, &y, OUTPUTS, NULL) == GRADCORE_OK);
+            }
+            set(&x, dtype, 7 * INPUTS + 4, 9);
+            gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 5, .steps = 1,
+                                .hypers = hypers[0], .reports = reports};
+            CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK && run.done == 1); /* which ends before row 7 */
+            gradcore_pass_destroy(p);
+            gradcore_trainer_destroy(t);
+            gradcore_network_destroy(n);
+        }
+}
+
 int main(void)
 {
     test_one_hash();
+    test_codes_that_name_no_row();
     test_bad_descriptions();
     return check_report();
 }

@@ -113,7 +113,7 @@ typedef struct gradcore_layer {
     double eps;             /* normalisation: added to the variance, 1e-30 to 1; 0: the layer's default */
     double momentum;        /* batch_norm: weight of a new batch in the running averages, to 1; 0: 0.1 */
     double std;             /* gaussian_noise */
-    int64_t column;         /* embedding: the input column that holds codes from 0 to units - 1 */
+    int64_t column;         /* embedding: the input column of codes, 0 to units - 1; others: GRADCORE_INVALID */
     int64_t width;          /* embedding: columns that replace it */
     double initial;         /* layer_scale, end with a gain: what the factor begins with */
     const char *name;       /* head: 1 to GRADCORE_HEAD_NAME letters, digits, '_', '-'; no digit, no '-' first */
