@@ -165,9 +165,10 @@ def prepare(
         held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
         if held[2] is not None and not held[2].sum() > 0:
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
-    loss = trainer.loss.fitted(target, rows, trainer.net.outputs)
+    absent = trainer.loss.absent(y, weight, "y")
+    loss = trainer.loss.fitted(target, rows, trainer.net.outputs, absent)
     if class_weight is not None:
-        factors = loss.class_factors(class_weight, target, rows, trainer.net.outputs)
+        factors = loss.class_factors(class_weight, target, rows, trainer.net.outputs, absent=absent)
         weight = factors if weight is None else weight * factors
     if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
         raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")

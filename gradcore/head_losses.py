@@ -191,8 +191,34 @@ class PerHead(Loss):
         checked = {head: as_weights(part, f"sample_weight[{head!r}]", rows) for head, part in given.items()}
         return ByHead([checked.get(head) for head in self.names])
 
+    def absent(self, y: object, weight: Any, name: str) -> Any:
+        """The rows without a target for each head."""
+        if weight is None:
+            return None
+        given = by_head(y, self.names, name)
+        return [
+            loss.absent(given[head], part, f"{name}[{head!r}]")
+            for (head, loss), part in zip(self.losses, weight, strict=True)
+        ]
+
+    def filled(self, y: object, weight: Any, name: str) -> object:
+        """`y` with some target in every row of a head that has none."""
+        if weight is None:
+            return y
+        given = by_head(y, self.names, name)
+        return {
+            head: loss.filled(given[head], part, f"{name}[{head!r}]")
+            for (head, loss), part in zip(self.losses, weight, strict=True)
+        }
+
     def class_factors(
-        self, value: object, target: Any, rows: Array | None, outputs: int, name: str = "class_weight"
+        self,
+        value: object,
+        target: Any,
+        rows: Array | None,
+        outputs: int,
+        name: str = "class_weight",
+        absent: Any = None,
     ) -> Any:
         """A factor for each row of the heads that the dict `value` names."""
         given = by_head(value, self.names, name, some=True)
@@ -200,13 +226,17 @@ class PerHead(Loss):
         for index, ((head, loss, columns), part) in enumerate(zip(self._each(), target, strict=True)):
             if head in given:
                 own = f"{name}[{head!r}]"
-                factors[index] = loss.class_factors(given[head], part, rows, columns, own)
+                missing = None if absent is None else absent[index]
+                factors[index] = loss.class_factors(given[head], part, rows, columns, own, missing)
         return ByHead(factors)
 
-    def fitted(self, target: Any, rows: Array | None, outputs: int) -> Loss:
+    def fitted(self, target: Any, rows: Array | None, outputs: int, absent: Any = None) -> Loss:
         """With all that the heads' losses take from the training rows."""
-        triples = zip(self._each(), target, strict=True)
-        fitted = [(name, loss.fitted(part, rows, columns)) for (name, loss, columns), part in triples]
+        missing = [None] * len(self.losses) if absent is None else absent
+        each = zip(self._each(), target, missing, strict=True)
+        fitted = [
+            (name, loss.fitted(part, rows, columns, gone)) for (name, loss, columns), part, gone in each
+        ]
         return self if tuple(fitted) == self.losses else self.with_places(fitted, self.places)
 
     def check_monitor(self, monitor: str, name: str = "early_stopping") -> None:
@@ -278,10 +308,12 @@ class PerHead(Loss):
         sums = np.zeros((len(heads), 4))
         for start in range(0, len(x), step):
             at = slice(start, start + step)
-            of = heads, x[at], target[at], None if weight is None else weight[at]
+            some, counts = _weighty(None if weight is None else weight[at], len(heads))
+            of = heads, x[at], target[at], some
             parts = net._turns.read(net._core, partial(net._core.evaluate_heads, *of), "evaluate")
-            for row, (mean, right, divisor, mass) in zip(sums, parts, strict=True):
-                row += (mean * divisor, 0.0 if math.isnan(right) else right * mass, divisor, mass)
+            for row, (mean, right, divisor, mass), counted in zip(sums, parts, counts, strict=True):
+                if counted:
+                    row += (mean * divisor, 0.0 if math.isnan(right) else right * mass, divisor, mass)
             check()
         means = [summed / divisor if divisor else 0.0 for summed, _, divisor, _ in sums.tolist()]
         result = {"loss": self.whole(net, means)}
@@ -290,6 +322,14 @@ class PerHead(Loss):
             if loss.classifies and mass:
                 result[f"{name}.accuracy"] = right / mass
         return result
+
+
+def _weighty(weight: ByHead | None, heads: int) -> tuple[ByHead | None, list[bool]]:
+    """Weights that the core evaluates with, and which heads have one above 0 in these rows."""
+    if weight is None:
+        return None, [True] * heads
+    counts = [part is None or bool(part.any()) for part in weight]
+    return ByHead([part if counted else None for part, counted in zip(weight, counts, strict=True)]), counts
 
 
 def _pairs(value: object, name: str) -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import _core
 from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
 from .arrays import as_weights as row_weights
-from .checks import flag, integer, number
+from .checks import choice, flag, integer, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
 from .intervals import Expected, Interval, logits
@@ -77,7 +77,7 @@ class Loss:
         """The loss's number for each output, if it has such."""
         return None
 
-    def fitted(self, target: Array, rows: Array | None, outputs: int) -> Loss:
+    def fitted(self, target: Array, rows: Array | None, outputs: int, absent: Any = None) -> Loss:
         """The loss with all that it takes from the training rows; itself where that is nothing."""
         return self
 
@@ -116,33 +116,62 @@ class Loss:
         """Weights of rows as the core takes them."""
         return row_weights(value, "sample_weight", rows)
 
+    def absent(self, y: object, weight: Any, name: str) -> Any:
+        """The rows of `y` without a target: of weight 0, with what is not finite. None: there are none."""
+        if weight is None or weight.all():
+            return None
+        array = as_array(y, name)
+        if array.dtype.kind != "f" or array.ndim not in (1, 2) or len(array) != len(weight):
+            return None
+        idle = np.flatnonzero(weight == 0)
+        missing = idle[~np.isfinite(array[idle]).reshape(len(idle), -1).all(axis=1)]
+        if not len(missing):
+            return None
+        rows = np.zeros(len(array), bool)
+        rows[missing] = True
+        return rows
+
+    def filled(self, y: object, weight: Any, name: str) -> object:
+        """`y` with a target that the loss takes, whatever it is, in every row without one."""
+        rows = self.absent(y, weight, name)
+        if rows is None:
+            return y
+        array = as_array(y, name).copy()
+        array[rows] = self.filler(1 if array.ndim == 1 else array.shape[1])
+        return array
+
+    def filler(self, columns: int) -> float:
+        """What every column of a row without a target may be."""
+        return 0.0
+
     def classes(self, target: Array) -> Array | None:
         """The class of every row of a converted target, -1 where it is ignored; None without classes."""
         return None
 
+    def counted(self, target: Array, absent: Array | None) -> Array | None:
+        """The same, -1 where there is no target."""
+        labels = self.classes(target)
+        return labels if labels is None or absent is None else np.where(absent, -1, labels)
+
     def class_factors(
-        self, value: object, target: Any, rows: Array | None, outputs: int, name: str = "class_weight"
+        self,
+        value: object,
+        target: Any,
+        rows: Array | None,
+        outputs: int,
+        name: str = "class_weight",
+        absent: Any = None,
     ) -> Any:
         """A factor for each row, by its class; balanced over the training rows `rows`, or all."""
-        labels = self.classes(target)
+        labels = self.counted(target, absent)
         if labels is None:
             raise ArgumentError(f"{name}: expected labels of classes, got targets of {self.name}")
         classes = max(2, outputs)
-        table = np.ones(classes)
         if isinstance(value, str):
-            if value != "balanced":
-                raise ArgumentError(f"{name}: expected a dict or 'balanced', got {value!r}")
+            choice(value, name, ["balanced"])
             table = balanced(labels if rows is None else labels[rows], classes)
-        elif isinstance(value, Mapping):
-            for label, weight in value.items():
-                at = integer(label, f"{name}: class", 0)
-                if at >= classes:
-                    raise ArgumentError(f"{name}: expected classes in 0..{classes - 1}, got {at}")
-                table[at] = number(weight, f"{name}[{at}]")
-                if table[at] < 0:
-                    raise ArgumentError(f"{name}[{at}]: expected a number >= 0, got {weight}")
         else:
-            raise DTypeError(f"{name}: expected a dict or 'balanced', got a {type(value).__name__}")
+            table = class_table(value, classes, name)
         return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
 
     def check_monitor(self, monitor: str, name: str = "early_stopping") -> None:
@@ -340,6 +369,49 @@ class Labels(Loss):
             return None
         ignored = self.ignored()
         return target if ignored is None else np.where(target == ignored, -1, target)
+
+
+def class_table(value: object, classes: int, name: str) -> NDArray[np.float64]:
+    """A factor >= 0 for every class: from an array-like with one for each, or a dict, 1 where it has none."""
+    if hasattr(value, "to_dict") and hasattr(value, "index"):  # a pandas Series has classes for its index
+        value = value.to_dict()
+    table = np.ones(classes)
+    if isinstance(value, Mapping):
+        for label, weight in value.items():
+            at = class_index(label, name)
+            if at >= classes:
+                raise ArgumentError(f"{name}: expected classes in 0..{classes - 1}, got {at}")
+            table[at] = number(weight, f"{name}[{at}]")
+    else:
+        if isinstance(value, int | float | np.number | set | frozenset) or value is None:
+            raise DTypeError(
+                f"{name}: expected a dict, {classes} numbers or 'balanced', got a {type(value).__name__}"
+            )
+        array = as_array(value, name)
+        if array.shape != (classes,):
+            raise ShapeError(
+                f"{name}: expected {classes} numbers, one for each class, got shape {array.shape}"
+            )
+        table[:] = array
+        check_finite(table, name)
+    if table.min() < 0:
+        at = int(np.argmin(table))
+        raise ArgumentError(f"{name}[{at}]: expected a number >= 0, got {table[at]}")
+    return table
+
+
+def class_index(label: object, name: str) -> int:
+    """The class that a key of a dict means: an integer, True, False, or a whole number of another type."""
+    if isinstance(label, str):
+        raise ArgumentError(
+            f"{name}: expected classes as they are in y, integers, got the text {label!r}; classes, y = "
+            "numpy.unique(texts, return_inverse=True) numbers texts in the order of `classes`"
+        )
+    if isinstance(label, bool | np.bool_) or (
+        isinstance(label, float | np.floating) and float(label).is_integer()
+    ):
+        label = int(label)
+    return integer(label, f"{name}: class", 0)
 
 
 def as_target(y: object, rows: int, columns: int, dtype: np.dtype[Any], name: str) -> Array:

@@ -100,6 +100,10 @@ class _Margin(Bounded):
         """Scores that can be on both sides of the margin."""
         return Expected("scores from -1 to 1 or more,", Interval(-1.0, 1.0))
 
+    def filler(self, columns: int) -> float:
+        """Yes, which either way of writing targets has."""
+        return 1.0
+
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """`y` of `dtype` as a matrix, if all of it is 0 or 1, or all of it -1 or 1."""
         return super().ready(y, outputs, dtype) if _is_signs(y) else None
@@ -231,11 +235,11 @@ class CrossEntropy(Labels):
         weights = self.class_weight
         return None if weights == "balanced" else weights_for(weights, outputs, "CrossEntropy: class_weight")  # type: ignore[arg-type]
 
-    def fitted(self, target: Array, rows: Array | None, outputs: int) -> Loss:
+    def fitted(self, target: Array, rows: Array | None, outputs: int, absent: Any = None) -> Loss:
         """The loss with the "balanced" weights of these rows."""
         if self.class_weight != "balanced":
             return self
-        labels = self.classes(target)
+        labels = self.counted(target, absent)
         if labels is None:
             raise ArgumentError("class_weight: expected labels of classes for 'balanced', got probabilities")
         return replace(self, class_weight=tuple(balanced(labels if rows is None else labels[rows], outputs)))
@@ -243,6 +247,10 @@ class CrossEntropy(Labels):
     def ignored(self) -> int | None:
         """`ignore_index`."""
         return self.ignore_index
+
+    def filler(self, columns: int) -> float:
+        """Class 0, or equal probabilities."""
+        return 0.0 if columns == 1 else 1.0 / columns
 
     def soft(self, target: Array) -> bool:
         """Whether it is a matrix."""
@@ -303,6 +311,10 @@ class KLDivergence(Values):
     def expects(self) -> Expected:
         """Logits."""
         return logits("softmax")
+
+    def filler(self, columns: int) -> float:
+        """Equal probabilities."""
+        return 1.0 / columns
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: sums are to be checked."""

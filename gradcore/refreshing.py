@@ -52,7 +52,7 @@ def refreshed(
         isa=net._isa,
         flush_denormals=net._flush_denormals,
     )
-    values = net.parameters()
+    values = net._core_parameters()
     names = {info["name"]: index for index, info in enumerate(core.parameters)}
     roles = {info["name"]: info["role"] for info in core.parameters}
     weights = {index: values[name] for name, index in names.items() if roles[name] not in _ROLES}

@@ -204,7 +204,7 @@ class Trainer(Conflicts):
         y : array-like
             Targets as the loss takes them.
         sample_weight : array-like (rows,), optional
-            Weights >= 0; the loss is the weighted mean.
+            Weights >= 0; the loss is the weighted mean. A target of weight 0 may be NaN.
 
         Returns
         -------
@@ -467,7 +467,7 @@ class Trainer(Conflicts):
         validation: tuple[Any, ...] | float | None = None,
         shuffle: bool = True,
         sample_weight: Targets | None = None,
-        class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
+        class_weight: Mapping[Any, Any] | ArrayLike | Literal["balanced"] | None = None,
         early_stopping: EarlyStopping | int | None = None,
         callbacks: Iterable[object] = (),
         progress: bool | None = None,
@@ -503,10 +503,10 @@ class Trainer(Conflicts):
         shuffle : bool, default True
             A new order every epoch, decided by the seed and the epoch's number.
         sample_weight : array-like (rows,), optional
-            Weights >= 0.
-        class_weight : dict or "balanced", optional
-            A factor for the rows of every class, 1 where the dict has none; "balanced":
-            ``rows / (classes * count)`` over the training rows, as scikit-learn has it.
+            Weights >= 0. With `Heads` also a dict of such by head. A target of weight 0 may be NaN.
+        class_weight : dict, array-like (classes,) or "balanced", optional
+            A factor for the rows of every class, 1 where a dict has none; "balanced":
+            ``rows / (classes * count)`` over the training rows that have a target, as scikit-learn has it.
         early_stopping : EarlyStopping or int, optional
             An int is the patience.
         callbacks : iterable of objects
@@ -668,11 +668,12 @@ class Trainer(Conflicts):
         """Checked arrays as the core takes them; `centre`, where given, is what the network is to have."""
         own = self._net._centre if centre is None else centre
         x = inputs.cast(self._net, source, names[0], finite=finite, centre=own)
+        weight = None if sample_weight is None else self._loss.row_weights(sample_weight, len(x))
+        y = self.loss.filled(y, weight, names[1])
         target = self.loss.target(y, len(x), self._outputs, self._dtype, names[1])
         if finite:
             for name, part in self._loss.parts(target, names[1]):
                 check_finite(part, name)
-        weight = None if sample_weight is None else self._loss.row_weights(sample_weight, len(x))
         return x, target, weight
 
     def _set_rates(self, core: _core.Trainer, steps: int) -> None:

@@ -163,7 +163,7 @@ double grc_loss_weigh(const grc_loss *l, const grc_kernels *kernels, double weig
     if (grc_loss_is_plain(l))
         return *mass = weight;
     const double own = grc_loss_mass(l, kernels, target);
-    *mass = own < 0 ? 0 : l->by_count ? 1 : own * weight;
+    *mass = own < 0 ? 0 : l->by_count ? 1 : weight > 0 ? own * weight : 0; /* probabilities may be NaN then */
     return own < 0 ? 0 : weight;
 }
 

@@ -45,6 +45,8 @@ static void evaluate_rows(predict_call *c, int index, size_t lane, size_t first,
     for (size_t r = 0; r < rows; r++) {
         weight[r] = grc_loss_weigh(loss, n->kernels, d->weight ? d->weight[first + r] : 1,
                                    (const char *)target + r * step, mass + r);
+        if (weight[r] == 0 && !isfinite(x->row_loss[lane + r])) /* it does not count: 0 times NaN is 0 here */
+            x->row_loss[lane + r] = x->row_right[lane + r] = 0;
         right[r] = x->row_right[lane + r];
     }
     double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS * (size_t)c->task_count + (size_t)index);

@@ -280,6 +280,14 @@ void grc_load_targets(slice *s, int64_t first, size_t row, size_t rows)
     }
 }
 
+static void forget_row(grc_exec *x, const grc_task *task, size_t r)
+{
+    const grc_value *v = &x->net->values[task->value];
+    task->row_loss[r] = 0;
+    task->row_right[r] = 0;
+    memset(grc_row(x, x->delta, task->value, r), 0, v->width * x->net->item);
+}
+
 void grc_lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
 {
     grc_exec *x = s->t->x;
@@ -298,8 +306,11 @@ void grc_lose_rows(const slice *s, int64_t first, size_t row, size_t rows)
                                      n->values[task->value].ld, target, target_ld, task->row_scale + row,
                                      grc_row(x, x->delta, task->value, row), task->row_loss + row,
                                      task->row_right + row, &loss->args);
-        for (size_t r = row; r < row + rows; r++)
+        for (size_t r = row; r < row + rows; r++) {
+            if (task->row_weight[r] == 0 && !isfinite(task->row_loss[r])) /* it does not count: 0 times NaN is 0 here */
+                forget_row(x, task, r);
             task->row_correct[r] = task->row_right[r];
+        }
     }
 }
 

@@ -419,3 +419,15 @@ def test_a_custom_loss_sees_the_digits():
         trainer.fit(x, y.astype(dtype), epochs=3, batch_size=20, progress=False)
         results.append(trainer.evaluate(x, y.astype(dtype))["loss"])
     assert results[0] == pytest.approx(results[1], rel=1e-3)
+
+
+def test_refreshed_averages_are_those_of_the_digits():
+    x = far()
+    averages = []
+    for dtype in ("float32", "float64"):
+        net = Network([Standardize(), Dense(4), BatchNorm(), Dense(1)], inputs=3, seed=1, dtype=dtype)
+        net.standardize(x)
+        net.refresh_norms(x)
+        averages.append(net.parameters())
+    for name in ("2.running_mean", "2.running_var"):
+        assert np.allclose(averages[0][name], averages[1][name], rtol=1e-4, atol=1e-5)

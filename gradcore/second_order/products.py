@@ -393,9 +393,9 @@ def product(
     loss.check_outputs(net.outputs)
     check_supported(net, loss)
     x = inputs.convert(net, X, "X", finite=True)
-    target = loss.target(y, len(x), net.outputs, net.dtype)
-    check_finite(target, "y")
     weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
+    target = loss.target(loss.filled(y, weight, "y"), len(x), net.outputs, net.dtype)
+    check_finite(target, "y")
     infos = [info for info in net._info if info["trainable"]]
     names = [info["name"] for info in infos]
     if isinstance(v, Mapping):
