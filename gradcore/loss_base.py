@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import _core
 from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
 from .arrays import as_weights as row_weights
-from .checks import choice, flag, integer, number
+from .checks import choice, flag, integer, number, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
 from .intervals import Expected, Interval, logits
@@ -132,17 +132,15 @@ class Loss:
         return rows
 
     def filled(self, y: object, weight: Any, name: str) -> object:
-        """`y` with a target that the loss takes, whatever it is, in every row without one."""
+        """`y` with another row's target in every row without one: what the loss takes, and nobody counts."""
         rows = self.absent(y, weight, name)
         if rows is None:
             return y
         array = as_array(y, name).copy()
-        array[rows] = self.filler(1 if array.ndim == 1 else array.shape[1])
+        good = (weight > 0) & np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if good.any():  # else what counts is refused
+            array[rows] = array[int(np.argmax(good))]
         return array
-
-    def filler(self, columns: int) -> float:
-        """What every column of a row without a target may be."""
-        return 0.0
 
     def classes(self, target: Array) -> Array | None:
         """The class of every row of a converted target, -1 where it is ignored; None without classes."""
@@ -475,7 +473,7 @@ def weights_for(value: Weights | float | None, outputs: int, name: str) -> NDArr
     if isinstance(value, float):
         return np.full(outputs, value)
     if isinstance(value, str):
-        raise DTypeError(f"{name}: expected numbers, got {value!r}")
+        raise DTypeError(f"{name}: expected numbers, got {shown(value)}")
     if isinstance(value[0], tuple):
         result = np.ones(outputs)
         for key, weight in value:

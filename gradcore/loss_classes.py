@@ -100,10 +100,6 @@ class _Margin(Bounded):
         """Scores that can be on both sides of the margin."""
         return Expected("scores from -1 to 1 or more,", Interval(-1.0, 1.0))
 
-    def filler(self, columns: int) -> float:
-        """Yes, which either way of writing targets has."""
-        return 1.0
-
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """`y` of `dtype` as a matrix, if all of it is 0 or 1, or all of it -1 or 1."""
         return super().ready(y, outputs, dtype) if _is_signs(y) else None
@@ -248,10 +244,6 @@ class CrossEntropy(Labels):
         """`ignore_index`."""
         return self.ignore_index
 
-    def filler(self, columns: int) -> float:
-        """Class 0, or equal probabilities."""
-        return 0.0 if columns == 1 else 1.0 / columns
-
     def soft(self, target: Array) -> bool:
         """Whether it is a matrix."""
         return target.ndim == 2
@@ -311,10 +303,6 @@ class KLDivergence(Values):
     def expects(self) -> Expected:
         """Logits."""
         return logits("softmax")
-
-    def filler(self, columns: int) -> float:
-        """Equal probabilities."""
-        return 1.0 / columns
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: sums are to be checked."""
