@@ -14,7 +14,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from .arrays import Array
-from .checks import compact_repr, file_path, flag, history_column, integer, number
+from .checks import compact_repr, file_path, flag, history_column, integer, number, shown
 from .errors import ArgumentError, DTypeError, FileError, NotFoundError
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ HOOKS = ("on_train_begin", "on_epoch_begin", "on_slice", "on_epoch_end", "on_tra
 def check_callbacks(callbacks: object) -> list[Any]:
     """`callbacks` as a list of objects that have at least one of the methods."""
     if not hasattr(callbacks, "__iter__"):
-        raise DTypeError(f"callbacks: expected a list of callbacks, got {callbacks!r}")
+        raise DTypeError(f"callbacks: expected a list of callbacks, got {shown(callbacks)}")
     result = list(callbacks)
     for index, callback in enumerate(result):
         if isinstance(callback, type) or not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
             hint = "; give it as early_stopping=" if isinstance(callback, EarlyStopping) else ""
             expected = f"expected an object with one of {', '.join(HOOKS)}"
-            raise DTypeError(f"callbacks[{index}]: {expected}, got {callback!r}{hint}")
+            raise DTypeError(f"callbacks[{index}]: {expected}, got {shown(callback)}{hint}")
         every = getattr(callback, "every_steps", None)
         if every is not None:
             integer(every, f"callbacks[{index}]: every_steps", 1)

@@ -17,14 +17,37 @@ from numpy.typing import DTypeLike
 from .errors import ArgumentError, DTypeError
 
 
+def shown(value: object) -> str:
+    """What came, for a message: short, on one line, whatever the object is."""
+    kind = type(value)
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}" if value.ndim else f"{value[()]!r} in an array"
+    shape = _attribute(value, "shape")
+    if isinstance(shape, tuple) and not isinstance(value, np.generic):
+        return f"a {kind.__name__} of shape {shape}"
+    try:
+        text = repr(value)
+    except Exception:  # an object of the user's
+        return f"a {kind.__name__}"
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= 400 else f"{text[:200]} ..."
+
+
+def _attribute(value: object, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:  # a property of the user's
+        return None
+
+
 def integer(value: object, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
     """`value` as an int within [low, high]; booleans and floats are refused."""
     try:
         if isinstance(value, bool):
             raise TypeError
         result = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise DTypeError(f"{name}: expected an integer, got {value!r}") from None
+    except Exception:
+        raise DTypeError(f"{name}: expected an integer, got {shown(value)}") from None
     if not low <= result <= high:
         bound = f">= {low}" if high == 2**63 - 1 else f"in [{low}, {high}]"
         raise ArgumentError(f"{name}: expected an integer {bound}, got {result}")
@@ -34,11 +57,13 @@ def integer(value: object, name: str, low: int = 0, high: int = 2**63 - 1) -> in
 def number(value: object, name: str) -> float:
     """`value` as a finite float; booleans, strings and arrays are refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise DTypeError(f"{name}: expected a number, got {value!r}")
+        raise DTypeError(f"{name}: expected a number, got {shown(value)}")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
+    except Exception:
+        raise DTypeError(f"{name}: expected a number, got {shown(value)}") from None
     if not math.isfinite(result):
         raise ArgumentError(f"{name}: expected a finite number, got {result}")
     return result
@@ -48,16 +73,16 @@ def flag(value: object, name: str) -> bool:
     """`value` as a bool; only True and False (NumPy's too) are taken."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise DTypeError(f"{name}: expected True or False, got {value!r}")
+    raise DTypeError(f"{name}: expected True or False, got {shown(value)}")
 
 
 def choice(value: object, name: str, options: Iterable[str]) -> str:
     """`value` if it is one of `options`; the message lists them."""
     valid = list(options)
     if not isinstance(value, str):
-        raise DTypeError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
+        raise DTypeError(f"{name}: expected one of {', '.join(valid)}, got {shown(value)}")
     if value not in valid:
-        raise ArgumentError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
+        raise ArgumentError(f"{name}: expected one of {', '.join(valid)}, got {shown(value)}")
     return value
 
 
@@ -77,7 +102,7 @@ def file_path(path: object) -> bytes:
     try:
         result = os.fsencode(path)  # type: ignore[arg-type]
     except TypeError:
-        raise DTypeError(f"path: expected a string or a path object, got {path!r}") from None
+        raise DTypeError(f"path: expected a string or a path object, got {shown(path)}") from None
     except UnicodeEncodeError as error:
         raise ArgumentError(
             f"path: expected text that the file system can hold, got {path!r}: {error.reason}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Array, as_array, as_dtype, as_matrix
-from .checks import compact_repr
+from .checks import compact_repr, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .loss_base import Loss
 
@@ -57,7 +57,7 @@ class Custom(Loss):
 
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
-            raise DTypeError(f"Custom: function: expected a function, got {self.function!r}")
+            raise DTypeError(f"Custom: function: expected a function, got {shown(self.function)}")
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: the number of its rows is to be checked."""

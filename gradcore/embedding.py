@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import initializers
-from .checks import integer
+from .checks import integer, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .initializers import Initializer
 from .layers import Layer, Standardize
@@ -130,14 +130,14 @@ def _check_columns(columns: object) -> tuple[tuple[int, int, int], ...]:
         columns = {item[0]: item[1:] for item in columns}
     if not isinstance(columns, Mapping):
         raise DTypeError(
-            f"Embedding: columns: expected a dict of int to (cardinality, width), got {columns!r}"
+            f"Embedding: columns: expected a dict of int to (cardinality, width), got {shown(columns)}"
         )
     result = []
     for key, size in columns.items():
         column = integer(key, "Embedding: column", 0, 2**31 - 1)
         name = f"Embedding: columns[{column}]"
         if not isinstance(size, tuple | list) or len(size) != 2:
-            raise DTypeError(f"{name}: expected (cardinality, width), got {size!r}")
+            raise DTypeError(f"{name}: expected (cardinality, width), got {shown(size)}")
         cardinality = integer(size[0], f"{name}: cardinality", 1, MOST_CODES)
         result.append((column, cardinality, integer(size[1], f"{name}: width", 1, 2**31 - 1)))
     if not result:

@@ -26,7 +26,7 @@ from . import (
 )
 from .arrays import Array
 from .callbacks import EarlyStopping
-from .checks import file_path
+from .checks import file_path, shown
 from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError, MemoryLimitError
 from .rule import Rule
 
@@ -254,7 +254,7 @@ def check_strings(value: object, name: str) -> dict[str, str]:
         raise DTypeError(f"{name}: expected a dict of strings, got a {type(value).__name__}")
     for key, text in value.items():
         if not isinstance(key, str) or not isinstance(text, str):
-            raise DTypeError(f"{name}: expected strings, got {key!r}: {text!r}")
+            raise DTypeError(f"{name}: expected strings, got {shown(key)}: {text!r}")
     return dict(value)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import _core, inputs, setup_checks
 from .arrays import Array
 from .callbacks import EarlyStopping, StopState, check_callbacks
-from .checks import flag, integer, number
+from .checks import flag, integer, number, shown
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError
 from .frames import Label
 from .history import History
@@ -507,7 +507,7 @@ def _stopping_rule(
             rule = EarlyStopping(patience=integer(rule, "early_stopping", 1))
         except DTypeError:
             raise DTypeError(
-                f"early_stopping: expected an EarlyStopping, a number of epochs or None, got {rule!r}"
+                f"early_stopping: expected an EarlyStopping, a number of epochs or None, got {shown(rule)}"
             ) from None
     monitor = rule.monitor or ("loss" if data.validation is None else "val_loss")
     if monitor.startswith("val_") and data.validation is None:

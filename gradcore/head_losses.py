@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .arrays import Array, as_weights
-from .checks import flag, number
+from .checks import flag, number, shown
 from .custom_loss import Custom
 from .errors import ArgumentError, DTypeError
 from .heads import Heads, Places, by_head, is_pair
@@ -337,5 +337,5 @@ def _pairs(value: object, name: str) -> list[tuple[str, Any]]:
         value = tuple(value.items())
     pairs = isinstance(value, tuple | list) and all(map(is_pair, value))
     if not pairs or any(not isinstance(head, str) for head, _ in value):  # type: ignore[attr-defined]
-        raise DTypeError(f"{name}: expected a dict by head, got {value!r}")
+        raise DTypeError(f"{name}: expected a dict by head, got {shown(value)}")
     return [(head, item) for head, item in value]  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import outputs
 from .arrays import Array, as_matrix
-from .checks import flag
+from .checks import flag, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .layers import Layer, check_layers
 
@@ -122,13 +122,13 @@ def _branches(value: object) -> tuple[tuple[str, tuple[Layer, ...]], ...]:
     if isinstance(value, Mapping):
         value = tuple(value.items())
     if not isinstance(value, tuple | list) or not all(map(is_pair, value)):
-        raise DTypeError(f"Heads: expected a dict of layers by name, got {value!r}")
+        raise DTypeError(f"Heads: expected a dict of layers by name, got {shown(value)}")
     if not value:
         raise ArgumentError("Heads: expected at least one head, got none")
     result: dict[str, tuple[Layer, ...]] = {}
     for name, layers in value:
         if not isinstance(name, str):
-            raise DTypeError(f"Heads: expected names of heads, got {name!r}")
+            raise DTypeError(f"Heads: expected names of heads, got {shown(name)}")
         if not _NAME.fullmatch(name):
             raise ArgumentError(
                 "Heads: expected names of 1 to 32 letters, digits, '_' and '-', beginning with a letter or "

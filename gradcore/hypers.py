@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import number
+from .checks import number, shown
 from .errors import ArgumentError, DTypeError
 from .schedules import Scalar, Schedule
 from .schedules.listening import Listener, hear
@@ -60,7 +60,7 @@ def scalar(value: Scalar, name: str, range_: Range) -> Scalar:
     try:
         result = number(value, name)
     except DTypeError:
-        raise DTypeError(f"{name}: expected a number or a schedule, got {value!r}") from None
+        raise DTypeError(f"{name}: expected a number or a schedule, got {shown(value)}") from None
     if not range_.contains(result):
         raise ArgumentError(f"{name}: expected a number {range_.text}, got {result}")
     return result
@@ -162,7 +162,7 @@ def _value(column: Column, schedule: Schedule, step: int) -> float:
         result = float(value)
     except (TypeError, ValueError):
         raise DTypeError(
-            f"{column.name}: expected a number from its schedule at step {step}, got {value!r}"
+            f"{column.name}: expected a number from its schedule at step {step}, got {shown(value)}"
         ) from None
     if not column.scheduled.contains(result):
         raise ArgumentError(

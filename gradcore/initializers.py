@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import choice, compact_repr, flag, number
+from .checks import choice, compact_repr, flag, number, shown
 from .errors import ArgumentError, DTypeError
 from .gains import gain
 from .initializer import Initializer
@@ -317,5 +317,5 @@ def get(value: Initializer | str, name: str = "initializer") -> Initializer:
     if isinstance(value, Initializer):
         return value
     if not isinstance(value, str):
-        raise DTypeError(f"{name}: expected an initializer or its name, got {value!r}")
+        raise DTypeError(f"{name}: expected an initializer or its name, got {shown(value)}")
     return _NAMES[choice(value, name, _NAMES)]()

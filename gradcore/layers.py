@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from . import _core, initializers
-from .checks import choice, compact_repr, flag, integer, number
+from .checks import choice, compact_repr, flag, integer, number, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import DEVIATION, SHARE, Range, scalar
 from .initializers import Initializer
@@ -179,7 +179,7 @@ class Dense(Layer):
             object.__setattr__(self, "bias_init", number(self.bias_init, "Dense: bias_init"))
         if self.penalty is not None and not isinstance(self.penalty, Penalty):
             raise DTypeError(
-                f"Dense: penalty: expected losses.L1, L2 or Elastic, or None, got {self.penalty!r}"
+                f"Dense: penalty: expected losses.L1, L2 or Elastic, or None, got {shown(self.penalty)}"
             )
 
     def specs(self) -> Iterator[LayerSpec]:
@@ -514,14 +514,14 @@ def factor(value: object, name: str) -> float:
 def check_layers(layers: object, name: str) -> tuple[Layer, ...]:
     """`layers` as a non-empty tuple of Layer objects."""
     if isinstance(layers, Layer | str) or not hasattr(layers, "__iter__"):
-        raise DTypeError(f"{name}: expected a list of layers, got {layers!r}")
+        raise DTypeError(f"{name}: expected a list of layers, got {shown(layers)}")
     result = tuple(layers)
     for index, layer in enumerate(result):
         if not isinstance(layer, Layer):
             hint = f"; use {layer.__name__}(...)" if isinstance(layer, type) else ""
             if name == "Residual" and isinstance(layer, list | tuple):
                 hint = "; give the layers one by one, as in Residual(*layers)"
-            raise DTypeError(f"{name}[{index}]: expected a layer, got {layer!r}{hint}")
+            raise DTypeError(f"{name}[{index}]: expected a layer, got {shown(layer)}{hint}")
     if not result:
         raise ArgumentError(f"{name}: expected at least one layer, got none")
     return result

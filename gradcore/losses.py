@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import _core
-from .checks import choice
+from .checks import choice, shown
 from .custom_loss import Custom, LossFunction, check
 from .errors import DTypeError
 from .head_losses import PerHead
@@ -83,7 +83,7 @@ def get(value: Loss | str | LossFunction | Mapping[str, Loss | str]) -> Loss:
     if callable(value) and not isinstance(value, type):
         return Custom(value)
     if not isinstance(value, str):
-        raise DTypeError(f"loss: expected a loss, its name or a function, got {value!r}")
+        raise DTypeError(f"loss: expected a loss, its name or a function, got {shown(value)}")
     return _LOSSES[choice(value, "loss", _core.names("loss"))]()
 
 

@@ -318,9 +318,7 @@ class Network(CurvatureProducts):
         if training and self._scheduled:
             self._pass.set_rates(key, Hypers(self._scheduled, len(self._scheduled)).rows(key, 1))
         work = self._pass
-        y = self._turns.read(
-            self._core, lambda: work.forward(x, training, self._seed, key), "forward"
-        )
+        y = self._turns.read(self._core, lambda: work.forward(x, training, self._seed, key), "forward")
         if training and step is None:
             self._training_forwards += 1
         return heads.split(y, self._heads) if self._heads else y

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .arrays import Array
 from .callbacks import Callback
-from .checks import choice, compact_repr, integer, number
+from .checks import choice, compact_repr, integer, number, shown
 from .clipping.base import layers as check_layers
 from .effective import effective_weight, of_network, split
 from .errors import ArgumentError, DTypeError
@@ -64,7 +64,7 @@ def magnitude_masks(
     12
     """
     if not isinstance(net, Network):
-        raise DTypeError(f"net: expected a Network, got {net!r}")
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
     share = number(sparsity, "sparsity")
     if not _SPARSITY.contains(share):
         raise ArgumentError(f"sparsity: expected a number {_SPARSITY.text}, got {share}")
@@ -100,7 +100,7 @@ def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
 def sparsity(net: Network) -> float:
     """The share of the weights (without biases) that are exactly 0."""
     if not isinstance(net, Network):
-        raise DTypeError(f"net: expected a Network, got {net!r}")
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
     weights = _weights(net, ())
     return float(sum((w == 0).sum() for w in weights.values()) / sum(w.size for w in weights.values()))
 
@@ -210,7 +210,7 @@ def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network
     Network([Dense(4, 'relu'), Dense(2)], inputs=4)
     """
     if not isinstance(net, Network):
-        raise DTypeError(f"net: expected a Network, got {net!r}")
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
     part = number(share, "share")
     if not _SPARSITY.contains(part):
         raise ArgumentError(f"share: expected a number {_SPARSITY.text}, got {part}")
@@ -273,7 +273,7 @@ def compact(net: Network) -> Network:
         Its predictions are those of `net` up to rounding.
     """
     if not isinstance(net, Network):
-        raise DTypeError(f"net: expected a Network, got {net!r}")
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
     values = net.parameters()
     kept: dict[int, Array] = {}
     for hidden in _hidden(net):

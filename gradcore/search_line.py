@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .checks import integer, number
+from .checks import integer, number, shown
 from .errors import ArgumentError, DTypeError
 
 __all__ = ["LineSearch", "strong_wolfe"]
@@ -95,7 +95,7 @@ def strong_wolfe(
     phi0, dphi0, step = number(phi0, "phi0"), number(dphi0, "dphi0"), number(step, "step")
     c1, c2 = number(c1, "c1"), number(c2, "c2")
     if not callable(phi):
-        raise DTypeError(f"phi: expected a function of the step, got {phi!r}")
+        raise DTypeError(f"phi: expected a function of the step, got {shown(phi)}")
     if dphi0 >= 0:
         raise ArgumentError(f"dphi0: expected a slope < 0, got {dphi0}")
     if step <= 0:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, checkpoint, fitting, inputs, losses, scaling, setup_checks
 from .arrays import Array, check_finite
 from .callbacks import EarlyStopping
-from .checks import choice, integer
+from .checks import choice, integer, shown
 from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .conflicts import Conflicts
@@ -95,9 +95,9 @@ class Trainer(Conflicts):
         constraint: Constraint | Sequence[Constraint] | None = None,
     ) -> None:
         if not isinstance(net, Network):
-            raise DTypeError(f"net: expected a Network, got {net!r}")
+            raise DTypeError(f"net: expected a Network, got {shown(net)}")
         if not isinstance(optimizer, Rule):
-            raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
+            raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(optimizer)}")
         self._net = net
         self._loss = losses.get(loss).bound(net)
         self._loss.check_optimizer(optimizer)

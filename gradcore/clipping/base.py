@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..checks import compact_repr
+from ..checks import compact_repr, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import CLIP, POSITIVE, Column, Range, scalar
 from ..schedules import Scalar
@@ -137,17 +137,17 @@ def _several(value: object, name: str, kind: type[Any]) -> list[Any]:
         if not isinstance(rule, kind):
             where = f"{name}[{i}]" if isinstance(value, list | tuple) else name
             what = "rules on gradients" if kind is Clip else "constraints"
-            raise DTypeError(f"{where}: expected one of the {what} of gradcore.clipping, got {rule!r}")
+            raise DTypeError(f"{where}: expected one of the {what} of gradcore.clipping, got {shown(rule)}")
     return list(rules)
 
 
 def layers(value: object, name: str) -> tuple[str, ...]:
     """Positions of layers, as the names of parameters begin: "2" or "2.1"."""
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise DTypeError(f"{name}: expected a list of layers such as '2' or '2.1', got {value!r}")
+        raise DTypeError(f"{name}: expected a list of layers such as '2' or '2.1', got {shown(value)}")
     for i, item in enumerate(value):
         if not isinstance(item, str):
-            raise DTypeError(f"{name}[{i}]: expected a layer such as '2' or '2.1', got {item!r}")
+            raise DTypeError(f"{name}[{i}]: expected a layer such as '2' or '2.1', got {shown(item)}")
     return tuple(value)
 
 

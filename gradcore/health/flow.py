@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array
+from ..checks import shown
 from ..effective import Values, effective_weight, norm_of_gradient
 from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
@@ -115,7 +116,7 @@ def gradient_flow(
             raise ArgumentError("loss: expected a loss for a Network, got none")
         trainer = Trainer(model, loss, SGD(1.0))
     else:
-        raise DTypeError(f"model: expected a Trainer or a Network, got {model!r}")
+        raise DTypeError(f"model: expected a Trainer or a Network, got {shown(model)}")
     value, gradients = trainer.gradients(X, y)
     outputs = trainer.net.activations(X)
     values = trainer.net.parameters()

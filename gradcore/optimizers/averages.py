@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from .. import _core
 from ..arrays import Array
-from ..checks import flag, integer
+from ..checks import flag, integer, shown
 from ..errors import ArgumentError, DTypeError, StateError
 from ..hypers import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
 from ..plain import Average, Parameters, mean_of_weights
@@ -29,7 +29,7 @@ class Averaging(Optimizer):
         name = type(self).__name__
         if not isinstance(self.optimizer, Optimizer):
             raise DTypeError(
-                f"{name}: optimizer: expected one of gradcore.optimizers, got {self.optimizer!r}"
+                f"{name}: optimizer: expected one of gradcore.optimizers, got {shown(self.optimizer)}"
             )
         if self.optimizer.rule.name.startswith("schedule_free") and self.kind not in ("accumulate", "sam"):
             raise ArgumentError(

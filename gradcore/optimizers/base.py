@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import choice, flag, number
+from ..checks import choice, flag, number, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
 from ..plain import Average, GradientFunction, Gradients, Parameters, PlainState
@@ -68,7 +68,7 @@ class Group:
 
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str) or not self.pattern:
-            raise DTypeError(f"Group: pattern: expected a non-empty string, got {self.pattern!r}")
+            raise DTypeError(f"Group: pattern: expected a non-empty string, got {shown(self.pattern)}")
         for key in ("lr_factor", "weight_decay"):
             value = getattr(self, key)
             if value is not None:
@@ -96,14 +96,14 @@ class Group:
 
 def _groups(value: object, name: str) -> tuple[Group, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise DTypeError(f"{name}: expected a list of (pattern, dict) or Group, got {value!r}")
+        raise DTypeError(f"{name}: expected a list of (pattern, dict) or Group, got {shown(value)}")
     made = []
     for i, item in enumerate(value):
         if isinstance(item, Group):
             made.append(item)
             continue
         if not (isinstance(item, Sequence) and len(item) == 2 and isinstance(item[1], dict)):
-            raise DTypeError(f"{name}[{i}]: expected (pattern, dict) or a Group, got {item!r}")
+            raise DTypeError(f"{name}[{i}]: expected (pattern, dict) or a Group, got {shown(item)}")
         unknown = [key for key in item[1] if key not in ("lr_factor", "weight_decay", "frozen")]
         if unknown:
             raise ArgumentError(
@@ -243,7 +243,7 @@ class FirstOrder(Optimizer):
                 raise TypeError
             return tuple(scalar(beta, f"{name}: betas[{i}]", SHARE) for i, beta in enumerate(betas))
         except TypeError:
-            raise DTypeError(f"{name}: betas: expected {words} numbers, got {betas!r}") from None
+            raise DTypeError(f"{name}: betas: expected {words} numbers, got {shown(betas)}") from None
 
     @property
     def rule(self) -> FirstOrder:

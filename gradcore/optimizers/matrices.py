@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import choice, integer, number
+from ..checks import choice, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import NOT_NEGATIVE, POSITIVE, UNIT, Range, scalar
 from ..schedules import Scalar
@@ -21,10 +21,10 @@ def _patterns(value: object, name: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise DTypeError(f"{name}: expected a list of patterns or None, got {value!r}")
+        raise DTypeError(f"{name}: expected a list of patterns or None, got {shown(value)}")
     for i, pattern in enumerate(value):
         if not isinstance(pattern, str) or not pattern:
-            raise DTypeError(f"{name}[{i}]: expected a non-empty string, got {pattern!r}")
+            raise DTypeError(f"{name}[{i}]: expected a non-empty string, got {shown(pattern)}")
     return tuple(value)
 
 
@@ -181,7 +181,7 @@ class Muon(FirstOrder):
                 raise TypeError
         except TypeError:
             raise DTypeError(
-                f"Muon: coefficients: expected three numbers, got {self.coefficients!r}"
+                f"Muon: coefficients: expected three numbers, got {shown(self.coefficients)}"
             ) from None
         numbers = tuple(number(c, f"Muon: coefficients[{i}]") for i, c in enumerate(self.coefficients))
         if not all(abs(c) <= 1e10 for c in numbers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..checks import choice, compact_repr, flag, history_column, integer, number
+from ..checks import choice, compact_repr, flag, history_column, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 
 Schedule = Callable[[int], float]
@@ -84,7 +84,7 @@ def scalar(value: Any, name: str) -> Scalar:
     try:
         return number(value, name)
     except DTypeError:
-        raise DTypeError(f"{name}: expected a schedule or a number, got {value!r}") from None
+        raise DTypeError(f"{name}: expected a schedule or a number, got {shown(value)}") from None
 
 
 def sequence(check: Check) -> Check:
@@ -92,7 +92,7 @@ def sequence(check: Check) -> Check:
 
     def every(value: Any, name: str) -> tuple[Any, ...]:
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise DTypeError(f"{name}: expected a list, got {value!r}")
+            raise DTypeError(f"{name}: expected a list, got {shown(value)}")
         return tuple(check(item, f"{name}[{i}]") for i, item in enumerate(value))
 
     return every

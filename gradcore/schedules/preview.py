@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import integer
+from ..checks import integer, shown
 from ..errors import DTypeError
 from .base import Scalar, scalar, value_at
 
@@ -82,7 +82,7 @@ def plot(
     else:
         curves = {repr(schedule): scalar(schedule, "schedule")}
     if axes is not None and not hasattr(axes, "plot"):
-        raise DTypeError(f"axes: expected matplotlib Axes or None, got {axes!r}")
+        raise DTypeError(f"axes: expected matplotlib Axes or None, got {shown(axes)}")
     from ..charts import new_axes, save_axes
 
     axes = new_axes() if axes is None else axes

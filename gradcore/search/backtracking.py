@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..checks import integer, number
+from ..checks import integer, number, shown
 from ..errors import ArgumentError, DTypeError
 
 
@@ -72,7 +72,7 @@ def armijo(
     LineResult(step=0.25, value=0.0625, evaluations=3)
     """
     if not callable(phi):
-        raise DTypeError(f"phi: expected a function of the step, got {phi!r}")
+        raise DTypeError(f"phi: expected a function of the step, got {shown(phi)}")
     phi0, dphi0, step = number(phi0, "phi0"), number(dphi0, "dphi0"), number(step, "step")
     if not dphi0 < 0:
         raise ArgumentError(f"dphi0: expected a number < 0, a direction of descent, got {dphi0}")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, fitting
 from ..arrays import Array
-from ..checks import choice, integer, number
+from ..checks import choice, integer, number, shown
 from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
 from ..losses import Loss
@@ -123,7 +123,7 @@ def line_search_fit(
     True
     """
     if not isinstance(net, Network):
-        raise DTypeError(f"net: expected a Network, got {net!r}")
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
     _check_constant(net)
     trainer = Trainer(net, loss, SGD(1.0))
     count, seed = integer(steps, "steps", 1), integer(seed, "seed", 0, 2**64 - 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
-from ..checks import compact_repr, integer, number
+from ..checks import compact_repr, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 
 
@@ -110,7 +110,7 @@ class Choice(Range):
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, list | tuple):
-            raise DTypeError(f"Choice: values: expected a list, got {self.values!r}")
+            raise DTypeError(f"Choice: values: expected a list, got {shown(self.values)}")
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values:
             raise ArgumentError("Choice: values: expected at least one, got none")
@@ -123,10 +123,10 @@ class Choice(Range):
 def check_space(space: object) -> dict[str, Any]:
     """A space as a dict; a value that is no range stands for itself."""
     if not isinstance(space, Mapping) or not space:
-        raise DTypeError(f"space: expected a dict of names to ranges, not empty, got {space!r}")
+        raise DTypeError(f"space: expected a dict of names to ranges, not empty, got {shown(space)}")
     for name in space:
         if not isinstance(name, str):
-            raise DTypeError(f"space: expected names that are strings, got {name!r}")
+            raise DTypeError(f"space: expected names that are strings, got {shown(name)}")
     return dict(space)
 
 

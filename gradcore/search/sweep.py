@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, fitting
-from ..checks import choice, integer, number
+from ..checks import choice, integer, number, shown
 from ..clipping import Clip, Constraint
 from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
@@ -215,7 +215,7 @@ def _optimizer(optimizer: Rule | None) -> Rule:
     if optimizer is None:
         return Adam()
     if not isinstance(optimizer, Rule):
-        raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {optimizer!r}")
+        raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(optimizer)}")
     return optimizer
 
 
@@ -224,7 +224,9 @@ def _network(net: object, seed: int) -> Network:
         return net.clone()
     made = net(seed) if callable(net) else None
     if not isinstance(made, Network):
-        raise DTypeError(f"net: expected a Network or a function of the seed that makes one, got {net!r}")
+        raise DTypeError(
+            f"net: expected a Network or a function of the seed that makes one, got {shown(net)}"
+        )
     return made.clone()
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import fitting
 from ..arrays import as_array
-from ..checks import history_column, integer
+from ..checks import history_column, integer, shown
 from ..errors import ArgumentError, DTypeError, GradcoreError, NonFiniteError, ShapeError
 from ..trainer import Targets, Trainer
 from .space import check_space, draw
@@ -272,7 +272,7 @@ class _Searching:
         workers: int | None,
     ) -> None:
         if not callable(build):
-            raise DTypeError(f"build: expected a function of a configuration and a seed, got {build!r}")
+            raise DTypeError(f"build: expected a function of a configuration and a seed, got {shown(build)}")
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size", 1)
         count, seed = integer(trials, "trials", 1, 2**32 - 1), integer(seed, "seed", 0, 2**64 - 1)
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -325,7 +325,9 @@ class _Searching:
     def _trainer(self, build: Build, config: dict[str, Any], seed: int) -> Trainer:
         trainer = build(dict(config), seed)
         if not isinstance(trainer, Trainer):
-            raise DTypeError(f"build: expected a function that returns a Trainer, got {trainer!r} from it")
+            raise DTypeError(
+                f"build: expected a function that returns a Trainer, got {shown(trainer)} from it"
+            )
         if self._workers > 1 and trainer.net.threads > 1:
             raise ArgumentError(
                 f"build: expected a network with threads=1 for {self._workers} workers, got one with "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array
-from ..checks import choice, integer, number
+from ..checks import choice, integer, number, shown
 from ..errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
 from ..optimizers import Optimizer
 from ..rule import Rule
@@ -132,10 +132,10 @@ def minimize(
     array([1., 1.])
     """
     if not callable(fun):
-        raise DTypeError(f"fun: expected a function of x, got {fun!r}")
+        raise DTypeError(f"fun: expected a function of x, got {shown(fun)}")
     for name, value in (("hvp", hvp), ("callback", callback)):
         if value is not None and not callable(value):
-            raise DTypeError(f"{name}: expected a function or None, got {value!r}")
+            raise DTypeError(f"{name}: expected a function or None, got {shown(value)}")
     rule = _method(method)
     if isinstance(rule, FullBatch) and rule.weight_decay:
         raise ArgumentError(f"method: expected no weight_decay, which is for networks, got {rule!r}")
@@ -174,7 +174,7 @@ def _method(method: object) -> Rule:
     if isinstance(method, str):
         return METHODS[choice(method, "method", METHODS)]()
     if not isinstance(method, Rule):
-        raise DTypeError(f"method: expected one of {', '.join(METHODS)} or an optimizer, got {method!r}")
+        raise DTypeError(f"method: expected one of {', '.join(METHODS)} or an optimizer, got {shown(method)}")
     return dataclasses.replace(method)  # type: ignore[type-var]
 
 
