@@ -34,6 +34,22 @@ stage_warnings() {
     done
 }
 
+# german COMMAND...: runs the command under a locale with a decimal comma, made for this purpose; without localedef or
+# the sources of locales it runs the command as it is and says so.
+german() {
+    local folder=$work/locale
+    if [ ! -e "$folder/de_DE.UTF-8/LC_NUMERIC" ]; then
+        mkdir -p "$folder"
+        localedef -i de_DE -f UTF-8 "$folder/de_DE.UTF-8" || true # warnings count as failures
+    fi
+    if [ -e "$folder/de_DE.UTF-8/LC_NUMERIC" ]; then
+        LOCPATH=$folder LC_ALL=de_DE.UTF-8 "$@"
+    else
+        echo "skipped: no localedef or no sources of locales, so not under a German locale"
+        "$@"
+    fi
+}
+
 # checked_core FLAGS...: a core of these flags for run_c_test and run_c_tests, which take the same ones.
 checked_core() {
     compile_core "$work/checked" "$CC" "$@"
@@ -75,11 +91,11 @@ stage_sanitizers() {
     local address="$common -fsanitize=address"
     must_trip address $address
     checked_core $address
-    run_c_tests $address
+    german run_c_tests $address
     local undefined="$common -fsanitize=undefined -fno-sanitize-recover=all"
     must_trip undefined $undefined
     checked_core $undefined
-    run_c_tests $undefined
+    LC_ALL=C run_c_tests $undefined
 }
 
 # The threads of the core, watched: ThreadSanitizer may report nothing, and there is no list of exceptions.

@@ -24,7 +24,7 @@ cdef extern from *:
     #define TESTING_SAVES(name, saves, ...) #saves,
     static const char *const testing_activations[] = {GRC_ACTIVATIONS(TESTING_NAME)};
     static const char *const testing_saves[] = {GRC_ACTIVATIONS(TESTING_SAVES)};
-    static const char *const testing_losses[] = {GRC_LOSSES(TESTING_NAME)};
+    static const char *const testing_losses[] = {GRC_LOSSES(TESTING_NAME, GRC_NO_PARAMETER, GRC_NO_PARAMETER)};
     static const char *const testing_optimizers[] = {GRC_OPTIMIZERS(TESTING_NAME)};
 
     static const grc_kernels *testing_table(const char *isa)

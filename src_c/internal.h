@@ -528,7 +528,12 @@ int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
 int grc_loss_classifies(int loss);
 const char *grc_loss_vector(int loss);     /* the name of its vector option, "" for none */
-const char *grc_loss_parameters(int loss); /* "name:default:range ..." */
+typedef struct grc_loss_parameter {
+    const char *name;
+    double value; /* where none is given; NaN: none */
+    enum grc_range range;
+} grc_loss_parameter;
+const grc_loss_parameter *grc_loss_parameters(int loss); /* in order, ended by one without a name */
 unsigned grc_optimizer_slots(int optimizer, uint32_t flags); /* bit i: state slot i is in use */
 /* What a slot holds before the first update. LIVE: see tables.h. */
 enum grc_start { GRC_START_ZERO, GRC_START_INITIAL, GRC_START_RATE, GRC_START_WEIGHTS, GRC_START_LIVE };

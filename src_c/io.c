@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format.h"
 #include "io_internal.h"
 
 /* ---- Element types ---- */
@@ -56,7 +57,7 @@ int grc_io_fail(grc_io_error *error, int status, const char *format, ...)
         va_list arguments;
         va_start(arguments, format);
         error->code = 0;
-        vsnprintf(error->message, sizeof error->message, format, arguments);
+        grc_format(error->message, sizeof error->message, format, arguments);
         va_end(arguments);
     }
     return status;

@@ -1,58 +1,35 @@
 /* A loss with its options: read and checked once, then the same for every batch. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "loss.h"
 
-#define GRC_MOST_OPTION 1e30 /* of a parameter or vector option: its products with float32 stay finite */
+#define GRC_MOST_OPTION 1e30 /* of a vector option, as of parameters: its products with float32 stay finite */
 
 static const struct {
-    const char *name;
     double low, high;
     int open; /* neither end belongs to it */
     const char *text;
-} ranges[] = {{"positive", 0, GRC_MOST_OPTION, 1, "a number above 0 and below 1e30"},
-              {"not_negative", 0, GRC_MOST_OPTION, 0, "a number from 0 to 1e30"},
-              {"share", 0, 1, 0, "a number in [0, 1]"},
-              {"inside", 0, 1, 1, "a number in (0, 1)"},
-              {"flag", 0, 1, 0, "0 or 1"}};
-
-/* The next word of a row of tables.h, "name:default:range ...". Returns what follows it. */
-static const char *next_parameter(const char *row, char name[32], double *value, int *range)
-{
-    char kind[32] = "";
-    const char *colon = strchr(row, ':');
-    const size_t length = grc_min((size_t)(colon - row), 31);
-    memcpy(name, row, length);
-    name[length] = '\0';
-    char *rest;
-    *value = strtod(colon + 1, &rest);
-    const size_t kind_length = grc_min(strcspn(rest + 1, " "), 31);
-    memcpy(kind, rest + 1, kind_length);
-    for (*range = 0; strcmp(ranges[*range].name, kind) != 0;)
-        ++*range;
-    rest += 1 + kind_length;
-    return *rest == ' ' ? rest + 1 : rest;
-}
+} ranges[] = {
+#define GRC_END_OUTSIDE 1
+#define GRC_END_INSIDE 0
+#define GRC_RANGE_ROW(name, low, high, ends, text) {low, high, GRC_END_##ends, text},
+    GRC_RANGES(GRC_RANGE_ROW)};
 
 /* The parameters, each its default where NaN or where there are no options. */
 static grc_status read_parameters(grc_loss *l, const gradcore_loss_options *o, gradcore_error *error)
 {
-    const char *row = grc_loss_parameters(l->kind);
-    for (int i = 0; *row; i++) {
-        char name[32];
-        int range;
-        row = next_parameter(row, name, &l->args.p[i], &range);
+    const grc_loss_parameter *p = grc_loss_parameters(l->kind);
+    for (int i = 0; p[i].name; i++) {
+        const enum grc_range range = p[i].range;
         const double value = o ? o->parameters[i] : (double)NAN;
+        l->args.p[i] = isnan(value) ? p[i].value : value;
         if (isnan(value))
             continue;
         const int within = ranges[range].open ? value > ranges[range].low && value < ranges[range].high
                                               : value >= ranges[range].low && value <= ranges[range].high;
-        const int is_flag = strcmp(ranges[range].name, "flag") == 0;
-        if (!within || (is_flag && value != 0 && value != 1))
-            return grc_fail(error, GRADCORE_INVALID, "%s: expected %s, got %g", name, ranges[range].text, value);
-        l->args.p[i] = value;
+        if (!within || (range == GRC_RANGE_flag && value != 0 && value != 1))
+            return grc_fail(error, GRADCORE_INVALID, "%s: expected %s, got %g", p[i].name, ranges[range].text, value);
     }
     return GRADCORE_OK;
 }

@@ -1,6 +1,5 @@
 /* Errors, allocation, the arena. */
 #define _DEFAULT_SOURCE
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__unix__) || defined(__APPLE__)
@@ -8,6 +7,7 @@
 #define GRC_HAVE_MMAP 1
 #endif
 
+#include "format.h"
 #include "internal.h"
 
 grc_status grc_fail(gradcore_error *error, grc_status status, const char *format, ...)
@@ -16,7 +16,7 @@ grc_status grc_fail(gradcore_error *error, grc_status status, const char *format
         va_list args;
         va_start(args, format);
         error->status = (int32_t)status;
-        vsnprintf(error->message, sizeof error->message, format, args);
+        grc_format(error->message, sizeof error->message, format, args);
         va_end(args);
     }
     return status;

@@ -8,7 +8,7 @@
 
 #define GRC_NAME(name, ...) #name,
 static const char *const activations[] = {GRC_ACTIVATIONS(GRC_NAME)};
-static const char *const losses[] = {GRC_LOSSES(GRC_NAME)};
+static const char *const losses[] = {GRC_LOSSES(GRC_NAME, GRC_NO_PARAMETER, GRC_NO_PARAMETER)};
 static const char *const optimizers[] = {GRC_OPTIMIZERS(GRC_NAME)};
 #define GRC_KIND(name, kind) kind,
 static const char *const layers[] = {GRC_OPS(GRC_KIND)};
@@ -34,8 +34,17 @@ static const struct {
 #define GRC_RIGHT_REGRESSES 0
 #define GRC_RIGHT_CLASSIFIES 1
 #define GRC_LOSS_TEXT(name, target, right, vector, parameters, formula)                                      \
-    {GRC_TARGET_##target, GRC_RIGHT_##right, vector, parameters, formula},
-    GRC_LOSSES(GRC_LOSS_TEXT)};
+    {GRC_TARGET_##target, GRC_RIGHT_##right, vector, GRC_WITHOUT_FIRST("" parameters), formula},
+#define GRC_WITHOUT_FIRST(text) &(text)[sizeof(text) > 1]
+#define GRC_PARAMETER_TEXT(name, value, range) " " #name ":" #value ":" #range
+#define GRC_ABSENT_TEXT(name, range) " " #name ":nan:" #range
+    GRC_LOSSES(GRC_LOSS_TEXT, GRC_PARAMETER_TEXT, GRC_ABSENT_TEXT)};
+/* The same parameters as numbers: nothing reads them out of the text. */
+static const grc_loss_parameter loss_parameters[][GRC_LOSS_PARAMETERS + 1] = {
+#define GRC_LOSS_NUMBERS(name, target, right, vector, parameters, formula) {parameters {NULL, 0, 0}},
+#define GRC_PARAMETER_NUMBERS(name, value, range) {#name, value, GRC_RANGE_##range},
+#define GRC_ABSENT_NUMBERS(name, range) {#name, (double)NAN, GRC_RANGE_##range},
+    GRC_LOSSES(GRC_LOSS_NUMBERS, GRC_PARAMETER_NUMBERS, GRC_ABSENT_NUMBERS)};
 static const struct {
     const char *kind, *hypers, *ranges, *formula;
 } optimizer_rows[] = {
@@ -187,9 +196,9 @@ const char *grc_loss_vector(int loss)
 {
     return loss_rows[loss].vector;
 }
-const char *grc_loss_parameters(int loss)
+const grc_loss_parameter *grc_loss_parameters(int loss)
 {
-    return loss_rows[loss].parameters;
+    return loss_parameters[loss];
 }
 
 const char *gradcore_list(const char *family, int32_t index)

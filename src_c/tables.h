@@ -60,38 +60,47 @@
     X(squareplus, "[0, inf)", "fades for x < 0, only as alpha / (4 x^2)", 2.0)                        \
     X(gaussian, "[0, 1]", "0 at 0; fades in both tails, exp(-x^2)", 1.6)
 
+/* What a parameter of a loss may be. name, its ends, whether they are OUTSIDE of it or INSIDE, its text. */
+#define GRC_RANGES(X)                                                                                 \
+    X(positive, 0.0, 1e30, OUTSIDE, "a number above 0 and below 1e30")                                \
+    X(not_negative, 0.0, 1e30, INSIDE, "a number from 0 to 1e30")                                     \
+    X(share, 0.0, 1.0, INSIDE, "a number in [0, 1]")                                                  \
+    X(inside, 0.0, 1.0, OUTSIDE, "a number in (0, 1)")                                                \
+    X(flag, 0.0, 1.0, INSIDE, "0 or 1")
+
 /* name, target kind (VALUES: real matrix; LABELS: int32 class ids; HALVES: real matrix, two outputs for each
  * of its columns), whether predictions can be right
- * (REGRESSES or CLASSIFIES), the name of its vector option ("" for none), its parameters p[0..3] as
- * "name:default:range" (loss.c knows the ranges), one line for the docs. */
-#define GRC_LOSSES(X)                                                                                 \
-    X(mse, VALUES, REGRESSES, "", "", "mean over rows and outputs of (output - target)^2")            \
-    X(cross_entropy, LABELS, CLASSIFIES, "class_weight", "label_smoothing:0:share",                   \
+ * (REGRESSES or CLASSIFIES), the name of its vector option ("" for none), one P(name, default, range) for each of
+ * its parameters p[0..3], or A(name, range) where it may be absent, one line for the docs. */
+#define GRC_LOSSES(X, P, A)                                                                           \
+    X(mse, VALUES, REGRESSES, "", , "mean over rows and outputs of (output - target)^2")              \
+    X(cross_entropy, LABELS, CLASSIFIES, "class_weight", P(label_smoothing, 0, share),                \
       "mean over rows of -log softmax(logits)[label]")                                                \
-    X(binary_cross_entropy, VALUES, CLASSIFIES, "pos_weight", "",                                     \
+    X(binary_cross_entropy, VALUES, CLASSIFIES, "pos_weight", ,                                       \
       "mean over rows and outputs of softplus(z) - target z")                                         \
-    X(mae, VALUES, REGRESSES, "", "", "mean over rows and outputs of |output - target|")              \
-    X(huber, VALUES, REGRESSES, "", "delta:1:positive",                                               \
+    X(mae, VALUES, REGRESSES, "", , "mean over rows and outputs of |output - target|")                \
+    X(huber, VALUES, REGRESSES, "", P(delta, 1, positive),                                            \
       "mean over rows and outputs of |e| <= delta ? e^2 / 2 : delta (|e| - delta / 2)")               \
-    X(smooth_l1, VALUES, REGRESSES, "", "beta:1:not_negative",                                        \
+    X(smooth_l1, VALUES, REGRESSES, "", P(beta, 1, not_negative),                                     \
       "mean over rows and outputs of |e| < beta ? e^2 / (2 beta) : |e| - beta / 2")                   \
-    X(log_cosh, VALUES, REGRESSES, "", "", "mean over rows and outputs of log cosh(output - target)") \
-    X(quantile, VALUES, REGRESSES, "", "q:0.5:inside",                                                \
+    X(log_cosh, VALUES, REGRESSES, "", , "mean over rows and outputs of log cosh(output - target)")   \
+    X(quantile, VALUES, REGRESSES, "", P(q, 0.5, inside),                                             \
       "mean over rows and outputs of max(q (target - output), (1 - q) (output - target))")            \
-    X(poisson, VALUES, REGRESSES, "", "log_input:1:flag full:0:flag eps:1e-8:positive",               \
+    X(poisson, VALUES, REGRESSES, "", P(log_input, 1, flag) P(full, 0, flag) P(eps, 1e-8, positive),  \
       "mean over rows and outputs of exp(z) - target z, or z - target log(z + eps)")                  \
-    X(gaussian_nll, HALVES, REGRESSES, "", "log_variance:1:flag full:0:flag eps:1e-6:positive",       \
+    X(gaussian_nll, HALVES, REGRESSES, "",                                                            \
+      P(log_variance, 1, flag) P(full, 0, flag) P(eps, 1e-6, positive),                               \
       "mean over rows and means of (log variance + (mean - target)^2 / variance) / 2")                \
-    X(cosine, VALUES, REGRESSES, "", "eps:1e-8:positive",                                             \
+    X(cosine, VALUES, REGRESSES, "", P(eps, 1e-8, positive),                                          \
       "mean over rows of 1 - output . target / (max(|output|, eps) max(|target|, eps))")              \
-    X(hinge, VALUES, CLASSIFIES, "", "", "mean over rows and outputs of max(0, 1 - s z), s = -1 or 1")\
-    X(squared_hinge, VALUES, CLASSIFIES, "", "",                                                      \
+    X(hinge, VALUES, CLASSIFIES, "", , "mean over rows and outputs of max(0, 1 - s z), s = -1 or 1")  \
+    X(squared_hinge, VALUES, CLASSIFIES, "", ,                                                        \
       "mean over rows and outputs of max(0, 1 - s z)^2, s = -1 or 1")                                 \
-    X(binary_focal, VALUES, CLASSIFIES, "", "gamma:2:not_negative alpha:nan:share",                   \
+    X(binary_focal, VALUES, CLASSIFIES, "", P(gamma, 2, not_negative) A(alpha, share),                \
       "mean over rows and outputs of alpha_t (1 - p_t)^gamma (-log p_t)")                             \
-    X(focal, LABELS, CLASSIFIES, "alpha", "gamma:2:not_negative",                                     \
+    X(focal, LABELS, CLASSIFIES, "alpha", P(gamma, 2, not_negative),                                  \
       "mean over rows of alpha[label] (1 - p)^gamma (-log p), p = softmax(logits)[label]")            \
-    X(kl_divergence, VALUES, REGRESSES, "", "",                                                       \
+    X(kl_divergence, VALUES, REGRESSES, "", ,                                                         \
       "mean over rows of sum of target (log target - log softmax(logits))")
 
 /* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a
@@ -192,10 +201,14 @@ enum grc_saves { GRC_SAVES_NOTHING, GRC_SAVES_OUTPUT, GRC_SAVES_INPUT };
 
 #define GRC_ENUM_ACT(name, ...) GRC_ACT_##name,
 #define GRC_ENUM_LOSS(name, ...) GRC_LOSS_##name,
+#define GRC_ENUM_RANGE(name, ...) GRC_RANGE_##name,
+#define GRC_NO_PARAMETER(...)
 #define GRC_ENUM_OPT(name, ...) GRC_OPT_##name,
 #define GRC_ENUM_ISA(name) GRC_ISA_##name,
 enum grc_activation { GRC_ACTIVATIONS(GRC_ENUM_ACT) GRC_ACT_COUNT };
-enum grc_loss { GRC_LOSSES(GRC_ENUM_LOSS) GRC_LOSS_COUNT };
+enum grc_loss { GRC_LOSSES(GRC_ENUM_LOSS, GRC_NO_PARAMETER, GRC_NO_PARAMETER) GRC_LOSS_COUNT };
+enum grc_range { GRC_RANGES(GRC_ENUM_RANGE) GRC_RANGE_COUNT };
+enum { GRC_LOSS_PARAMETERS = 4 }; /* at most, of a loss */
 enum grc_optimizer { GRC_OPTIMIZERS(GRC_ENUM_OPT) GRC_OPT_COUNT };
 enum grc_isa { GRC_ISAS(GRC_ENUM_ISA) GRC_ISA_COUNT };
 

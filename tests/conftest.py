@@ -1,11 +1,26 @@
-"""What all test files share: imports of helpers, and parameters for instruction sets and dtypes."""
+"""What all test files share: imports of helpers, the locale, parameters for instruction sets and dtypes."""
 
+import locale
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# As a host would: the tests run under whatever LC_ALL and LANG say, CI's under one with a decimal comma.
+try:
+    locale.setlocale(locale.LC_ALL, "")
+except locale.Error:
+    if os.environ.get("LC_ALL", "").startswith("de_DE"):
+        raise
+if os.environ.get("LC_ALL", "").startswith("de_DE"):
+    assert locale.localeconv()["decimal_point"] == ","
+
+
+def pytest_report_header(config):
+    return f"locale: {locale.setlocale(locale.LC_NUMERIC)}"
 
 
 def pytest_addoption(parser):

@@ -2,6 +2,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include <locale.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,16 @@ static _Atomic long checks_passed, checks_failed; /* threads may check, too */
         }                                                                                              \
     } while (0)
 #define CHECK(condition) CHECK_NOTE(condition, "in %s", __func__)
+
+/* Before main, in every program: the locale that the environment asks for, as in a host. Where CI asks for the
+ * German one, a missing locale must not pass for it. */
+__attribute__((constructor)) static void check_locale(void)
+{
+    const char *wish = getenv("LC_ALL");
+    setlocale(LC_ALL, "");
+    if (wish && strncmp(wish, "de_DE", 5) == 0)
+        CHECK_NOTE(strcmp(localeconv()->decimal_point, ",") == 0, "LC_ALL is %s", wish);
+}
 
 /* The last thing that main does: return check_report(); */
 static inline int check_report(void)
