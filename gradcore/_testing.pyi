@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
+from ._core import Network, Trainer
+
 Pointer = Buffer | int | None
 
 KC: int  # block length of the chains of a product
@@ -16,6 +18,10 @@ SAVES: dict[str, str]  # activation -> what its backward needs: "nothing", "outp
 
 def isas() -> list[str]: ...  # compiled in and runnable here, slowest first
 def philox(seed: int, stream: int, step: int, block: int) -> tuple[int, int, int, int]: ...
+
+# The largest number in the padding of the parameter vector, of the gradient, of each vector of the state.
+def padding(network: Network, trainer: Trainer | None = None) -> dict[str, float]: ...
+def set_padding(network: Network, value: float) -> None: ...  # of the parameter vector, as nobody else may
 
 class Kernels:
     name: str

@@ -9,7 +9,8 @@ from libc.math cimport HUGE_VAL
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from gradcore.gradcore cimport gradcore_describe, gradcore_list
+from gradcore._core cimport Network, Trainer
+from gradcore.gradcore cimport gradcore_describe, gradcore_list, gradcore_network, gradcore_trainer
 
 import numpy as np
 
@@ -19,6 +20,7 @@ cdef extern from *:
     """
     #include "kernels/kernels.h"
     #include "rng.h"
+    #include "trainer.h"
 
     #define TESTING_NAME(name, ...) #name,
     #define TESTING_SAVES(name, saves, ...) #saves,
@@ -42,7 +44,80 @@ cdef extern from *:
                 return tables[i];
         return NULL;
     }
+
+    /* The largest number, without its sign, in what panels have beyond `cols` columns of `rows` stored rows; where
+     * `value` is not NULL, those numbers become *value first. NaN counts as infinity. */
+    static double testing_beyond(const gradcore_network *n, void *data, size_t rows, size_t cols, const double *value)
+    {
+        const size_t pw = n->kernels->panel;
+        double most = 0;
+        for (size_t row = 0; cols % pw && row < rows; row++)
+            for (size_t j = cols % pw; j < pw; j++) {
+                const size_t at = (cols / pw * rows + row) * pw + j;
+                if (value)
+                    grc_set(n, data, at, *value);
+                const double found = fabs(grc_get(n, data, at));
+                most = isnan(found) ? INFINITY : found > most ? found : most;
+            }
+        return most;
+    }
+
+    /* The same of a vector of the parameter vector's shape. */
+    static double testing_padding(const gradcore_network *n, void *vector, const double *value)
+    {
+        double most = 0;
+        for (int i = 0; i < n->parameter_count; i++) {
+            const grc_parameter *p = &n->parameters[i];
+            most = fmax(most, testing_beyond(n, grc_at(n, vector, p->offset), grc_stored_rows(p), grc_stored_cols(p),
+                                             value));
+        }
+        return most;
+    }
+
+    /* Of what weight and spectral normalisation derive from the parameters. */
+    static double testing_derived(const gradcore_network *n)
+    {
+        double most = 0;
+        for (int i = 0; i < n->op_count; i++) {
+            const grc_op *op = &n->ops[i];
+            if (op->class != &grc_op_weight_norm && op->class != &grc_op_spectral_norm)
+                continue;
+            most = fmax(most, testing_beyond(n, grc_at(n, n->w, op->scale), 1, op->fan_out, NULL));
+            most = fmax(most, testing_beyond(n, grc_at(n, n->w, op->inverse_square), 1, op->fan_out, NULL));
+        }
+        return most;
+    }
+
+    static void *testing_weights(const gradcore_network *n)
+    {
+        return n->w;
+    }
+
+    static void *testing_gradient(const gradcore_trainer *t)
+    {
+        return t->x->grad;
+    }
+
+    /* Vector `index` of the state, or NULL: slots of the optimizer first, then averages, two of sam.c. */
+    static void *testing_state(const gradcore_trainer *t, size_t index)
+    {
+        for (int i = 0; i < GRC_SLOTS; i++)
+            if (t->x->slots[i] && index-- == 0)
+                return t->x->slots[i];
+        for (int i = 0; i < t->average_count; i++) {
+            const size_t size = t->net->vector * t->net->item, count = t->averages[i].size / size;
+            if (index < count)
+                return (char *)t->averages[i].vector + index * size;
+            index -= count;
+        }
+        return NULL;
+    }
     """
+    double testing_padding(const gradcore_network *n, void *vector, const double *value)
+    double testing_derived(const gradcore_network *n)
+    void *testing_weights(const gradcore_network *n)
+    void *testing_gradient(const gradcore_trainer *t)
+    void *testing_state(const gradcore_trainer *t, size_t index)
     const char *testing_activations[]
     const char *testing_saves[]
     const char *testing_losses[]
@@ -177,6 +252,22 @@ def philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block):
     cdef uint32_t words[4]
     grc_philox(seed, stream, step, block, words)
     return words[0], words[1], words[2], words[3]
+
+
+def padding(Network network, Trainer trainer=None):
+    cdef dict found = {"weights": testing_padding(network.handle, testing_weights(network.handle), NULL),
+                       "derived": testing_derived(network.handle)}
+    cdef size_t index = 0
+    if trainer is not None:
+        found["gradient"] = testing_padding(network.handle, testing_gradient(trainer.handle), NULL)
+        while testing_state(trainer.handle, index) is not NULL:
+            found[f"state {index}"] = testing_padding(network.handle, testing_state(trainer.handle, index), NULL)
+            index += 1
+    return found
+
+
+def set_padding(Network network, double value):
+    testing_padding(network.handle, testing_weights(network.handle), &value)
 
 
 cdef void *at(object value) except? NULL:

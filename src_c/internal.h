@@ -515,6 +515,16 @@ static inline void grc_set(const gradcore_network *n, void *array, size_t i, dou
     else
         ((double *)array)[i] = value;
 }
+/* Padding among `size` elements from `offset` on of a vector of the parameter vector's shape, all of parameter p and
+ * whole rows of its panels: = 0. Sums, norms and products take whole panels and count on it. */
+static inline void grc_clear_lanes(const gradcore_network *n, const grc_parameter *p, void *vector, size_t offset,
+                                   size_t size)
+{
+    const size_t pw = n->kernels->panel, cols = grc_stored_cols(p), used = cols % pw;
+    const size_t last = p->offset + cols / pw * grc_stored_rows(p) * pw; /* where a panel with padding begins */
+    for (size_t at = grc_max(offset, last); used && at < offset + size; at += pw)
+        memset(grc_at(n, vector, at + used), 0, (pw - used) * n->item);
+}
 /* The padding behind vector p that begins at `data` = 0. */
 static inline void grc_zero_tail(const gradcore_network *n, const grc_parameter *p, void *data)
 {
@@ -538,6 +548,7 @@ unsigned grc_optimizer_slots(int optimizer, uint32_t flags); /* bit i: state slo
 /* What a slot holds before the first update. LIVE: see tables.h. */
 enum grc_start { GRC_START_ZERO, GRC_START_INITIAL, GRC_START_RATE, GRC_START_WEIGHTS, GRC_START_LIVE };
 enum grc_start grc_slot_start(int optimizer, int slot);
+int grc_slot_has_floor(int optimizer, int slot); /* an update makes it more than 0 in padding, too */
 int grc_find_slot(int optimizer, enum grc_start start); /* the first one that starts so, or GRC_NONE */
 double grc_slot_value(int optimizer, int slot, const double *own, double lr); /* INITIAL, RATE: the start */
 enum grc_opt_kind grc_optimizer_kind(int optimizer);

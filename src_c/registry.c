@@ -72,18 +72,20 @@ int grc_find_optimizer(const char *name)
     return find(optimizers, GRC_OPT_COUNT, name);
 }
 
-#define GRC_SLOT_ALWAYS {0, GRC_START_ZERO}
-#define GRC_SLOT_MOMENTUM {GRADCORE_OPTIMIZER_MOMENTUM, GRC_START_ZERO}
-#define GRC_SLOT_CENTERED {GRADCORE_OPTIMIZER_CENTERED, GRC_START_ZERO}
-#define GRC_SLOT_AMSGRAD {GRADCORE_OPTIMIZER_AMSGRAD, GRC_START_ZERO}
-#define GRC_SLOT_INITIAL {0, GRC_START_INITIAL}
-#define GRC_SLOT_RATE {0, GRC_START_RATE}
-#define GRC_SLOT_WEIGHTS {0, GRC_START_WEIGHTS}
-#define GRC_SLOT_LIVE {0, GRC_START_LIVE}
-#define GRC_SLOT_ABSENT {1u << 31, GRC_START_ZERO}
+#define GRC_SLOT_ALWAYS {0, GRC_START_ZERO, 0}
+#define GRC_SLOT_MOMENTUM {GRADCORE_OPTIMIZER_MOMENTUM, GRC_START_ZERO, 0}
+#define GRC_SLOT_CENTERED {GRADCORE_OPTIMIZER_CENTERED, GRC_START_ZERO, 0}
+#define GRC_SLOT_AMSGRAD {GRADCORE_OPTIMIZER_AMSGRAD, GRC_START_ZERO, 0}
+#define GRC_SLOT_INITIAL {0, GRC_START_INITIAL, 0}
+#define GRC_SLOT_RATE {0, GRC_START_RATE, 1}
+#define GRC_SLOT_FLOOR {0, GRC_START_ZERO, 1}
+#define GRC_SLOT_WEIGHTS {0, GRC_START_WEIGHTS, 0}
+#define GRC_SLOT_LIVE {0, GRC_START_LIVE, 0}
+#define GRC_SLOT_ABSENT {1u << 31, GRC_START_ZERO, 0}
 static const struct {
     unsigned need; /* option bits */
     enum grc_start start;
+    int floor; /* above 0 after an update, whatever the gradient */
 } slot_rows[][GRC_SLOTS] = {
 #define GRC_OPT_SLOTS(name, kind, slot0, slot1, slot2, slot3, ...)                                           \
     {GRC_SLOT_##slot0, GRC_SLOT_##slot1, GRC_SLOT_##slot2, GRC_SLOT_##slot3},
@@ -101,6 +103,11 @@ unsigned grc_optimizer_slots(int optimizer, uint32_t flags)
 enum grc_start grc_slot_start(int optimizer, int slot)
 {
     return slot_rows[optimizer][slot].start;
+}
+
+int grc_slot_has_floor(int optimizer, int slot)
+{
+    return slot_rows[optimizer][slot].floor;
 }
 
 int grc_find_slot(int optimizer, enum grc_start start)

@@ -105,9 +105,10 @@
 
 /* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a
  * gradient is ready), TENSOR (measures every array first), TOTAL (measures all of them first) or MATRIX (takes
- * some matrices as wholes, all else element by element); its four state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), or always with a start
- * other than 0 (INITIAL: the hyperparameter "initial"; RATE: lr; WEIGHTS: w; LIVE: the weights that are
- * trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in
+ * some matrices as wholes, all else element by element); its four state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), always and above 0
+ * after an update even where no gradient ever was (FLOOR), or always with a start
+ * other than 0 (INITIAL: the hyperparameter "initial"; RATE: lr, and a floor; WEIGHTS: w; LIVE: the weights that
+ * are trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in
  * order, and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0, c whole and at least 0, r
  * any; its formula, in which
  * m^ and v^ are corrected for bias. */
@@ -124,13 +125,13 @@
       "s += g^2; w -= lr g / (sqrt s + eps)")                                                         \
     X(adadelta, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "rho eps", "se",                         \
       "s = rho s + (1 - rho) g^2; u = sqrt(d + eps) / sqrt(s + eps) g; d = rho d + (1 - rho) u^2; w -= lr u") \
-    X(adamax, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                  \
+    X(adamax, ELEMENTWISE, ALWAYS, FLOOR, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                  \
       "u = max(beta2 u, abs(g) + eps); w -= lr m^ / u")                                               \
     X(nadam, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps psi", "ssen",              \
       "mu_t = beta1 (1 - 0.96^(t psi) / 2); w -= lr (mu_(t+1) m^ + (1 - mu_t) g^) / (sqrt v^ + eps)") \
     X(radam, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps", "sse",                   \
       "w -= lr r_t m^ / (sqrt v^ + eps) where the variance is tractable, else w -= lr m^")            \
-    X(adabelief, ELEMENTWISE, ALWAYS, ALWAYS, ABSENT, ABSENT, "beta1 beta2 eps eps_root", "ssen",     \
+    X(adabelief, ELEMENTWISE, ALWAYS, FLOOR, ABSENT, ABSENT, "beta1 beta2 eps eps_root", "ssen",     \
       "s = beta2 s + (1 - beta2) (g - m)^2 + eps_root; w -= lr m^ / (sqrt s^ + eps)")                 \
     X(yogi, ELEMENTWISE, INITIAL, INITIAL, ABSENT, ABSENT, "beta1 beta2 eps initial", "ssen",         \
       "v -= (1 - beta2) sign(v - g^2) g^2; w -= lr m^ / (sqrt v^ + eps)")                             \

@@ -78,6 +78,9 @@ static void apply(grc_exec *x, int parameter, size_t offset, size_t size, void *
         turn_to(u, parameter);
     slots_at(x, offset, slot);
     n->kernels->opt[u->t->optimizer](size, grc_at(n, n->w, offset), grc_at(n, x->grad, offset), slot, &u->args);
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if (slot[i] && grc_slot_has_floor(u->t->optimizer, i))
+            grc_clear_lanes(n, &n->parameters[parameter], x->slots[i], offset, size);
 }
 
 /* The first half of an optimizer that measures: the piece's sums, chunk by chunk. */
@@ -118,9 +121,11 @@ static void start(grc_exec *x, int parameter, size_t offset, size_t size, void *
         const enum grc_start how = grc_slot_start(u->t->optimizer, i);
         if (how == GRC_START_WEIGHTS)
             memcpy(slot, grc_at(n, n->w, offset), size * n->item);
-        else if (how == GRC_START_INITIAL || how == GRC_START_RATE)
+        else if (how == GRC_START_INITIAL || how == GRC_START_RATE) {
             n->kernels->fill(size, grc_slot_value(u->t->optimizer, i, u->args.p, u->lr * u->t->groups[parameter].lr),
                              slot);
+            grc_clear_lanes(n, &n->parameters[parameter], x->slots[i], offset, size);
+        }
     }
 }
 
