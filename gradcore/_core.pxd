@@ -32,6 +32,7 @@ cdef class Network:
     cdef dict parameter_dict(self, object index)
     cdef cnp.ndarray array_for(self, object index, bint trainable, int64_t *at)
     cdef char *part(self, void *flat, int64_t index, int64_t at, int64_t *size, bint *trainable) noexcept
+    cdef const void **sources_from(self, dict arrays) except NULL
     cdef const void *source_for(self, object index, object value, str name, int64_t *at) except? NULL
 
 cdef class Pass:

@@ -189,6 +189,14 @@ cdef gradcore_network *create_network(object layers, gradcore_network_options *o
     return handle
 
 
+# A dict of its own, which keeps the arrays alive while the core reads them.
+cdef dict dict_from(object arrays):
+    try:
+        return dict(arrays)
+    except (TypeError, ValueError):
+        raise errors.DTypeError(f"arrays: expected a mapping, got {shown(arrays)}") from None
+
+
 @cython.no_gc_clear
 cdef class Network:
     def __init__(self, layers, inputs, *, dtype="float32", threads=0, isa=None, flush_denormals=False):
@@ -337,23 +345,30 @@ cdef class Network:
         check(status, &error)
         return array
 
+    # A pointer for each parameter to the data of those that `arrays` has by number, else NULL; to be freed.
+    cdef const void **sources_from(self, dict arrays) except NULL:
+        cdef const void **sources
+        cdef const void *data
+        cdef int64_t i = 0
+        sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
+        try:
+            for index, value in arrays.items():
+                data = self.source_for(index, value, None, &i)
+                sources[i] = data
+        except BaseException:
+            free(sources)
+            raise
+        return sources
+
     def write(self, arrays):
         cdef gradcore_error error
         cdef gradcore_status status
         cdef const void **sources
-        cdef const void *data
-        cdef int64_t i = 0
         self.may_change()
-        try:
-            items = dict(arrays).items()
-        except (TypeError, ValueError):
-            raise errors.DTypeError(f"arrays: expected a mapping, got {shown(arrays)}") from None
-        sources = <const void **>calloc_or_raise(self.parameter_count, sizeof(void *))
+        held = dict_from(arrays)
+        sources = self.sources_from(held)
         error.message[0] = 0
         try:
-            for index, value in items:
-                data = self.source_for(index, value, None, &i)
-                sources[i] = data
             with nogil:
                 status = gradcore_network_write(self.handle, sources, &error)
             check(status, &error)

@@ -459,6 +459,23 @@ cdef class Trainer:
         error.message[0] = 0
         check(gradcore_trainer_factor_write(self.handle, i, c_side, data, &error), &error)
 
+    def write(self, network, arrays):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef const void **sources
+        cdef Network owner = network_from(network)
+        self.require()
+        owner.may_change()
+        held = dict_from(arrays)
+        sources = owner.sources_from(held)
+        error.message[0] = 0
+        try:
+            with nogil:
+                status = gradcore_trainer_write(self.handle, owner.handle, sources, &error)
+            check(status, &error)
+        finally:
+            free(sources)
+
     def state_read(self, slot, index):
         cdef gradcore_error error
         cdef gradcore_status status

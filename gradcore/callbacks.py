@@ -130,6 +130,7 @@ class StopState:
     stopped: bool = False
     parameters: dict[str, Array] = field(default_factory=dict)  # what was measured then
     begun: dict[str, Array] = field(default_factory=dict)  # what a column of the training pass measures
+    spoiled: bool = False  # masks have changed since, and that cannot come back
 
     @staticmethod
     def signed(monitor: str, value: float) -> float:
@@ -147,6 +148,9 @@ class StopState:
 
         It was measured with what the epoch began with where that is kept, else with what `parameters` gives.
         """
+        if self.spoiled:
+            self.spoiled = False
+            return
         signed = self.signed(monitor, row.get(monitor, math.nan))
         best = self.best
         if signed == signed and (best is None or signed < best - rule.min_delta):
@@ -156,6 +160,16 @@ class StopState:
             return
         self.waited += 1
         self.stopped = self.waited >= rule.patience
+
+    def within(self, masks: Mapping[str, Array]) -> None:
+        """Masks have changed: forget a best epoch whose weights they do not allow; it cannot come back."""
+        if not _fits(self.parameters, masks):
+            self.best, self.best_epoch, self.waited, self.parameters = None, 0, 0, {}
+        self.spoiled = self.spoiled or not _fits(self.begun, masks)
+
+
+def _fits(parameters: Mapping[str, Array], masks: Mapping[str, Array]) -> bool:
+    return not any((parameters[name][~mask] != 0).any() for name, mask in masks.items() if name in parameters)
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,13 @@ def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
 
 
 def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
-    tensors = trainer.net._tensors()
     core, fit, run = trainer._core, trainer._fit, trainer._run
     history = asdict(trainer.history)
     best_epoch, added = history.pop("best_epoch"), history.pop("added")
+    running: list[float] = []
+    if core is not None:  # before the weights: it makes the masks true of those that others have set
+        running = trainer.net._turns.read(trainer.net._core, core.running_read, "save").tolist()
+    tensors = trainer.net._tensors()
     if core is not None:
         tensors += [
             (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
@@ -89,7 +92,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         "steps": trainer.steps,
         "updates": 0 if trainer._core is None else trainer._core.updates,
         "capacity": 0 if core is None else core.capacity,
-        "running": [] if core is None else core.running_read().tolist(),
+        "running": running,
         "epochs": trainer._epochs,
         "history": history,
         "best_epoch": best_epoch,
@@ -123,6 +126,8 @@ def _fit_description(fit: FitState) -> dict[str, Any]:
     }
     stop = {name: getattr(fit.stop, name) for name in ("best", "best_epoch", "waited", "stopped")}
     stop["parameters"] = bool(fit.stop.parameters)
+    if fit.stop.spoiled:
+        stop["spoiled"] = True
     return {**plain, "sums": asdict(fit.sums), "stop": stop}
 
 
@@ -175,6 +180,7 @@ def _from_file(
                 core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), network.dtype))
             core.set_progress(about["steps"], about["updates"])
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
+        network._keeper = trainer._weak
         trainer._epochs = integer(about["epochs"], "epochs")
         _read_plateaus(trainer, about.get("plateaus", {}), changes.any)
         trainer._keep_strengths()

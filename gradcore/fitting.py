@@ -124,9 +124,8 @@ class FitState:
             order = _core.shuffle(trainer.seed, _REFRESH_EPOCH, self.rows)
             order = order if self.data.rows is None else self.data.rows[order]
         rates = None if trainer._rates is None else trainer._rates.row(max(0, trainer.steps - 1))
-        found = refreshed(
-            net, self.data.x, order, self.batch_size, rates=rates, seed=trainer.seed, check=check
-        )
+        options: dict[str, Any] = {"rates": rates, "seed": trainer.seed, "check": check}
+        found = refreshed(net, self.data.x, order, self.batch_size, held=trainer._held, **options)
         return found if all(np.isfinite(value).all() for value in found.values()) else {}
 
     def identify(self) -> None:

@@ -324,6 +324,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
     gradcore_status gradcore_trainer_conflicts(gradcore_trainer *trainer, double *ledger, gradcore_error *error)
     gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind, int64_t every,
                                                  int64_t start, gradcore_error *error)
+    gradcore_status gradcore_trainer_write(gradcore_trainer *trainer, gradcore_network *network,
+                                           const void *const *src, gradcore_error *error)
     gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,
                                                double weight_decay, int32_t frozen, gradcore_error *error)
     gradcore_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask, int64_t largest,

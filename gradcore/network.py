@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -32,6 +33,9 @@ from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
 from .penalties import schedule_penalties, set_strengths
 from .sharing import Turns
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 __all__ = ["Network"]
 
@@ -138,6 +142,7 @@ class Network(CurvatureProducts):
         self._pass: _core.Pass | None = None
         self._has_gradients = False
         self._training_forwards = 0
+        self._keeper: weakref.ref[Trainer] | None = None  # who trained it last, while that trainer lives
 
     def _initial_values(self) -> dict[int, Array]:
         values: dict[int, Array] = {}
@@ -436,6 +441,10 @@ class Network(CurvatureProducts):
         `spectral_norm` the vectors stay as they are unless they are given; a `left` of zeros makes the layer
         find both anew.
 
+        What the trainer that trained the network last promises of its weights holds for the new ones too, as
+        long as that trainer lives: what its masks hold at 0 stays 0, and once it has made an update, its
+        constraints are applied. A `clone` is bound by nothing.
+
         During a fit its callbacks alone may do so; other threads get a BusyError.
 
         Parameters
@@ -448,7 +457,11 @@ class Network(CurvatureProducts):
         centre = self._centre
         if "0.mean" in parameters and "0.mean" in self._index:
             centre = self._centre_of(parameters, values)
-        self._write(values)
+        keeper = None if self._keeper is None else self._keeper()
+        if keeper is None:
+            self._write(values)
+        else:
+            keeper._write(values)
         self._centre = centre
         if any(name in parameters for name in ("0.mean", "0.inverse_std")):
             self._set_standardized()

@@ -122,7 +122,7 @@ class Magnitude(Callback):
     scope : {"global", "layer"}, default "global"
         As in `magnitude_masks`.
     skip : list of str, default ()
-        Layers left alone.
+        Layers left alone. Those whose weights are frozen are, too.
 
     References
     ----------
@@ -155,7 +155,14 @@ class Magnitude(Callback):
         """Make new masks at multiples of every_steps."""
         if trainer.steps % self.every_steps == 0:
             share = self.sparsity(trainer.steps) if callable(self.sparsity) else self.sparsity
-            trainer.set_masks(magnitude_masks(trainer.net, share, scope=self.scope, skip=self.skip))
+            skip = dict.fromkeys((*self.skip, *_frozen(trainer)))
+            trainer.set_masks(magnitude_masks(trainer.net, share, scope=self.scope, skip=tuple(skip)))
+
+
+def _frozen(trainer: Trainer) -> list[str]:
+    """Layers whose weights are frozen."""
+    found = (trainer.net._info[index] for index, (_, _, frozen) in trainer._groups if frozen)
+    return [info["name"].rpartition(".")[0] for info in found if info["role"] == "weight"]
 
 
 # ---- Units ----

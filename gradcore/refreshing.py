@@ -33,6 +33,7 @@ def refreshed(
     order: NDArray[np.int64] | None,
     batch_size: int,
     *,
+    held: frozenset[str] = frozenset(),
     rates: NDArray[np.float64] | None = None,
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
@@ -41,8 +42,9 @@ def refreshed(
 
     Plain means over the batches, of their means and unbiased variances. The network is not changed: a copy
     whose layers average so takes steps of length 0, the only thing that moves running averages in the core.
-    Empty where no batch has two rows, which a variance needs. `rates` are those of layers with a schedule;
-    `check` is called after every batch.
+    Empty where no batch has two rows, which a variance needs. Layers at the positions `held` normalise by the
+    averages that they have, which stay. `rates` are those of layers with a schedule; `check` is called after
+    every batch.
     """
     core = _core.Network(
         [_cumulative(spec) for layer in net.layers for spec in layer.specs()],
@@ -55,7 +57,10 @@ def refreshed(
     values = net._core_parameters()
     names = {info["name"]: index for index, info in enumerate(core.parameters)}
     roles = {info["name"]: info["role"] for info in core.parameters}
-    weights = {index: values[name] for name, index in names.items() if roles[name] not in _ROLES}
+    kept = {name for name in names if name.rpartition(".")[0] in held and name in values}
+    weights = {
+        index: values[name] for name, index in names.items() if roles[name] not in _ROLES or name in kept
+    }
     core.write(weights)
     rows = len(x) if order is None else len(order)
     batch_size = min(batch_size, rows)
@@ -63,6 +68,9 @@ def refreshed(
         return {}
     options: dict[str, Any] = {"optimizer": "sgd", "flags": 0, "clip": None, "nonfinite": "propagate"}
     trainer = _core.Trainer(core, **_loss(net), **options, capacity=batch_size, seed=seed)
+    for name in kept:
+        if roles[name] in _ROLES:
+            trainer.set_group(names[name], 1.0, math.nan, True)
     heads = net._heads or [("", 0, net.outputs)]
     target = [np.zeros((batch_size, columns), net.dtype) for _, _, columns in heads]
     still = np.zeros(_core.HYPERS)
@@ -77,7 +85,8 @@ def refreshed(
         if not math.isfinite(trainer.last_report()[3]):  # an infinite gradient moves even at length 0
             core.write(weights)
         check()
-    return {name: core.read(names[name]) for name in values if roles[name] in _ROLES}
+    found = (name for name in values if roles[name] in _ROLES and name not in kept)
+    return {name: core.read(names[name]) for name in found}
 
 
 def _batches(order: NDArray[np.int64] | None, rows: int, size: int) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import EllipsisType
@@ -29,6 +30,7 @@ from .hypers import LR, Hypers
 from .losses import Loss
 from .masks import checked_masks
 from .network import Network
+from .norms import BatchNorm
 from .penalties import set_strengths
 from .plain import mean_of_weights
 from .refreshing import has_norms
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 _NONFINITE = ("skip", "raise", "propagate")
+# What layers learn of the batches besides gradients, and a frozen group can hold.
+_LEARNED = ("running_mean", "running_var", "batches", "left", "right")
 _ndarray = np.ndarray
 Targets = ArrayLike | Mapping[str, ArrayLike]  # dicts: by head
 
@@ -111,9 +115,16 @@ class Trainer(Conflicts):
         self._hypers = Hypers([*optimizer.columns(), *self._plan.columns])
         scheduled = net._scheduled  # rates of layers
         self._rates = Hypers(scheduled, len(scheduled), self._hypers.plateaus) if scheduled else None
-        trained = [(index, info["name"]) for index, info in enumerate(net._info) if info["trainable"]]
-        settings = optimizer.settings([name for _, name in trained])
-        self._groups = [(index, group) for (index, _), group in zip(trained, settings, strict=True)]
+        meant = [
+            (index, info)
+            for index, info in enumerate(net._info)
+            if info["trainable"] or info["role"] in _LEARNED
+        ]
+        settings = optimizer.settings([info["name"] for _, info in meant])
+        self._groups = [
+            (index, group if info["trainable"] else (1.0, math.nan, group[2]))
+            for (index, info), group in zip(meant, settings, strict=True)
+        ]
         shapes = {info["name"]: info["shape"] for info in net._info if info["trainable"]}
         whole = optimizer.whole(shapes, {info["name"]: info["role"] for info in net._info})
         self._whole = bytes(info["name"] in whole for info in net._info)
@@ -129,6 +140,7 @@ class Trainer(Conflicts):
         self._full_batch = optimizer.full_batch
         self._norms: tuple[int, dict[str, Array]] | None = None  # of the average after so many updates
         self._run: Run | None = None  # of a full-batch optimizer
+        self._weak = weakref.ref(self)
 
     # ---- What it is ----
 
@@ -239,6 +251,7 @@ class Trainer(Conflicts):
                     self._net._turns.offer()
                 hypers = self._hypers.row(core.step)
                 self._set_rates(core, 1)
+                self._net._keeper = self._weak
                 try:
                     return core.train_step(X, target, None, hypers)
                 except BusyError:
@@ -271,6 +284,7 @@ class Trainer(Conflicts):
         core = self._reserve(len(x), target)
         self._set_rates(core, 1)
         self._net._turns.offer()
+        self._net._keeper = self._weak
         return self._patiently(partial(core.train_step, x, target, weight, self._hypers.row(core.step)))
 
     def _patiently(self, call: Callable[[], float]) -> float:
@@ -361,23 +375,51 @@ class Trainer(Conflicts):
     def set_masks(self, masks: Mapping[str, ArrayLike]) -> None:
         """Hold parts of the parameters at 0, from now on and through training; replaces earlier masks.
 
-        `gradcore.pruning` makes masks. They are checked whole before anything changes. In a layer with
-        `weight_norm` the other weights multiply x as before, the magnitudes changing with the norms; in one
-        with `spectral_norm` they are divided by the largest singular value of what is left.
+        `gradcore.pruning` makes masks. They are checked whole before anything changes. They hold in whatever
+        the trainer does, in `averaged`, and in `Network.set_parameters`. In a fit, an early stopping whose
+        best epoch has other weights than the masks allow forgets that epoch and counts anew.
+
+        In a layer with `weight_norm` the other weights multiply x as before, the magnitudes changing with the
+        norms; in one with `spectral_norm` they are divided by the largest singular value of what is left.
 
         Parameters
         ----------
         masks : dict of name to array-like of bool
-            Of trainable parameters, in their shapes; False: set to 0 now, and after every update. An empty
-            dict frees all of them.
+            Of trainable parameters, frozen ones too, in their shapes; False: set to 0 now, and after every
+            update. An empty dict frees all of them.
         """
         self._net._core.require_free()
-        checked = checked_masks(self.net, masks)
-        values = masked_parameters(self.net, checked, self._masks)
+        checked, old = checked_masks(self.net, masks), self._masks
+        values = masked_parameters(self.net, checked, old)
+        self._set_rules(checked)
+        try:
+            self._masks = checked
+            self._write({self.net._index[name]: value for name, value in values.items()})
+        except BaseException:
+            self._masks = old
+            self._set_rules(old)
+            raise
+        self._net._keeper = self._weak
+        if self._fit is not None:
+            self._fit.stop.within(checked)
+        if self._run is not None and not _equal(checked, old):
+            self._run.memory = {}  # of steps in another space
+
+    def _set_rules(self, masks: Mapping[str, Array]) -> None:
         if self._core is not None:
-            self._core.set_rules(self._plan.rules, self._kept(checked))
-        self.net.set_parameters(values)
-        self._masks = checked
+            self._core.set_rules(self._plan.rules, self._kept(masks))
+
+    def _write(self, values: Mapping[int, Array]) -> None:
+        """Parameters from outside into the network, as masks and constraints allow them."""
+        net, core = self.net, self._core
+        if core is not None:
+            try:
+                net._turns.write(net._core, partial(core.write, net._core, values))
+                return
+            except StateError:  # a fork has cut a step in two: this trainer cannot go on, but its network can
+                pass
+        masks = {net._index[name]: mask for name, mask in self._masks.items()}
+        net._write({i: np.where(masks[i], value, 0) if i in masks else value for i, value in values.items()})
 
     def _kept(self, masks: Mapping[str, Array]) -> dict[int, Array]:
         return {self.net._index[name]: mask.astype(self._dtype) for name, mask in masks.items()}
@@ -386,7 +428,8 @@ class Trainer(Conflicts):
         """A copy of the network with the averaged weights of an `EMA`, `SWA` or `Lookahead` optimizer.
 
         The outermost wrapper's; before the first update, the network's own weights. A schedule-free optimizer
-        keeps the average in the network itself: there it is a copy of that.
+        keeps the average in the network itself: there it is a copy of that. Masks and constraints hold in it,
+        and what is frozen is as it is in the network.
 
         The running averages of `BatchNorm` are those of other weights. At the end of a fit they are made anew
         for the average, as `Network.refresh_norms` does it, from the rows of the fit; and in a callback,
@@ -440,6 +483,21 @@ class Trainer(Conflicts):
         return mean_of_weights(self.optimizer.averages()) is not None or self._schedule_free
 
     @property
+    def _held(self) -> frozenset[str]:
+        """Positions of the BatchNorm layers that are frozen: their averages, or all of gamma and beta."""
+        frozen = {at for at, (_, _, frozen) in self._groups if frozen}
+        layers: dict[str, list[tuple[bool, bool]]] = {}
+        for at, info in enumerate(self.net._info):
+            position = info["name"].rpartition(".")[0]
+            if isinstance(self.net._places[position], BatchNorm):
+                layers.setdefault(position, []).append((info["trainable"], at in frozen))
+        return frozenset(
+            position
+            for position, found in layers.items()
+            if (False, True) in found or ((True, True) in found and (True, False) not in found)
+        )
+
+    @property
     def _schedule_free(self) -> bool:
         return self.optimizer.name.startswith("schedule_free")
 
@@ -453,7 +511,9 @@ class Trainer(Conflicts):
         waits = math.prod(average.every for average in averages if average.kind == "accumulate")
         if core is not None and core.updates >= waits:
             slot = core.slots - len(averages) + index
-            net.set_parameters(self.net._trainable(lambda at: core.state_read(slot, at)))
+            frozen = {at for at, (_, _, frozen) in self._groups if frozen}
+            averaged = (at for at, info in enumerate(net._info) if info["trainable"] and at not in frozen)
+            core.write(net._core, {at: core.state_read(slot, at) for at in averaged})
         return net
 
     # ---- Whole trainings ----
@@ -549,6 +609,7 @@ class Trainer(Conflicts):
         owns = False
         try:
             owns = self._net._core.own()
+            self._net._keeper = self._weak
             return fitting.fit(
                 self,
                 X,
@@ -700,3 +761,7 @@ class Trainer(Conflicts):
             move_state(old, new, self.net._info)
         self._core, self._soft = new, soft
         return new
+
+
+def _equal(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)

@@ -76,6 +76,7 @@ static const gradcore_api api = {
     .trainer_conflicts = &gradcore_trainer_conflicts,
     .trainer_set_rates = &gradcore_trainer_set_rates,
     .pass_set_rates = &gradcore_pass_set_rates,
+    .trainer_write = &gradcore_trainer_write,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -99,6 +99,16 @@ int grc_average_leads(const grc_average *a)
     return a->kind == LOOKAHEAD;
 }
 
+int grc_average_pulls(const grc_average *a, uint64_t step)
+{
+    return a->kind == LOOKAHEAD && step % a->every == 0;
+}
+
+int grc_averages_weights(const grc_average *a)
+{
+    return a->kind == EMA || a->kind == SWA || a->kind == LOOKAHEAD;
+}
+
 void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step, double rate, size_t n,
                        size_t item, void *w, void *average)
 {
@@ -115,7 +125,7 @@ void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step
             k->blend(n, 1.0 / (double)count, w, average);
     } else if (a->kind == SWA && step <= a->start) {
         memcpy(average, w, n * item); /* until it begins, the weights themselves */
-    } else if (a->kind == LOOKAHEAD && step % a->every == 0) {
+    } else if (grc_average_pulls(a, step)) {
         k->blend(n, rate, w, average);
         memcpy(w, average, n * item);
     }
@@ -141,6 +151,10 @@ grc_status gradcore_trainer_add_average(gradcore_trainer *t, const char *kind, i
     else if (status == GRADCORE_OK) {
         average.size = (is_sam(&average) ? 2 : 1) * t->net->vector * t->net->item;
         average.vector = grc_allocate(&t->net->allocator, average.size);
+        if (average.vector && average.kind == LOOKAHEAD && !grc_show(t)) {
+            grc_release(&t->net->allocator, average.vector, average.size);
+            average.vector = NULL;
+        }
         if (average.vector) {
             t->averages[t->average_count++] = average;
             t->sam = is_sam(&average) ? t->average_count : t->sam;

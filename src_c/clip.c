@@ -70,35 +70,36 @@ static void map_row(const gradcore_network *n, const grc_parameter *p, void *vec
     }
 }
 
-/* What a unit's numbers are multiplied by, from the norms of its gradient and of its weights. */
-static double unit_factor(const grc_rule *r, double limit, double gradient, double weight)
+/* What a unit's numbers are multiplied by, from the norms of its gradient and of its weights. slack: how far a norm
+ * may be off, as a part of the limit. */
+static double unit_factor(const grc_rule *r, double limit, double slack, double gradient, double weight)
 {
     switch (r->kind) {
     case GRC_RULE_adaptive: {
         const double most = limit * fmax(weight, r->other);
         return gradient < most || gradient != gradient ? 1 : most / fmax(gradient, SMALLEST_NORM);
     }
-    case GRC_RULE_max_norm: return weight > limit ? limit / weight : 1;
-    case GRC_RULE_unit_norm: return weight > 0 ? limit / weight : 1;
+    case GRC_RULE_max_norm: return weight > limit * (1 + slack) ? limit / weight : 1;
+    case GRC_RULE_unit_norm:
+        return weight > 0 && !(fabs(weight - limit) <= limit * slack) ? limit / weight : 1;
     default: return 1;
     }
 }
 
-/* adaptive, centralize, max_norm, unit_norm: each unit by itself. */
-static void map_units(const gradcore_trainer *tr, const grc_rule *r, double limit, const grc_clip_task *k,
-                      grc_tally *seen)
+/* adaptive, centralize, max_norm, unit_norm: each unit of the target, which is the gradient or weights, by itself. */
+static void map_units(const gradcore_trainer *tr, const grc_rule *r, void *target, double limit, double slack,
+                      const grc_clip_task *k, grc_tally *seen)
 {
     const gradcore_network *n = tr->net;
     const grc_parameter *p = &n->parameters[k->parameter];
     const int weights = r->stage == GRC_ON_WEIGHTS, mean = r->kind == GRC_RULE_centralize;
     const enum grc_reduction kind = mean ? GRC_SUM : GRC_SUM_SQUARES;
-    void *target = weights ? n->w : tr->x->grad;
     const double fan_in = (double)p->rows;
     if (rows_are_units(p)) {
         for (size_t i = 0; i < grc_stored_rows(p); i++) {
             const double total = reduce_row(n, p, target, i, kind);
             const double weight = mean || weights ? total : reduce_row(n, p, n->w, i, kind);
-            const double factor = mean ? 1 : unit_factor(r, limit, sqrt(total), sqrt(weight));
+            const double factor = mean ? 1 : unit_factor(r, limit, slack, sqrt(total), sqrt(weight));
             if (mean || factor != 1)
                 map_row(n, p, target, i, factor, mean ? -total / fan_in : -0.0);
             if (!mean && !weights)
@@ -122,7 +123,7 @@ static void map_units(const gradcore_trainer *tr, const grc_rule *r, double limi
             shift[j] = -total[j] / fan_in;
             continue;
         }
-        scale[j] = unit_factor(r, limit, sqrt(total[j]), sqrt(weights ? total[j] : weight[j]));
+        scale[j] = unit_factor(r, limit, slack, sqrt(total[j]), sqrt(weights ? total[j] : weight[j]));
         changes |= scale[j] != 1;
         if (!weights)
             grc_count_factor(seen, scale[j]);
@@ -164,11 +165,11 @@ static void count_beyond(const gradcore_network *n, void *vector, const grc_clip
     }
 }
 
-static void mask_task(const gradcore_network *n, const grc_rule *r, const grc_clip_task *k)
+static void mask_task(const gradcore_network *n, const grc_rule *r, void *vector, const grc_clip_task *k)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
     const size_t size = k->panels * grc_stored_rows(p) * n->kernels->panel;
-    void *w = panel_of(n, p, n->w, k->panel);
+    void *w = panel_of(n, p, vector, k->panel);
     n->kernels->multiply(1, size, w, panel_of(n, p, r->keep, k->panel), w, size);
 }
 
@@ -272,36 +273,31 @@ static const grc_op *rescaler_of(const gradcore_network *n, const grc_clip_task 
 
 /* A rule on the weight that multiplies x; 0 where it is to be done on what is stored, whose signs and zeros are those
  * of what multiplies x. */
-static int constrain_rescaled(gradcore_network *n, const grc_rule *r, double limit, const grc_clip_task *k)
+static int constrain_rescaled(const gradcore_network *n, const grc_rule *r, void *vector, double limit, double slack,
+                              const grc_clip_task *k)
 {
     const grc_op *op = rescaler_of(n, k);
     if (!op || !op->class->clamp_weight)
         return 0;
     if (r->kind == GRC_RULE_box)
-        op->class->clamp_weight(op, n, k->panel, r->other, limit);
+        op->class->clamp_weight(op, n, vector, k->panel, r->other, limit, slack);
     else if (r->kind == GRC_RULE_mask)
-        op->class->mask_weight(op, n, k->panel, panel_of(n, &n->parameters[k->parameter], r->keep, k->panel));
+        op->class->mask_weight(op, n, vector, k->panel,
+                               panel_of(n, &n->parameters[k->parameter], r->keep, k->panel));
     else
-        op->class->bound_norms(op, n, k->panel, r->kind == GRC_RULE_unit_norm, limit);
+        op->class->bound_norms(op, n, vector, k->panel, r->kind == GRC_RULE_unit_norm, limit);
     return 1;
 }
 
-/* What the update has made of masked elements is no part of a column's norm: they are 0 before any other rule. */
-static void zero_masked(gradcore_trainer *tr, const grc_rule *r, int t, int count)
+/* Masked elements = 0, all others as they are. */
+static void zero_masked(const gradcore_network *n, const grc_rule *r, void *vector, const grc_clip_task *k)
 {
-    const gradcore_network *n = tr->net;
-    const struct grc_clipping *c = tr->clipping;
-    for (size_t i = (size_t)t; r->kind == GRC_RULE_mask && i < c->task_count; i += (size_t)count) {
-        const grc_clip_task *k = &c->tasks[i];
-        if (!r->mask[k->parameter] || !rescaler_of(n, k))
-            continue;
-        const grc_parameter *p = &n->parameters[k->parameter];
-        void *w = panel_of(n, p, n->w, k->panel);
-        const void *keep = panel_of(n, p, r->keep, k->panel);
-        for (size_t e = 0; e < grc_stored_rows(p) * n->kernels->panel; e++)
-            if (grc_get(n, keep, e) == 0)
-                grc_set(n, w, e, 0);
-    }
+    const grc_parameter *p = &n->parameters[k->parameter];
+    void *w = panel_of(n, p, vector, k->panel);
+    const void *keep = panel_of(n, p, r->keep, k->panel);
+    for (size_t e = 0; e < k->panels * grc_stored_rows(p) * n->kernels->panel; e++)
+        if (grc_get(n, keep, e) == 0)
+            grc_set(n, w, e, 0);
 }
 
 /* ---- the stages ---- */
@@ -316,20 +312,16 @@ static void apply_rule(gradcore_trainer *tr, grc_team *team, const grc_rule *r, 
     }
     for (size_t i = (size_t)t; i < c->task_count; i += (size_t)count) {
         const grc_clip_task *k = &c->tasks[i];
-        if (!r->mask[k->parameter] || (r->stage == GRC_ON_WEIGHTS && constrain_rescaled(tr->net, r, limit, k)))
+        if (!r->mask[k->parameter])
             continue;
         if (r->kind == GRC_RULE_value) {
             count_beyond(tr->net, tr->x->grad, k, limit, &c->tallies[i]);
             clamp_task(tr->net, tr->x->grad, k, -limit, limit);
         }
-        else if (r->kind == GRC_RULE_box)
-            clamp_task(tr->net, tr->net->w, k, r->other, limit);
-        else if (r->kind == GRC_RULE_mask)
-            mask_task(tr->net, r, k);
         else if (r->kind == GRC_RULE_noise)
             add_noise(tr, k, limit);
         else
-            map_units(tr, r, limit, k, &c->tallies[i]);
+            map_units(tr, r, tr->x->grad, limit, 0, k, &c->tallies[i]);
     }
 }
 
@@ -344,24 +336,91 @@ void grc_clip_gradients(gradcore_trainer *tr, grc_team *team, const double *hype
     grc_barrier(team);
 }
 
-void grc_constrain(gradcore_trainer *tr, grc_team *team, const double *hypers, int t, int count)
+int grc_promises(const gradcore_trainer *t, unsigned what)
+{
+    for (size_t i = 0; t->clipping && i < t->clipping->rule_count; i++)
+        if (t->clipping->rules[i].stage == GRC_ON_WEIGHTS
+            && what & (t->clipping->rules[i].kind == GRC_RULE_mask ? GRC_MASKS : GRC_CONSTRAINTS))
+            return 1;
+    return 0;
+}
+
+/* Masks are there for all; constraints leave frozen parameters alone. With weight normalisation norms are magnitudes,
+ * and elements are made of both. */
+static int is_bound(const gradcore_trainer *tr, const grc_rule *r, const grc_clip_task *k)
+{
+    const grc_op *op = rescaler_of(tr->net, k);
+    const int frozen = tr->groups[k->parameter].frozen;
+    if (!r->mask[k->parameter] || r->kind == GRC_RULE_mask || !op || !op->class->bound_norms)
+        return r->mask[k->parameter] && (r->kind == GRC_RULE_mask || !frozen);
+    return !tr->groups[op->first_parameter].frozen && (r->kind != GRC_RULE_box || !frozen);
+}
+
+/* How a mask is made true: of weights that an update has changed, it first clears what is no part of a norm, and ends
+ * as the product that the rule is; weights that were set from outside multiply x, where they are kept, as they would
+ * without it. */
+enum masking { CLEAR, MULTIPLY, PRESERVE };
+
+static void mask_with(const gradcore_trainer *tr, const grc_rule *r, void *vector, enum masking how,
+                      const grc_clip_task *k)
+{
+    if (how != CLEAR && constrain_rescaled(tr->net, r, vector, 0, 0, k))
+        return;
+    if (how == MULTIPLY)
+        mask_task(tr->net, r, vector, k);
+    else
+        zero_masked(tr->net, r, vector, k);
+}
+
+static void mask_all(gradcore_trainer *tr, void *vector, enum masking how, int t, int count)
+{
+    const struct grc_clipping *c = tr->clipping;
+    for (size_t i = 0; i < c->rule_count; i++)
+        for (size_t k = (size_t)t; c->rules[i].kind == GRC_RULE_mask && k < c->task_count; k += (size_t)count)
+            if (is_bound(tr, &c->rules[i], &c->tasks[k]))
+                mask_with(tr, &c->rules[i], vector, how, &c->tasks[k]);
+}
+
+static void constrain(gradcore_trainer *tr, const grc_rule *r, void *vector, double limit, double slack, int t, int count)
+{
+    const struct grc_clipping *c = tr->clipping;
+    const gradcore_network *n = tr->net;
+    for (size_t i = (size_t)t; i < c->task_count; i += (size_t)count) {
+        const grc_clip_task *k = &c->tasks[i];
+        if (!is_bound(tr, r, k) || constrain_rescaled(n, r, vector, limit, slack, k))
+            continue;
+        if (r->kind == GRC_RULE_box)
+            clamp_task(n, vector, k, r->other, limit);
+        else
+            map_units(tr, r, vector, limit, slack, k, NULL);
+    }
+}
+
+void grc_hold(gradcore_trainer *tr, grc_team *team, void *vector, unsigned what, double limit, double slack, int t,
+              int count)
 {
     struct grc_clipping *c = tr->clipping;
-    int any = 0;
-    for (size_t i = 0; c && i < c->rule_count; i++)
-        any |= c->rules[i].stage == GRC_ON_WEIGHTS;
-    if (!any)
+    if (!grc_promises(tr, what))
         return;
+    const int masks = grc_promises(tr, what & GRC_MASKS), constraints = grc_promises(tr, what & GRC_CONSTRAINTS);
     grc_barrier(team);
-    for (size_t i = 0; tr->net->derives && i < c->rule_count; i++)
-        zero_masked(tr, &c->rules[i], t, count);
-    for (size_t i = 0; i < c->rule_count; i++) {
-        if (c->rules[i].stage != GRC_ON_WEIGHTS)
+    /* Masks come before the constraints, since a norm is one of what is left, and after them, since 0 may be
+     * outside of a box: what is masked is 0 whatever else is asked for. */
+    if (masks && (constraints || tr->net->derives))
+        mask_all(tr, vector, slack > 0 ? PRESERVE : CLEAR, t, count);
+    for (size_t i = 0; constraints && i < c->rule_count; i++) {
+        const grc_rule *r = &c->rules[i];
+        const double bound = r->scheduled ? limit : r->limit;
+        if (r->stage != GRC_ON_WEIGHTS || r->kind == GRC_RULE_mask || isnan(bound))
             continue;
         if (tr->net->derives) /* a weight's rule may change its magnitudes, which are another task */
             grc_barrier(team);
-        apply_rule(tr, team, &c->rules[i], grc_limit_of(&c->rules[i], hypers), t, count);
+        constrain(tr, r, vector, bound, slack, t, count);
     }
+    if (masks && tr->net->derives)
+        grc_barrier(team);
+    if (masks)
+        mask_all(tr, vector, slack > 0 ? PRESERVE : MULTIPLY, t, count);
     grc_barrier(team);
 }
 

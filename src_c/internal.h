@@ -180,6 +180,10 @@ struct gradcore_network {
 enum grc_news { GRC_NEW_UPDATE, GRC_NEW_VALUES, GRC_NEW_WEIGHTS };
 /* Brings all derived numbers up to date: each thread of a team calls it. */
 void grc_derive(gradcore_network *n, enum grc_news news, int t, int count);
+/* Of gradcore_network_write: checks and writes the values that are not NULL, and leaves the network taken; after all
+ * that follows from them, grc_end_write. whole, out: none is NULL. */
+grc_status grc_begin_write(gradcore_network *n, const void *const *src, int *whole, gradcore_error *error);
+void grc_end_write(gradcore_network *n, int whole);
 /* Sets a vector to its initial value; matrices are left alone. */
 void grc_fill_vector(gradcore_network *n, const grc_parameter *p);
 
@@ -248,13 +252,15 @@ typedef struct grc_op_class {
     void (*finish)(const grc_op *op, struct grc_exec *x, const grc_parameter *p, grc_region r, void *out);
     /* finish for the weight of the dense layer before it. */
     void (*correct)(const grc_op *op, struct grc_exec *x, grc_region r, void *out);
-    /* Rules on the weight that multiplies x, which its parameters and the weight of the dense layer before it make:
-     * clamps a panel of it to [low, high]; bounds the norms of a panel's columns, or makes those that are not 0 the
+    /* Rules on the weight that multiplies x, which its parameters and the weight of the dense layer before it make, as
+     * `vector` has them, a parameter vector: clamps a panel of it to [low, high], give or take slack; bounds the norms of a panel's columns, or makes those that are not 0 the
      * limit; multiplies a panel by `keep`, a panel too. Derived numbers are brought up to date by the caller. NULL where
      * no parameters make such a weight. */
-    void (*clamp_weight)(const grc_op *op, gradcore_network *n, size_t panel, double low, double high);
-    void (*bound_norms)(const grc_op *op, gradcore_network *n, size_t panel, int exactly, double limit);
-    void (*mask_weight)(const grc_op *op, gradcore_network *n, size_t panel, const void *keep);
+    void (*clamp_weight)(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, double low,
+                         double high, double slack);
+    void (*bound_norms)(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, int exactly,
+                        double limit);
+    void (*mask_weight)(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, const void *keep);
     /* A penalty on the weight that multiplies x: returns that of the chunk of `size` elements from (row, 0) of panel
      * `panel`, and adds its gradient to grad, a parameter vector, where grad is not NULL. p: the weight of the dense
      * layer, or a parameter of the op's own, for which there is a gradient alone. */
@@ -326,6 +332,7 @@ typedef struct grc_exec {
     int only;               /* a head, from 1: the others stand still; 0: all work */
     int tips;               /* losses read and write the heads' own values, not the last one */
     const struct grc_uncertain *uncertain; /* [head], or NULL: log variances have no gradient */
+    const uint8_t *held;    /* [op], or NULL: not 0 where what an op learns besides gradients is frozen */
     unsigned slot_mask;
     int measures;
     void *slots[GRC_SLOTS]; /* NULL where its bit is not in slot_mask */
@@ -403,6 +410,8 @@ void grc_gradients_of_rows(grc_exec *x, size_t row, size_t rows, void *out);
 void grc_fold_partials(grc_exec *x, size_t blocks, int t, int count);
 /* Brings what the ops derive from the parameters up to date, thread t its share. */
 void grc_refresh(grc_exec *x, int t, int count);
+/* grc_derive after an update; what is held learns nothing from it. */
+void grc_derive_update(grc_exec *x, int t, int count);
 /* What ops learn of the batch of `rows` besides gradients, once its update is applied: thread t its share. */
 void grc_settle(grc_exec *x, size_t rows, int t, int count);
 /* Sums of squares of the chunks of x->grad in region r of a parameter. */
@@ -477,6 +486,11 @@ static inline size_t grc_input_ld(const grc_exec *x, const grc_op *op)
 static inline void *grc_input(const grc_exec *x, const grc_op *op, size_t row)
 {
     return grc_at(x->net, x->value[op->in], row * grc_input_ld(x, op));
+}
+/* Does what the op would learn of the batches (running averages, singular vectors) stay as it is? */
+static inline int grc_is_held(const grc_exec *x, const grc_op *op)
+{
+    return x->held && x->held[op->index];
 }
 static inline int grc_stands_still(const grc_exec *x, const grc_op *op)
 {

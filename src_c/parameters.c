@@ -93,19 +93,17 @@ static void derive_all(gradcore_network *n, enum grc_news news)
     grc_team_run(1, n->flush_denormals, &derive, &c);
 }
 
-grc_status gradcore_network_write(gradcore_network *n, const void *const *src, gradcore_error *error)
+grc_status grc_begin_write(gradcore_network *n, const void *const *src, int *whole, gradcore_error *error)
 {
-    if (!n || !src)
-        return grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL");
-    int all = 1;
+    *whole = 1;
     for (int i = 0; i < n->parameter_count; i++) {
         const grc_parameter *p = &n->parameters[i];
-        all &= src[i] != NULL;
+        *whole &= src[i] != NULL;
         if (src[i] && !isfinite(n->kernels->max_abs(p->rows * p->cols, src[i])))
             return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity",
                             p->name);
     }
-    if (!(all ? grc_lock_remake(n) : grc_lock_write(n)))
+    if (!(*whole ? grc_lock_remake(n) : grc_lock_write(n)))
         return grc_network_refused(n, error);
     if (grc_lock_is_torn(&n->lock))
         memset(n->w, 0, n->vector * n->item); /* what is derived begins anew, too */
@@ -114,12 +112,28 @@ grc_status gradcore_network_write(gradcore_network *n, const void *const *src, g
         if (src[i])
             grc_write_parameter(n, p, src[i], n->w);
     }
-    if (n->derives)
-        derive_all(n, GRC_NEW_VALUES);
+    return GRADCORE_OK;
+}
+
+void grc_end_write(gradcore_network *n, int whole)
+{
     atomic_fetch_add(&n->version, 1);
-    if (all)
+    if (whole)
         grc_remade(n);
     grc_unlock_write(n);
+}
+
+grc_status gradcore_network_write(gradcore_network *n, const void *const *src, gradcore_error *error)
+{
+    int whole;
+    if (!n || !src)
+        return grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL");
+    const grc_status status = grc_begin_write(n, src, &whole, error);
+    if (status != GRADCORE_OK)
+        return status;
+    if (n->derives)
+        derive_all(n, GRC_NEW_VALUES);
+    grc_end_write(n, whole);
     return GRADCORE_OK;
 }
 

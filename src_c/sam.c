@@ -110,7 +110,7 @@ void grc_sam_climb(gradcore_trainer *tr, grc_team *team, double rho, size_t rows
     visit(&c, &ascend, t, count);
     if (n->derives) {
         grc_barrier(team);
-        grc_derive(n, GRC_NEW_UPDATE, t, count);
+        grc_derive_update(tr->x, t, count);
     }
     grc_refresh(tr->x, t, count);
     grc_barrier(team);

@@ -33,7 +33,7 @@ typedef struct slice {
     grc_intrusion intrusion; /* noted while rows are loaded, read after the barrier behind that */
     gradcore_error *error;
     int live;      /* the weights that are trained are not those that are evaluated */
-    int adopt;     /* others have set the weights since */
+    int adopt;     /* others may have set weights since the last slice */
     double *heads; /* where reports of the heads go, or NULL */
     double *ledger; /* where the rules on gradients enter what they did, or NULL */
 } slice;

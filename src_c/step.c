@@ -243,11 +243,20 @@ void grc_derive(gradcore_network *n, enum grc_news news, int t, int count)
             n->ops[i].class->derive(&n->ops[i], n, news, t, count);
 }
 
+void grc_derive_update(grc_exec *x, int t, int count)
+{
+    for (int i = 0; i < x->net->op_count; i++) {
+        const grc_op *op = &x->net->ops[i];
+        if (op->class->derive && !grc_is_held(x, op))
+            op->class->derive(op, x->net, GRC_NEW_UPDATE, t, count);
+    }
+}
+
 void grc_settle(grc_exec *x, size_t rows, int t, int count)
 {
     for (int i = 0; i < x->net->op_count; i++) {
         const grc_op *op = &x->net->ops[i];
-        if (op->class->settle && i % count == t)
+        if (op->class->settle && !grc_is_held(x, op) && i % count == t)
             op->class->settle(op, x, rows);
     }
 }

@@ -256,10 +256,12 @@ static void run_team(void *context, grc_team *team, int t, int count)
     const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
     double running[GRADCORE_RUNNING];
     memcpy(running, tr->running, sizeof running);
-    if (s->live && updates / parts > 0) {
-        grc_enter_training(tr, s->adopt, t, count);
+    if (s->adopt)
+        grc_adopt(tr, team, t, count);
+    if (s->live && updates / parts > 0)
+        grc_enter_training(tr, t, count);
+    if ((s->adopt && grc_promises(tr, GRC_MASKS)) || (s->live && updates / parts > 0))
         derive_again(tr, team, t, count);
-    }
     if (s->refresh)
         grc_refresh(x, t, count);
     if (t == 0)
@@ -313,6 +315,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
             if (s->update && v == GRC_APPLIED)
                 grc_count_conflicts(tr);
+            if (s->update && v == GRC_APPLIED)
+                tr->limit = h[GRADCORE_CLIP];
             if (i + 1 < s->steps)
                 prepare(s, i + 1, step);
         }
@@ -320,10 +324,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
-    if (s->live && updates / parts > 0) {
-        grc_leave_training(tr, running, t, count);
+    if (updates / parts > 0)
+        grc_leave_training(tr, team, running, t, count);
+    if (s->live && updates / parts > 0)
         derive_again(tr, team, t, count);
-    }
     if (t == 0) {
         memcpy(tr->running, running, sizeof running);
         tr->step = step;
@@ -338,9 +342,9 @@ static void run_slice(slice *s)
     gradcore_trainer *t = s->t;
     gradcore_network *n = t->net;
     const uint64_t version = atomic_load(&n->version);
-    s->refresh = t->x->version != version;
     s->live = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
-    s->adopt = t->evaluated != version;
+    s->adopt = (s->update || s->live) && t->evaluated != version;
+    s->refresh = s->adopt || t->x->version != version;
     t->x->training = 1;
     grc_place_tasks(t, s->data);
     const int threads = grc_tuner_start(&t->tuner, n, (size_t)s->batch, s->update, t->matrices != NULL);
@@ -356,7 +360,8 @@ static void run_slice(slice *s)
     t->has_gradients |= s->failed == GRADCORE_OK || s->done > 0;
     t->careful &= s->done == 0;
     t->x->version = s->update ? atomic_fetch_add(&n->version, 1) + 1 : version;
-    t->evaluated = t->x->version;
+    if (s->update || s->live)
+        t->evaluated = t->x->version;
 }
 
 grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_error *error)

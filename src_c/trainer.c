@@ -76,6 +76,7 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     atomic_init(&t->lock.torn, 0);
     atomic_init(&t->step, 0);
     atomic_init(&t->updates, 0);
+    t->limit = (double)NAN;
     status = grc_exec_create(n, GRC_EXEC_TRAIN, (size_t)o.capacity,
                              grc_optimizer_slots(t->optimizer, t->flags),
                              grc_measures(t->optimizer), grc_target_bytes(t->tasks, n), &t->x, error);
@@ -86,7 +87,9 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     const size_t parameters = (size_t)n->parameter_count + 1;
     if (status == GRADCORE_OK
         && (!(t->groups = grc_allocate(&n->allocator, parameters * sizeof *t->groups))
-            || !(t->ledger = grc_allocate(&n->allocator, parameters * sizeof *t->ledger))))
+            || !(t->ledger = grc_allocate(&n->allocator, parameters * sizeof *t->ledger))
+            || !(t->held = grc_allocate(&n->allocator, (size_t)n->op_count))
+            || (grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE && !grc_show(t))))
         status = grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its parameters, got none");
     if (status != GRADCORE_OK) {
         gradcore_trainer_destroy(t);
@@ -97,8 +100,16 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
         t->ledger[i] = (grc_tally){0};
     }
     t->x->seed = t->seed;
+    t->x->held = t->held;
     *out = t;
     return GRADCORE_OK;
+}
+
+int grc_show(gradcore_trainer *t)
+{
+    if (!t->shown)
+        t->shown = grc_allocate(&t->net->allocator, t->net->vector * t->net->item);
+    return t->shown != NULL;
 }
 
 void gradcore_trainer_destroy(gradcore_trainer *t)
@@ -116,6 +127,8 @@ void gradcore_trainer_destroy(gradcore_trainer *t)
     const size_t parameters = (size_t)n->parameter_count + 1;
     grc_release(&n->allocator, t->groups, parameters * sizeof *t->groups);
     grc_release(&n->allocator, t->ledger, parameters * sizeof *t->ledger);
+    grc_release(&n->allocator, t->held, (size_t)n->op_count);
+    grc_release(&n->allocator, t->shown, n->vector * n->item);
     grc_release(&n->allocator, t, sizeof *t);
 }
 
@@ -256,6 +269,33 @@ static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_err
                     gradcore_trainer_state_slots(t) - 1, slot);
 }
 
+static void adopt_alone(void *context, grc_team *team, int thread, int count)
+{
+    gradcore_trainer *t = context;
+    grc_adopt(t, team, thread, count);
+    if (t->net->derives && grc_promises(t, GRC_MASKS))
+        grc_derive(t->net, GRC_NEW_VALUES, thread, count);
+}
+
+/* What the next slice would begin with. The caller has the network, and makes the next version of it. */
+static void adopt_weights(gradcore_trainer *t)
+{
+    grc_team_run(1, t->net->flush_denormals, &adopt_alone, t);
+    t->evaluated = atomic_load(&t->net->version) + 1;
+}
+
+/* The state that fits the weights as they are, whoever has set them. */
+static grc_status settle_state(gradcore_trainer *t, gradcore_error *error)
+{
+    if (t->evaluated == atomic_load(&t->net->version) || (!t->shown && !grc_promises(t, GRC_MASKS)))
+        return GRADCORE_OK;
+    if (!grc_lock_write(t->net))
+        return grc_network_refused(t->net, error);
+    adopt_weights(t);
+    grc_end_write(t->net, 0);
+    return GRADCORE_OK;
+}
+
 grc_status gradcore_trainer_state_read(gradcore_trainer *t, int32_t slot, int64_t index, void *dst,
                                        gradcore_error *error)
 {
@@ -263,7 +303,9 @@ grc_status gradcore_trainer_state_read(gradcore_trainer *t, int32_t slot, int64_
     if (status != GRADCORE_OK)
         return status;
     const void *vector = slot_vector(t, slot);
-    status = vector ? read_vector(t, vector, index, dst, error) : bad_slot(t, slot, error);
+    status = vector ? settle_state(t, error) : bad_slot(t, slot, error);
+    if (status == GRADCORE_OK)
+        status = read_vector(t, vector, index, dst, error);
     grc_trainer_leave(t);
     return status;
 }
@@ -282,7 +324,11 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
         const grc_parameter *p = &t->net->parameters[index];
         if (t->nonfinite == GRC_NONFINITE_PROPAGATE
             || isfinite(t->net->kernels->max_abs(p->rows * p->cols, src))) {
+            const size_t size = grc_panels(t->net, grc_stored_cols(p)) * t->net->kernels->panel * grc_stored_rows(p);
             grc_write_parameter(t->net, p, src, vector);
+            if (t->shown)
+                memcpy(grc_at(t->net, t->shown, p->offset), grc_at(t->net, t->net->w, p->offset),
+                       size * t->net->item);
             t->careful = 1;
             t->evaluated = atomic_load(&t->net->version); /* the caller has set the weights that fit */
         } else
@@ -293,15 +339,67 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *t, int32_t slot, int64
     return status;
 }
 
+/* ---- weights from outside ---- */
+
+static grc_status check_alike(const gradcore_network *own, const gradcore_network *n, gradcore_error *error)
+{
+    int alike = n->kernels == own->kernels && n->vector == own->vector && n->parameter_count == own->parameter_count;
+    for (int i = 0; alike && i < n->parameter_count; i++) {
+        const grc_parameter *a = &n->parameters[i], *b = &own->parameters[i];
+        alike = a->offset == b->offset && a->rows == b->rows && a->cols == b->cols && a->turned == b->turned;
+    }
+    return alike ? GRADCORE_OK
+                 : grc_fail(error, GRADCORE_INVALID, "network: expected the trainer's or one like it, got another");
+}
+
+typedef struct write_call {
+    gradcore_trainer *t;
+    gradcore_network *n;
+} write_call;
+static void hold_values(void *context, grc_team *team, int thread, int count)
+{
+    const write_call *c = context;
+    gradcore_network *n = c->n;
+    const unsigned what = atomic_load(&c->t->updates) < grc_accumulated(c->t) ? GRC_MASKS : GRC_PROMISES;
+    if (n->derives)
+        grc_derive(n, GRC_NEW_VALUES, thread, count);
+    grc_hold(c->t, team, n->w, what, c->t->limit, grc_slack(n), thread, count);
+    if (n->derives && grc_promises(c->t, what))
+        grc_derive(n, GRC_NEW_VALUES, thread, count);
+}
+
+grc_status gradcore_trainer_write(gradcore_trainer *t, gradcore_network *n, const void *const *src,
+                                  gradcore_error *error)
+{
+    if (!n || !src)
+        return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", n ? "src" : "network");
+    int whole = 0;
+    grc_status status = grc_trainer_enter(t, error);
+    if (status != GRADCORE_OK)
+        return status;
+    status = check_alike(t->net, n, error);
+    if (status == GRADCORE_OK)
+        status = grc_begin_write(n, src, &whole, error);
+    if (status == GRADCORE_OK) {
+        write_call c = {t, n};
+        grc_team_run(1, n->flush_denormals, &hold_values, &c);
+        if (n == t->net)
+            adopt_weights(t);
+        grc_end_write(n, whole);
+    }
+    grc_trainer_leave(t);
+    return status;
+}
+
 grc_status gradcore_trainer_running_read(gradcore_trainer *t, double *running, gradcore_error *error)
 {
     grc_status status = grc_trainer_look(t, error);
     if (status != GRADCORE_OK)
         return status;
-    if (running)
+    status = running ? settle_state(t, error)
+                     : grc_fail(error, GRADCORE_INVALID, "running: expected a pointer, got NULL");
+    if (status == GRADCORE_OK)
         memcpy(running, t->running, sizeof t->running);
-    else
-        status = grc_fail(error, GRADCORE_INVALID, "running: expected a pointer, got NULL");
     grc_trainer_leave(t);
     return status;
 }
@@ -324,20 +422,59 @@ grc_status gradcore_trainer_running_write(gradcore_trainer *t, const double *run
 
 /* ---- groups ---- */
 
+/* Of an op that learns something besides gradients: what it normalises is frozen as a whole, or what it learns is. */
+static int is_held(const gradcore_trainer *t, const grc_op *op)
+{
+    const gradcore_network *n = t->net;
+    int train = 0, frozen = 0, learned = 0;
+    if (!op->class->settle && op->class != &grc_op_spectral_norm)
+        return 0;
+    for (int i = 0; i < n->parameter_count; i++) {
+        const grc_parameter *p = &n->parameters[i];
+        const int weight = op->class == &grc_op_spectral_norm && p->offset == op->weight;
+        if (!weight && p->op != op->index)
+            continue;
+        learned |= !p->trainable && t->groups[i].frozen;
+        if (weight || (p->trainable && op->class->settle)) {
+            train++;
+            frozen += t->groups[i].frozen;
+        }
+    }
+    return learned || (train && frozen == train);
+}
+
+static grc_status has_settings(const gradcore_network *n, int64_t index, double lr_factor, double weight_decay,
+                               gradcore_error *error)
+{
+    if (index < 0 || index >= n->parameter_count || n->parameters[index].trainable)
+        return trainable(n, index, error);
+    const grc_op_class *class = n->ops[n->parameters[index].op].class;
+    if (!class->settle && class != &grc_op_spectral_norm)
+        return trainable(n, index, error);
+    if (lr_factor != 1 || !isnan(weight_decay))
+        return grc_fail(error, GRADCORE_INVALID, "lr_factor, weight_decay: expected 1 and NaN for %s, which is not "
+                        "trained by gradients, got %g and %g", n->parameters[index].name, lr_factor, weight_decay);
+    return GRADCORE_OK;
+}
+
 grc_status gradcore_trainer_set_group(gradcore_trainer *t, int64_t index, double lr_factor, double weight_decay,
                                       int32_t frozen, gradcore_error *error)
 {
     grc_status status = grc_trainer_enter(t, error);
     if (status != GRADCORE_OK)
         return status;
-    status = trainable(t->net, index, error);
+    status = has_settings(t->net, index, lr_factor, weight_decay, error);
     if (status == GRADCORE_OK && !(lr_factor >= 0 && lr_factor <= 1e10))
         status = grc_fail(error, GRADCORE_INVALID, "lr_factor: expected a number from 0 to 1e10, got %g", lr_factor);
     if (status == GRADCORE_OK && !isnan(weight_decay) && !(weight_decay >= 0 && weight_decay <= 1e10))
         status = grc_fail(error, GRADCORE_INVALID, "weight_decay: expected NaN or a number from 0 to 1e10, got %g",
                           weight_decay);
-    if (status == GRADCORE_OK)
+    if (status == GRADCORE_OK) {
         t->groups[index] = (grc_group){lr_factor, weight_decay, frozen != 0};
+        const int first = t->net->parameters[index].op; /* a weight is normalised by the op behind its own */
+        for (int i = first; i < t->net->op_count && i <= first + 1; i++)
+            t->held[i] = (uint8_t)is_held(t, &t->net->ops[i]);
+    }
     grc_trainer_leave(t);
     return status;
 }

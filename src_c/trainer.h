@@ -83,7 +83,10 @@ struct gradcore_trainer {
     int sam;                      /* 1 + the average that is sam.c's, or 0 */
     grc_group *groups;            /* [parameter] */
     double running[GRADCORE_RUNNING]; /* the optimizer's numbers, advanced by every applied update */
-    uint64_t evaluated;           /* LIVE slots: version of the weights that are their evaluation point */
+    uint64_t evaluated;           /* version of the weights that all its copies of them fit */
+    void *shown;                  /* where it has such copies: the weights of that version, else NULL */
+    double limit;                 /* of the last update, for a rule on weights with a schedule; NaN before it */
+    uint8_t *held;                /* [op]: frozen, see grc_is_held */
     int careful;      /* a state came from outside: the next update is made with a way back */
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
@@ -148,6 +151,8 @@ grc_status grc_describe_average(const char *kind, int64_t every, int64_t start, 
                                 gradcore_error *error);
 grc_status grc_check_rate(const grc_average *a, double rate, gradcore_error *error);
 int grc_average_leads(const grc_average *a); /* lookahead: it starts as the weights before the first update */
+int grc_average_pulls(const grc_average *a, uint64_t step); /* it does so after this update */
+int grc_averages_weights(const grc_average *a);
 /* n weights after update `step` into the average, and back where it leads. */
 void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step, double rate, size_t n,
                        size_t item, void *w, void *average);
@@ -195,10 +200,15 @@ typedef enum grc_verdict { GRC_APPLIED, GRC_SKIPPED } grc_verdict;
 /* Clip, decay, moments, weights and their transposed copies of what thread t owns. All threads call it with
  * the same arguments and return the same verdict; a skipped update leaves all state as it was. */
 grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_update_args *args, int t, int count);
+/* All threads call these with the same arguments. After weights that others may have set, and once there was an
+ * update: whatever else the trainer keeps of the weights begins at those that have changed, within the masks. */
+void grc_adopt(gradcore_trainer *trainer, grc_team *team, int t, int count);
 /* Where the optimizer has a LIVE slot: the weights of what thread t owns become those that are trained, and back
- * those to evaluate. After weights that others have set (adopt), both begin there. */
-void grc_enter_training(gradcore_trainer *trainer, int adopt, int t, int count);
-void grc_leave_training(gradcore_trainer *trainer, const double *running, int t, int count);
+ * those to evaluate, as the trainer's promises have them. */
+void grc_enter_training(gradcore_trainer *trainer, int t, int count);
+void grc_leave_training(gradcore_trainer *trainer, grc_team *team, const double *running, int t, int count);
+/* Room for the weights as they were shown last. 1 when it is there. */
+int grc_show(gradcore_trainer *trainer);
 
 /* ---- clip.c: rules on gradients before the update, on weights after it ---- */
 
@@ -208,8 +218,18 @@ void grc_leave_training(gradcore_trainer *trainer, const double *running, int t,
 void grc_clip_rows(gradcore_trainer *trainer, const double *hypers, size_t row, size_t rows);
 /* Rules on x->grad, in order; ends with a barrier. */
 void grc_clip_gradients(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
-/* Rules on the weights; begins and ends with a barrier. */
-void grc_constrain(gradcore_trainer *trainer, grc_team *team, const double *hypers, int t, int count);
+/* What masks and constraints promise of the weights, made true of `vector`, a parameter vector, in one place. Begins
+ * and ends with a barrier where there is something to do. what: which of them; constraints leave frozen parameters
+ * alone. limit: of a rule with a schedule, NaN where it is not known yet. slack: as unit_factor has it; with
+ * grc_slack, a vector that was held before stays as it is, bit for bit. */
+enum { GRC_MASKS = 1, GRC_CONSTRAINTS = 2, GRC_PROMISES = 3 };
+int grc_promises(const gradcore_trainer *trainer, unsigned what); /* is there such a rule? */
+void grc_hold(gradcore_trainer *trainer, grc_team *team, void *vector, unsigned what, double limit, double slack,
+              int t, int count);
+static inline double grc_slack(const gradcore_network *n)
+{
+    return n->dtype == GRC_F32 ? 0x1p-22 : 0x1p-51;
+}
 /* Enters what the step's rules on gradients did into the trainer's ledger, and into `run` where that is not NULL:
  * (parameters, 3), see gradcore_run. by_norm: `scale` was made from the norm of all gradients. Returns the mean of
  * what the rules on less than all gradients multiplied by. For one thread, after a barrier. */

@@ -172,6 +172,7 @@ typedef struct averaging {
     const gradcore_trainer *t;
     const double *hypers;
     uint64_t step;
+    int index; /* of the average whose turn it is */
 } averaging;
 
 /* Before the first update. */
@@ -184,14 +185,83 @@ static void start_averages(grc_exec *x, int parameter, size_t offset, size_t siz
         if (grc_average_leads(&c->t->averages[i]))
             memcpy(grc_at(n, c->t->averages[i].vector, offset), grc_at(n, n->w, offset), size * n->item);
 }
+/* What is frozen has no past: its average is what it is. */
 static void average(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
     const averaging *c = context;
+    const grc_average *a = &c->t->averages[c->index];
+    void *w = grc_at(n, n->w, offset), *mean = grc_at(n, a->vector, offset);
+    if (!c->t->groups[parameter].frozen)
+        grc_average_piece(a, n->kernels, c->step, c->hypers[GRADCORE_AVERAGE + c->index], size, n->item, w, mean);
+    else if (grc_averages_weights(a))
+        memcpy(mean, w, size * n->item);
+}
+/* The slow weights are those that the fast ones went back to, as the trainer's promises have made them. */
+static void agree(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const averaging *c = context;
     (void)parameter;
-    for (int i = 0; i < c->t->average_count; i++)
-        grc_average_piece(&c->t->averages[i], n->kernels, c->step, c->hypers[GRADCORE_AVERAGE + i], size, n->item,
-                          grc_at(n, n->w, offset), grc_at(n, c->t->averages[i].vector, offset));
+    memcpy(grc_at(n, c->t->averages[c->index].vector, offset), grc_at(n, n->w, offset), size * n->item);
+}
+
+static void run_averages(gradcore_trainer *tr, grc_team *team, averaging *c, int t, int count)
+{
+    for (c->index = 0; c->index < tr->average_count; c->index++) {
+        visit_own(tr->x, t, count, &average, c);
+        if (!grc_average_pulls(&tr->averages[c->index], c->step) || !grc_promises(tr, GRC_PROMISES))
+            continue;
+        grc_hold(tr, team, tr->net->w, GRC_PROMISES, c->hypers[GRADCORE_CLIP], grc_slack(tr->net), t, count);
+        visit_own(tr->x, t, count, &agree, c);
+    }
+}
+
+/* ---- masks and constraints ---- */
+
+/* Schedule-free: z is a vector of weights as any other, and held as such. y = (1 - beta) z + beta x, where x is a mean
+ * of all z, goes along: what z was moved by moves y by `share` of that. So x, which is never stored, is a mean of
+ * weights as the promises have them. */
+typedef struct following {
+    void *plain, *before; /* z; what it was, later by how much it was moved */
+    double share;
+} following;
+static void remember(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const following *f = context;
+    (void)parameter;
+    memcpy(grc_at(n, f->before, offset), grc_at(n, f->plain, offset), size * n->item);
+}
+static void follow(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const following *f = context;
+    void *moved = grc_at(n, f->before, offset);
+    (void)parameter;
+    n->kernels->combine(size, 1, grc_at(n, f->plain, offset), -1, moved);
+    n->kernels->combine(size, f->share, moved, 1, grc_at(n, n->w, offset));
+}
+
+/* After the optimizer: the weights as masks and constraints allow them. */
+static void hold_update(update *u, gradcore_trainer *tr, grc_team *team, double limit, int t, int count)
+{
+    grc_exec *x = tr->x;
+    const int live = grc_find_slot(tr->optimizer, GRC_START_LIVE);
+    if (!grc_promises(tr, GRC_PROMISES))
+        return;
+    if (live == GRC_NONE) {
+        grc_hold(tr, team, x->net->w, GRC_PROMISES, limit, 0, t, count);
+        return;
+    }
+    if (u->parameter == GRC_NONE) /* a thread that owns nothing */
+        turn_to(u, 0);
+    following f = {.plain = x->slots[grc_find_slot(tr->optimizer, GRC_START_WEIGHTS)], .before = x->backup,
+                   .share = 1 - u->args.p[0] * (1 - u->args.d[1])};
+    visit_own(x, t, count, &remember, &f);
+    grc_hold(tr, team, f.plain, GRC_PROMISES, limit, 0, t, count);
+    visit_own(x, t, count, &follow, &f);
+    grc_hold(tr, team, x->net->w, GRC_MASKS, limit, 0, t, count);
 }
 
 /* ---- a way back ---- */
@@ -261,7 +331,7 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     memcpy(u.args.p, h + GRADCORE_OWN, sizeof u.args.p);
     memcpy(u.args.running, a->running, sizeof u.args.running);
     const int careful = !propagate && is_risky(tr, h, a->norm);
-    averaging averages = {tr, h, a->step};
+    averaging averages = {.t = tr, .hypers = h, .step = a->step};
     if (a->step == 1 && tr->average_count)
         visit_own(x, t, count, &start_averages, &averages);
     if (careful) {
@@ -284,13 +354,12 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
     } else {
         run_optimizer(&u, team, t, count);
     }
-    grc_constrain(tr, team, h, t, count);
-    if (tr->average_count)
-        visit_own(x, t, count, &average, &averages);
+    hold_update(&u, tr, team, h[GRADCORE_CLIP], t, count);
+    run_averages(tr, team, &averages, t, count);
     advance(&u, a->running);
     if (x->net->derives) {
         grc_barrier(team);
-        grc_derive(x->net, GRC_NEW_UPDATE, t, count);
+        grc_derive_update(x, t, count);
     }
     grc_refresh(x, t, count);
     grc_learn(tr, a->climbed, a->rows, t, count);
@@ -300,47 +369,99 @@ grc_verdict grc_update(gradcore_trainer *tr, grc_team *team, const grc_update_ar
 /* ---- weights to train and weights to evaluate ---- */
 
 typedef struct passage {
-    void *live, *plain; /* slots: the trained weights y, and z */
+    const gradcore_trainer *t;
+    void *live, *plain; /* slots: the trained weights y, and z; or NULL */
     double rate;        /* y + rate (z - y) is the evaluation point */
-    int adopt;
 } passage;
 
+/* What is frozen is evaluated and trained with alike. */
 static void enter(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
     const passage *p = context;
-    (void)parameter;
-    if (p->adopt)
-        memcpy(grc_at(n, p->plain, offset), grc_at(n, n->w, offset), size * n->item);
-    else
-        memcpy(grc_at(n, n->w, offset), grc_at(n, p->live, offset), size * n->item);
+    void *w = grc_at(n, n->w, offset), *live = grc_at(n, p->live, offset);
+    if (p->t->groups[parameter].frozen) {
+        memcpy(live, w, size * n->item);
+        memcpy(grc_at(n, p->plain, offset), w, size * n->item);
+    } else
+        memcpy(w, live, size * n->item);
 }
 static void leave(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
     const passage *p = context;
+    void *w = grc_at(n, n->w, offset);
+    memcpy(grc_at(n, p->live, offset), w, size * n->item);
+    if (!p->t->groups[parameter].frozen)
+        n->kernels->blend(size, p->rate, grc_at(n, p->plain, offset), w);
+}
+static void show(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const passage *p = context;
     (void)parameter;
-    memcpy(grc_at(n, p->live, offset), grc_at(n, n->w, offset), size * n->item);
-    n->kernels->blend(size, p->rate, grc_at(n, p->plain, offset), grc_at(n, n->w, offset));
+    memcpy(grc_at(n, p->t->shown, offset), grc_at(n, n->w, offset), size * n->item);
+}
+
+/* Elements that others have set since the weights were shown: every other copy of them begins there. Compared as
+ * bits, so that a NaN is itself. */
+static void adopt(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const passage *p = context;
+    (void)parameter;
+    for (size_t i = offset; i < offset + size; i++) {
+        const void *w = grc_at(n, n->w, i);
+        if (memcmp(w, grc_at(n, p->t->shown, i), n->item) == 0)
+            continue;
+        if (p->live) {
+            memcpy(grc_at(n, p->live, i), w, n->item);
+            memcpy(grc_at(n, p->plain, i), w, n->item);
+        }
+        for (int j = 0; j < p->t->average_count; j++)
+            if (grc_average_leads(&p->t->averages[j]))
+                memcpy(grc_at(n, p->t->averages[j].vector, i), w, n->item);
+    }
 }
 
 static passage passage_of(const gradcore_trainer *t)
 {
     const int live = grc_find_slot(t->optimizer, GRC_START_LIVE);
     const int plain = grc_find_slot(t->optimizer, GRC_START_WEIGHTS);
-    return (passage){.live = t->x->slots[live], .plain = t->x->slots[plain]};
+    return (passage){.t = t, .live = live == GRC_NONE ? NULL : t->x->slots[live],
+                     .plain = live == GRC_NONE ? NULL : t->x->slots[plain]};
 }
 
-void grc_enter_training(gradcore_trainer *tr, int adopt, int t, int count)
+void grc_adopt(gradcore_trainer *tr, grc_team *team, int t, int count)
 {
     passage p = passage_of(tr);
-    p.adopt = adopt;
-    visit_own(tr->x, t, count, &enter, &p);
+    void *w = tr->net->w;
+    grc_hold(tr, team, w, GRC_MASKS, 0, 0, t, count);
+    if (!tr->shown || atomic_load(&tr->updates) < grc_accumulated(tr)) /* the first update takes the weights as they are */
+        return;
+    visit_own(tr->x, t, count, &adopt, &p);
+    visit_own(tr->x, t, count, &show, &p);
+    if (p.live) { /* where the mask is new and the weight was 0 already */
+        grc_hold(tr, team, p.live, GRC_MASKS, 0, 0, t, count);
+        grc_hold(tr, team, p.plain, GRC_MASKS, 0, 0, t, count);
+    }
 }
 
-void grc_leave_training(gradcore_trainer *tr, const double *running, int t, int count)
+void grc_enter_training(gradcore_trainer *tr, int t, int count)
+{
+    passage p = passage_of(tr);
+    if (p.live)
+        visit_own(tr->x, t, count, &enter, &p);
+}
+
+void grc_leave_training(gradcore_trainer *tr, grc_team *team, const double *running, int t, int count)
 {
     passage p = passage_of(tr);
     p.rate = running[GRC_OPT_BLEND];
-    visit_own(tr->x, t, count, &leave, &p);
+    if (p.live) {
+        visit_own(tr->x, t, count, &leave, &p);
+        grc_hold(tr, team, tr->net->w, GRC_PROMISES, tr->limit, grc_slack(tr->net), t, count);
+    }
+    if (tr->shown)
+        visit_own(tr->x, t, count, &show, &p);
 }

@@ -1,6 +1,6 @@
 /* BatchNorm: y = (x - mean) / sqrt(variance + eps) gamma + beta, column by column. In training, mean and
- * variance are those of the batch, and threads meet to make them; otherwise, and for a batch of one row, they
- * are running averages, which a training step that is applied brings up to date. */
+ * variance are those of the batch, and threads meet to make them; otherwise, for a batch of one row, and where the
+ * op is held, they are running averages, which a training step that is applied brings up to date. */
 #include <float.h>
 
 #include "../internal.h"
@@ -51,16 +51,17 @@ static double *kept(const grc_op *op, const grc_exec *x, int which)
     return (double *)x->saved[op->index] + (size_t)which * x->net->values[op->out].ld;
 }
 
-static int uses_batch(const grc_exec *x)
+/* Frozen, it normalises by its running averages in training too, as in Keras: what stands still is the function. */
+static int uses_batch(const grc_op *op, const grc_exec *x)
 {
-    return x->training && x->rows > 1;
+    return x->training && x->rows > 1 && !grc_is_held(x, op);
 }
 
 /* Of columns [first, first + cols). */
 static grc_batch arguments(const grc_op *op, const grc_exec *x, size_t rows, size_t first, size_t cols)
 {
     const gradcore_network *n = x->net;
-    const int batch = uses_batch(x);
+    const int batch = uses_batch(op, x);
     return (grc_batch){.rows = rows,
                        .cols = cols,
                        .ld = n->values[op->out].ld,
@@ -87,7 +88,7 @@ static void meet_forward(const grc_op *op, grc_exec *x, int t, int count)
 {
     size_t first;
     const size_t cols = own_columns(op, x, t, count, &first);
-    if (uses_batch(x) && cols)
+    if (uses_batch(op, x) && cols)
         x->net->kernels->batch_moments(x->rows, cols, grc_at(x->net, grc_row(x, x->value, op->in, 0), first),
                                        x->net->values[op->in].ld, kept(op, x, MEAN) + first,
                                        kept(op, x, VARIANCE) + first);
@@ -116,7 +117,7 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     if (x->delta[op->in])
         x->net->kernels->batch_backward(&g, grc_row(x, x->delta, op->out, row),
                                         grc_row(x, x->value, op->in, row),
-                                        uses_batch(x) ? kept(op, x, SUM) : NULL, kept(op, x, PRODUCT), x->rows,
+                                        uses_batch(op, x) ? kept(op, x, SUM) : NULL, kept(op, x, PRODUCT), x->rows,
                                         grc_row(x, x->delta, op->in, row));
 }
 

@@ -217,10 +217,11 @@ static double penalize_spectral(const grc_op *op, const gradcore_network *n, con
 /* ---- derived numbers ---- */
 
 /* The sums of squares of the columns of a panel, padding included. */
-static void square_columns(const grc_op *op, const gradcore_network *n, size_t panel, double square[GRC_MOST_PANEL])
+static void square_columns(const grc_op *op, const gradcore_network *n, const void *vector, size_t panel,
+                           double square[GRC_MOST_PANEL])
 {
     const size_t pw = n->kernels->panel;
-    const void *w = grc_at(n, n->w, op->weight + panel * pw * op->fan_in);
+    const void *w = grc_at(n, vector, op->weight + panel * pw * op->fan_in);
     double zeros[GRC_MOST_PANEL] = {0}, ones[GRC_MOST_PANEL], plain[GRC_MOST_PANEL];
     for (size_t j = 0; j < pw; j++)
         ones[j] = 1;
@@ -236,7 +237,7 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
     grc_rows_of(op->fan_out, pw, t, count, &first, &last);
     for (; first < last; first += pw) {
         double sum[GRC_MOST_PANEL] = {0};
-        square_columns(op, n, first / pw, square);
+        square_columns(op, n, n->w, first / pw, square);
         n->kernels->strip_reduce(GRC_SUM_ABS, op->fan_in, grc_at(n, n->w, op->weight + first * op->fan_in), sum);
         for (size_t j = 0; j < pw && first + j < last; j++) {
             grc_set(n, n->w, op->sums + first + j, sum[j]);
@@ -254,19 +255,21 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
 
 /* A column that leaves the limits is split anew: W becomes the clamped column and the magnitude its norm. Where that
  * is all 0, the magnitude is and W stays, since from W = 0 no gradient leads away. */
-static void clamp_weight(const grc_op *op, gradcore_network *n, size_t panel, double low, double high)
+static void clamp_weight(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, double low, double high,
+                         double slack)
 {
     const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
-    void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
+    void *w = grc_at(n, vector, op->weight + first * op->fan_in);
     double square[GRC_MOST_PANEL], scale[GRC_MOST_PANEL] = {0};
+    const double least = slack > 0 ? low - slack * fabs(low) : low, most = slack > 0 ? high + slack * fabs(high) : high;
     int beyond[GRC_MOST_PANEL] = {0}, left[GRC_MOST_PANEL] = {0}, any = 0;
-    square_columns(op, n, panel, square);
+    square_columns(op, n, vector, panel, square);
     for (size_t j = 0; j < lanes; j++)
-        scale[j] = square[j] > 0 ? grc_get(n, n->w, op->magnitude + first + j) / sqrt(square[j]) : 0;
+        scale[j] = square[j] > 0 ? grc_get(n, vector, op->magnitude + first + j) / sqrt(square[j]) : 0;
     for (size_t i = 0; i < op->fan_in; i++)
         for (size_t j = 0; j < lanes; j++) {
             const double value = scale[j] * grc_get(n, w, i * pw + j);
-            const int out = value < low || value > high;
+            const int out = value < least || value > most;
             beyond[j] |= out;
             left[j] |= out ? (value < low ? low : high) != 0 : value != 0;
             any |= out;
@@ -279,36 +282,37 @@ static void clamp_weight(const grc_op *op, gradcore_network *n, size_t panel, do
                 const double value = scale[j] * grc_get(n, w, i * pw + j);
                 grc_set(n, w, i * pw + j, value < low ? low : value > high ? high : value);
             }
-    square_columns(op, n, panel, square);
+    square_columns(op, n, vector, panel, square);
     for (size_t j = 0; j < lanes; j++)
         if (beyond[j])
-            grc_set(n, n->w, op->magnitude + first + j, left[j] ? sqrt(square[j]) : 0);
+            grc_set(n, vector, op->magnitude + first + j, left[j] ? sqrt(square[j]) : 0);
 }
 
 /* The norm of a column is its magnitude without the sign. */
-static void bound_norms(const grc_op *op, gradcore_network *n, size_t panel, int exactly, double limit)
+static void bound_norms(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, int exactly,
+                        double limit)
 {
     const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
     for (size_t j = 0; j < lanes; j++) {
-        const double magnitude = grc_get(n, n->w, op->magnitude + first + j);
+        const double magnitude = grc_get(n, vector, op->magnitude + first + j);
         if (exactly ? magnitude != 0 : fabs(magnitude) > limit)
-            grc_set(n, n->w, op->magnitude + first + j, copysign(limit, magnitude));
+            grc_set(n, vector, op->magnitude + first + j, copysign(limit, magnitude));
     }
 }
 
 /* What is kept goes on multiplying x by what it did: as W gets shorter, so does the magnitude. */
-static void mask_weight(const grc_op *op, gradcore_network *n, size_t panel, const void *keep)
+static void mask_weight(const grc_op *op, const gradcore_network *n, void *vector, size_t panel, const void *keep)
 {
     const size_t pw = n->kernels->panel, first = panel * pw, lanes = grc_min(pw, op->fan_out - first);
-    void *w = grc_at(n, n->w, op->weight + first * op->fan_in);
+    void *w = grc_at(n, vector, op->weight + first * op->fan_in);
     double before[GRC_MOST_PANEL], after[GRC_MOST_PANEL];
-    square_columns(op, n, panel, before);
+    square_columns(op, n, vector, panel, before);
     n->kernels->multiply(1, op->fan_in * pw, w, keep, w, op->fan_in * pw);
-    square_columns(op, n, panel, after);
+    square_columns(op, n, vector, panel, after);
     for (size_t j = 0; j < lanes; j++)
         if (after[j] != before[j])
-            grc_set(n, n->w, op->magnitude + first + j,
-                    grc_get(n, n->w, op->magnitude + first + j) * sqrt(after[j] / before[j]));
+            grc_set(n, vector, op->magnitude + first + j,
+                    grc_get(n, vector, op->magnitude + first + j) * sqrt(after[j] / before[j]));
 }
 
 /* ---- the largest singular value ---- */

@@ -386,7 +386,7 @@ typedef struct gradcore_run {
  *   box            parameters are clamped to [other, limit]
  *   max_norm       units are scaled to a 2-norm of at most `limit`
  *   unit_norm      units are scaled to the 2-norm `limit`; zeros stay
- *   mask           parameters are multiplied by `keep`: where that is 0 they stay 0
+ *   mask           parameters are multiplied by `keep`: where that is 0 they stay 0, whatever other rules say
  * Of a layer with weight normalisation, box, max_norm, unit_norm and mask are rules on the weight that multiplies x.
  * With spectral normalisation that can only be masked and held to signs: a box whose ends are 0 or infinite. */
 typedef struct gradcore_rule {
@@ -426,14 +426,23 @@ GRADCORE_API gradcore_status gradcore_trainer_gradient(gradcore_trainer *trainer
 GRADCORE_API gradcore_status gradcore_trainer_norms(gradcore_trainer *trainer, double *norms,
                                                     gradcore_error *error);
 
-/* State for checkpoints: slots of the optimizer (slot < count from _state_slots) and the counters. */
+/* gradcore_network_write to the trainer's network, or to another that was described alike, within what the trainer's
+ * rules on parameters allow: masks at once, the others once it has applied an update; those leave frozen parameters
+ * alone. Whatever the trainer keeps of the weights of its own network begins at the new ones where they differ. All src
+ * may be NULL. After gradcore_network_write itself that happens as the next slice begins, and with masks alone. */
+GRADCORE_API gradcore_status gradcore_trainer_write(gradcore_trainer *trainer, gradcore_network *network,
+                                                    const void *const *src, gradcore_error *error);
+
+/* State for checkpoints: slots of the optimizer (slot < count from _state_slots) and the counters. Read after the
+ * weights were set from outside, it is the state that the next slice would begin with. */
 GRADCORE_API int32_t gradcore_trainer_state_slots(const gradcore_trainer *trainer);
 GRADCORE_API gradcore_status gradcore_trainer_state_read(gradcore_trainer *trainer, int32_t slot,
                                                          int64_t index, void *dst, gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
                                                           int64_t index, const void *src,
                                                           gradcore_error *error);
-/* The optimizer's running numbers (GRADCORE_RUNNING of them; 0 where it has none): state for checkpoints. */
+/* The optimizer's running numbers (GRADCORE_RUNNING of them; 0 where it has none): state for checkpoints. Read before
+ * the weights, it makes the masks true of those as the next slice would. */
 GRADCORE_API gradcore_status gradcore_trainer_running_read(gradcore_trainer *trainer, double *running,
                                                            gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
@@ -446,7 +455,10 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
 GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
                                                           int64_t every, int64_t start, gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
- * which leaves vectors alone without GRADCORE_DECAY_ALL), or no updates at all. */
+ * which leaves vectors alone without GRADCORE_DECAY_ALL), or no changes at all, not by rules on parameters either. The
+ * running averages of batch_norm and the vectors of spectral_norm may be frozen too (lr_factor 1, weight_decay NaN);
+ * they are where gamma and beta, or the weight, are frozen. A batch_norm whose averages are frozen normalises by them
+ * in training. */
 GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
                                                         double lr_factor, double weight_decay, int32_t frozen,
                                                         gradcore_error *error);
