@@ -3,12 +3,18 @@
  * makes a random thread late at every barrier, has to give the bits of one thread.
  *
  * test_threads [RUNS]: so many trainings of a loss that is not finite, before a batch that is shorter. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
+#ifdef __linux__
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
 
 #include "../../gradcore/include/gradcore/gradcore.h"
 #include "check.h"
+#include "internal.h"
 
 enum { ROWS = 150, INPUTS = 8, OUTPUTS = 3, MOST_STEPS = 12, MOST_THREADS = 4 };
 
@@ -31,6 +37,7 @@ static void make_data(void)
 #define LAYER(...) {.size = sizeof(gradcore_layer), .alpha = NAN, __VA_ARGS__}
 #define DENSE(n) LAYER(.kind = "dense", .units = n, .activation = "tanh")
 static const gradcore_layer plain[] = {DENSE(40), LAYER(.kind = "dense", .units = OUTPUTS)};
+static const gradcore_layer tiny[] = {LAYER(.kind = "dense", .units = OUTPUTS, .flags = GRADCORE_LAYER_NO_BIAS)};
 static const gradcore_layer wide[] = {DENSE(600), LAYER(.kind = "dense", .units = OUTPUTS)};
 static const gradcore_layer normed[] = {
     DENSE(40), LAYER(.kind = "batch_norm"), LAYER(.kind = "dropout", .rate = 0.2), DENSE(20),
@@ -75,6 +82,7 @@ typedef struct scenario {
     double hypers[GRADCORE_HYPERS];
     const char *average;
     int every;
+    int epochs;  /* 0: two */
     int bad_row; /* from 1: a target there of which the loss is infinite, the gradient is not */
 } scenario;
 
@@ -89,7 +97,7 @@ static const scenario scenarios[] = {
     {.name = "not finite, skip", NET(plain), SGD, .batch = 64, .bad_row = 100},
     {.name = "not finite, raise", NET(plain), SGD, .batch = 64, .bad_row = 100, .nonfinite = "raise"},
     {.name = "not finite, propagate", NET(plain), SGD, .batch = 64, .bad_row = 150, .nonfinite = "propagate"},
-    {.name = "undone update", NET(plain), .optimizer = "sgd", .hypers = {1e300}, .batch = 64},
+    {.name = "undone update", NET(plain), .optimizer = "sgd", .hypers = {1e300, 1e10}, .batch = 16, .epochs = 12},
     {.name = "batch norm", NET(normed), ADAM, .what = SHUFFLED, .batch = 37, .clip = "global_norm"},
     {.name = "derived weights", NET(derived), ADAM, .batch = 64, .what = PENALIZED},
     {.name = "sam", NET(normed), ADAM, .batch = 64, .average = "sam"},
@@ -114,6 +122,15 @@ static const scenario scenarios[] = {
      .hypers = {1, 0, 0, 0.9, 0.999, 0.99, 1e-8, 1e-6, 1, INFINITY}},
     {.name = "schedule-free", NET(normed), .optimizer = "schedule_free_adamw", .batch = 64,
      .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 2, 0, 2}},
+    /* One matrix, of one panel: all threads but the last own nothing, and the first keeps the running numbers. */
+    {.name = "nadam, owners of nothing", NET(tiny), .optimizer = "nadam", .batch = 20,
+     .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 0.004}},
+    {.name = "schedule-free, owners of nothing", NET(tiny), .optimizer = "schedule_free_sgd", .batch = 20,
+     .hypers = {0.1, 0, 0, 0.9, 3, 0, 2}},
+    {.name = "prodigy, owners of nothing", NET(tiny), .optimizer = "prodigy", .batch = 20,
+     .hypers = {1, 0, 0, 0.9, 0.999, 0.99, 1e-8, 1e-6, 1, INFINITY}},
+    {.name = "lamb, owners of nothing", NET(tiny), .optimizer = "lamb", .hypers = {0.01, 0.01, 0, 0.9, 0.999, 1e-6},
+     .batch = 20},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
@@ -315,9 +332,10 @@ static uint64_t result_of(const scenario *c, int threads, int epochs)
 static void test_bits_of_one_thread(void)
 {
     for (int i = 0; i < SCENARIOS; i++) {
-        const uint64_t one = result_of(&scenarios[i], 1, 2);
+        const int epochs = scenarios[i].epochs ? scenarios[i].epochs : 2;
+        const uint64_t one = result_of(&scenarios[i], 1, epochs);
         for (int threads = 2; threads <= MOST_THREADS; threads++)
-            CHECK_NOTE(result_of(&scenarios[i], threads, 2) == one, "%s, %d threads", scenarios[i].name, threads);
+            CHECK_NOTE(result_of(&scenarios[i], threads, epochs) == one, "%s, %d threads", scenarios[i].name, threads);
     }
 }
 
@@ -392,6 +410,88 @@ static void test_several_callers(void)
         CHECK(many[i].hash == many[0].hash);
     gradcore_network_destroy(shared);
 }
+
+/* ---- a team that cannot be had ---- */
+
+static void count_team(void *context, grc_team *team, int thread, int count)
+{
+    int *seen = context;
+    (void)team;
+    seen[thread] = count;
+}
+
+/* How many came where so many were asked for. */
+static int team_of(int wanted)
+{
+    int seen[16] = {0};
+    grc_team_run(wanted, 0, &count_team, seen);
+    for (int t = 0; t < 16; t++)
+        CHECK(seen[t] == (t < seen[0] ? seen[0] : 0)); /* each of them once, and all were told the same number */
+    return seen[0];
+}
+
+#if defined(_OPENMP) && defined(__GLIBC__)
+/* New threads get stacks of so many bytes. */
+static void size_stacks(size_t bytes)
+{
+    pthread_attr_t attributes;
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, bytes) == 0);
+    CHECK(pthread_setattr_default_np(&attributes) == 0);
+    pthread_attr_destroy(&attributes);
+}
+
+/* The system grants a few threads, and no more: the OpenMP runtime would end the process if it were asked for more. */
+static void test_team_that_is_small(const scenario *c, uint64_t one)
+{
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    const size_t stack = (size_t)1 << 30;
+    struct rlimit usual, tight;
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%ld", &pages) == 1);
+    if (f)
+        fclose(f);
+    CHECK(getrlimit(RLIMIT_AS, &usual) == 0);
+    tight = usual;
+    tight.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + 3 * stack + stack / 2;
+    size_stacks(stack);
+    CHECK(setrlimit(RLIMIT_AS, &tight) == 0);
+    const int some = team_of(9);
+    CHECK_NOTE(some >= 1 && some < 9, "%d of 9", some);
+    CHECK(result_of(c, 9, 2) == one);
+    CHECK(setrlimit(RLIMIT_AS, &usual) == 0);
+#else
+    (void)c, (void)one;
+#endif
+}
+
+/* The system grants no thread, or fewer than are asked for: the caller goes on with what there is, alone if need be. */
+static void test_team_that_cannot_be_had(void)
+{
+    pthread_attr_t usual;
+    size_t stack = 0;
+    const scenario *c = &scenarios[0];
+    const uint64_t one = result_of(c, 1, 2);
+    CHECK(team_of(MOST_THREADS) == MOST_THREADS);
+    CHECK(pthread_getattr_default_np(&usual) == 0);
+    CHECK(pthread_attr_getstacksize(&usual, &stack) == 0);
+    pthread_attr_destroy(&usual);
+    size_stacks((size_t)1 << 47); /* all that a process can address */
+    CHECK(team_of(6) == 1);
+    CHECK(result_of(c, 6, 2) == one);
+    CHECK(team_of(MOST_THREADS) == MOST_THREADS); /* these are there already */
+    test_team_that_is_small(c, one);
+    size_stacks(stack);
+    CHECK(team_of(6) == 6);
+    CHECK(result_of(c, 6, 2) == one);
+}
+#else
+static void test_team_that_cannot_be_had(void)
+{
+    CHECK(team_of(1) == 1);
+}
+#endif
 
 /* ---- arrays that change under a call's hands ---- */
 
@@ -491,6 +591,7 @@ int main(int argc, char **argv)
     test_short_batch_behind_a_loss_that_is_not_finite(argc > 1 ? strtol(argv[1], NULL, 10) : 12);
     test_bits_of_one_thread();
     test_several_callers();
+    test_team_that_cannot_be_had();
     test_arrays_that_change();
     return check_report();
 }
