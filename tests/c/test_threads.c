@@ -107,6 +107,7 @@ static const scenario scenarios[] = {
      .bad_row = 40},
     {.name = "ema", NET(plain), ADAM, .batch = 64, .average = "ema"},
     {.name = "lookahead", NET(plain), ADAM, .batch = 32, .average = "lookahead", .every = 2},
+    {.name = "lookahead, rules", NET(plain), ADAM, .what = RULED, .batch = 32, .average = "lookahead", .every = 2},
     {.name = "heads", NET(headed), ADAM, .what = HEADS | SHUFFLED, .batch = 64},
     {.name = "surgery", NET(headed), ADAM, .what = HEADS | SURGERY, .batch = 64, .clip = "global_norm"},
     {.name = "surgery and sam", NET(headed), ADAM, .what = HEADS | SURGERY, .batch = 64, .average = "sam"},
@@ -122,6 +123,8 @@ static const scenario scenarios[] = {
      .hypers = {1, 0, 0, 0.9, 0.999, 0.99, 1e-8, 1e-6, 1, INFINITY}},
     {.name = "schedule-free", NET(normed), .optimizer = "schedule_free_adamw", .batch = 64,
      .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 2, 0, 2}},
+    {.name = "schedule-free, rules", NET(plain), .optimizer = "schedule_free_sgd", .what = RULED, .batch = 32,
+     .hypers = {0.1, 0, 0, 0.9, 3, 0, 2}},
     /* One matrix, of one panel: all threads but the last own nothing, and the first keeps the running numbers. */
     {.name = "nadam, owners of nothing", NET(tiny), .optimizer = "nadam", .batch = 20,
      .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 0.004}},
