@@ -26,7 +26,7 @@ def as_array(value: object, name: str) -> Array:
     if type(value) is np.ndarray:
         array: Array = value
     else:
-        if hasattr(value, "filled") and np.any(getattr(value, "mask", False)):
+        if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
             raise ArgumentError(f"{name}: expected no masked values; fill them first, as in {name}.filled(0)")
         array = _converted(value, name)
     if array.dtype.kind not in "biuf":

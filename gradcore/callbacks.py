@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ HOOKS = ("on_train_begin", "on_epoch_begin", "on_slice", "on_epoch_end", "on_tra
 
 def check_callbacks(callbacks: object) -> list[Any]:
     """`callbacks` as a list of objects that have at least one of the methods."""
-    if not hasattr(callbacks, "__iter__"):
+    if not isinstance(callbacks, Iterable) or hasattr(type(callbacks), "shape"):
         raise DTypeError(f"callbacks: expected a list of callbacks, got {shown(callbacks)}")
     result = list(callbacks)
     for index, callback in enumerate(result):

@@ -137,6 +137,6 @@ def dtype_name(dtype: DTypeLike) -> str:
     """The name float32 or float64 of whatever NumPy takes for one of them."""
     try:
         name = str(np.dtype(dtype)) if dtype is not None else "None"
-    except TypeError:
-        name = repr(dtype)
+    except Exception:
+        name = shown(dtype)
     return choice(name, "dtype", ("float32", "float64"))

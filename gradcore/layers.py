@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -513,7 +513,8 @@ def factor(value: object, name: str) -> float:
 
 def check_layers(layers: object, name: str) -> tuple[Layer, ...]:
     """`layers` as a non-empty tuple of Layer objects."""
-    if isinstance(layers, Layer | str) or not hasattr(layers, "__iter__"):
+    is_table = hasattr(type(layers), "shape")
+    if isinstance(layers, Layer | str) or not isinstance(layers, Iterable) or is_table:
         raise DTypeError(f"{name}: expected a list of layers, got {shown(layers)}")
     result = tuple(layers)
     for index, layer in enumerate(result):

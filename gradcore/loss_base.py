@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .rule import Rule
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+_MOST_WEIGHTS = 2**24  # of outputs; more are looked at no closer
 _SUM_TOLERANCE = 1e-3  # of probabilities, which may come from float16
 _RANGES = {
     "positive": POSITIVE,
@@ -371,8 +372,10 @@ class Labels(Loss):
 
 def class_table(value: object, classes: int, name: str) -> NDArray[np.float64]:
     """A factor >= 0 for every class: from an array-like with one for each, or a dict, 1 where it has none."""
-    if hasattr(value, "to_dict") and hasattr(value, "index"):  # a pandas Series has classes for its index
-        value = value.to_dict()
+    if hasattr(type(value), "to_dict") and hasattr(
+        type(value), "items"
+    ):  # a pandas Series has classes for its index
+        value = value.to_dict()  # type: ignore[attr-defined]
     table = np.ones(classes)
     if isinstance(value, Mapping):
         for label, weight in value.items():
@@ -455,6 +458,8 @@ def as_weights(value: object, name: str) -> Weights | float | None:
     array = as_array(value, name)
     if array.ndim != 1 or not len(array):
         raise ShapeError(f"{name}: expected one dimension, a number for each output, got {array.shape}")
+    if len(array) > _MOST_WEIGHTS:
+        raise ShapeError(f"{name}: expected a number for each output, got {len(array)} of them")
     check_finite(array, name)
     return tuple(_weight(item, f"{name}[{i}]") for i, item in enumerate(array.tolist()))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Array
+from .arrays import Array, as_array
 from .checks import choice
 from .errors import DTypeError, ShapeError
 from .network import Network
@@ -21,10 +21,10 @@ def checked_masks(net: Network, masks: Mapping[str, ArrayLike]) -> dict[str, Arr
     checked = {}
     for name, value in masks.items():
         choice(name, "masks", trainable)
-        mask = np.array(value)
+        mask = as_array(value, f"masks[{name!r}]")
         if mask.dtype != np.bool_:
             raise DTypeError(f"masks[{name!r}]: expected booleans, got {mask.dtype}")
         if mask.shape != trainable[name]:
             raise ShapeError(f"masks[{name!r}]: expected shape {trainable[name]}, got {mask.shape}")
-        checked[name] = mask
+        checked[name] = mask.copy()
     return checked

@@ -1,5 +1,6 @@
 """Standardize: what it takes from which rows, numbers far from zero, columns that do not vary, files."""
 
+import json
 import pickle
 import warnings
 
@@ -22,6 +23,7 @@ from gradcore import (
     pruning,
     search,
 )
+from gradcore.cli import main
 from support import assert_same
 
 START = 1.7e9  # a Unix time
@@ -431,3 +433,21 @@ def test_refreshed_averages_are_those_of_the_digits():
         averages.append(net.parameters())
     for name in ("2.running_mean", "2.running_var"):
         assert np.allclose(averages[0][name], averages[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_command_line_keeps_the_digits(capsys, tmp_path):
+    """A column of Unix times trains and predicts as the same times counted from the first one."""
+    x = far(300)
+    reports, predictions = [], []
+    for name, start in (("unix", 0.0), ("first", START)):
+        table = np.column_stack([np.round(x[:, 0] - start, 1), x[:, 1], target(x)])
+        data, model = tmp_path / f"{name}.csv", tmp_path / f"{name}.gradcore"
+        np.savetxt(data, table, "%.6f", ",", header="time,other,y", comments="")
+        options = ["--target", "y", "--epochs", "15", "--lr", "0.01", "--hidden", "16", "--json"]
+        assert main(["train", str(data), *options, "--output", str(model)]) == 0
+        reports.append(json.loads(capsys.readouterr().out)["mean"]["validation"]["rmse"])
+        assert main(["predict", str(model), str(data), "--json"]) == 0
+        predictions.append(json.loads(capsys.readouterr().out)["predictions"])
+    assert reports[0] == pytest.approx(reports[1], rel=1e-2)
+    assert np.allclose(*predictions, atol=1e-2)
+    assert np.std(predictions[0]) > 0.5

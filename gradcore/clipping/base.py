@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -165,6 +166,6 @@ def apart_from(skip: tuple[str, ...], net: Network, name: str, keep: Callable[[A
 
 def check_order(value: object, name: str) -> float:
     """1, 2 or infinity."""
-    if isinstance(value, bool) or value not in (1, 2, math.inf):
-        raise ArgumentError(f"{name}: expected 1, 2 or math.inf, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value not in (1, 2, math.inf):
+        raise ArgumentError(f"{name}: expected 1, 2 or math.inf, got {shown(value)}")
     return float(value)

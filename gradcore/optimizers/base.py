@@ -239,11 +239,12 @@ class FirstOrder(Optimizer):
         usual: Any = type(self).betas  # type: ignore[attr-defined]
         count, words = (3, "three") if len(usual) == 3 else (2, "two")
         try:
-            if isinstance(betas, str) or len(betas) != count:
-                raise TypeError
-            return tuple(scalar(beta, f"{name}: betas[{i}]", SHARE) for i, beta in enumerate(betas))
-        except TypeError:
-            raise DTypeError(f"{name}: betas: expected {words} numbers, got {shown(betas)}") from None
+            usable = not isinstance(betas, str) and len(betas) == count
+        except Exception:  # no sequence
+            usable = False
+        if not usable or not hasattr(betas, "__iter__"):
+            raise DTypeError(f"{name}: betas: expected {words} numbers, got {shown(betas)}")
+        return tuple(scalar(beta, f"{name}: betas[{i}]", SHARE) for i, beta in enumerate(betas))
 
     @property
     def rule(self) -> FirstOrder:

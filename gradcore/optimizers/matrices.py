@@ -179,7 +179,7 @@ class Muon(FirstOrder):
         try:
             if isinstance(self.coefficients, str) or len(self.coefficients) != 3:
                 raise TypeError
-        except TypeError:
+        except Exception:  # no sequence
             raise DTypeError(
                 f"Muon: coefficients: expected three numbers, got {shown(self.coefficients)}"
             ) from None
@@ -287,7 +287,9 @@ class SOAP(FirstOrder):
         self._set("frequency", integer(self.frequency, "SOAP: frequency", 1, 10**9))
         self._set("max_size", integer(self.max_size, "SOAP: max_size", 0, 2**31 - 1))
         if not isinstance(self.precondition_1d, bool):
-            raise DTypeError(f"SOAP: precondition_1d: expected True or False, got {self.precondition_1d!r}")
+            raise DTypeError(
+                f"SOAP: precondition_1d: expected True or False, got {shown(self.precondition_1d)}"
+            )
         self._set("matrices", _patterns(self.matrices, "SOAP: matrices"))
 
     def own(self) -> dict[str, Scalar]:
