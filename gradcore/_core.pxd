@@ -54,6 +54,8 @@ cdef class Trainer:
     cdef gradcore_report report
     cdef readonly int64_t capacity
     cdef readonly int slots
+    cdef readonly int head_means  # of slots, the last ones
+    cdef readonly bint accumulates
     cdef readonly Network network
     cdef object scale_rule   # called with the norm of each step, or None
     cdef object scale_error  # what it raised

@@ -151,6 +151,8 @@ class Trainer:
     updates: int  # updates applied so far (fewer where non-finite ones were skipped)
     capacity: int
     slots: int
+    accumulates: bool
+    head_means: int  # of slots, the last ones: where gradients of heads wait for an update
     def __init__(
         self,
         network: Network,
@@ -203,6 +205,8 @@ class Trainer:
     def set_rates(self, first: int, rates: NDArray[np.float64]) -> None: ...  # (steps, scheduled layers)
     def set_scale(self, rule: Callable[[float, int], float] | None) -> None: ...  # of norm and step
     def set_progress(self, step: int, updates: int) -> None: ...
+    def accumulated_read(self) -> NDArray[np.float64]: ...  # (1 + losses,)
+    def accumulated_write(self, value: NDArray[np.float64]) -> None: ...
     def running_read(self) -> NDArray[np.float64]: ...  # (RUNNING,)
     def running_write(self, value: NDArray[np.float64]) -> None: ...
     def add_average(self, kind: str, every: int, start: int) -> None: ...

@@ -410,7 +410,26 @@ cdef class Trainer:
         cdef int64_t c_every = integer(every, "every", 1, INT64_MAX), c_start = integer(start, "start", 0, INT64_MAX)
         error.message[0] = 0
         check(gradcore_trainer_add_average(self.handle, text(kind, "kind", keep), c_every, c_start, &error), &error)
+        cdef int before = self.slots
         self.slots = gradcore_trainer_state_slots(self.handle)
+        self.head_means += self.slots - before - 1
+        self.accumulates = self.accumulates or kind == "accumulate"
+
+    def accumulated_read(self):
+        cdef gradcore_error error
+        self.require()
+        cdef cnp.ndarray array = empty(cnp.NPY_FLOAT64, 1, 1, 1 + len(self.head_columns or (0,)))
+        error.message[0] = 0
+        check(gradcore_trainer_accumulated_read(self.handle, <double *>cnp.PyArray_DATA(array), &error), &error)
+        return array
+
+    def accumulated_write(self, value):
+        cdef gradcore_error error
+        self.require()
+        cdef int64_t numbers = 1 + len(self.head_columns or (0,))
+        cdef const double *data = <const double *>vector(value, "accumulated", cnp.NPY_FLOAT64, numbers)
+        error.message[0] = 0
+        check(gradcore_trainer_accumulated_write(self.handle, data, &error), &error)
 
     def set_group(self, index, lr_factor, weight_decay, frozen):
         cdef gradcore_error error

@@ -104,6 +104,8 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     if trainer._norms is not None:
         about["averaged_norms"] = trainer._norms[0]
         tensors += [(f"averaged.{name}", value) for name, value in trainer._norms[1].items()]
+    if core is not None and core.accumulates:
+        about["accumulated"] = core.accumulated_read().tolist()
     if trainer.constraint is not None:
         about["constraint"] = files.describe(trainer.constraint, "constraint")
     if trainer._plan.statistic is not None:
@@ -168,7 +170,9 @@ def _from_file(
         }
         if about["capacity"]:
             core = trainer._reserve(about["capacity"])
-            for slot in range(core.slots):
+            # Files without the sums of weights are from before heads had means of their own.
+            heads = core.head_means if "accumulated" not in about else 0
+            for slot in range(core.slots - heads):
                 for index, info in enumerate(network._info):
                     if info["trainable"]:
                         name = f"optimizer.{slot}.{info['name']}"
@@ -179,6 +183,8 @@ def _from_file(
                 name = f"factor.{side}.{network._info[index]['name']}"
                 core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), network.dtype))
             core.set_progress(about["steps"], about["updates"])
+            if "accumulated" in about:
+                core.accumulated_write(np.array(about["accumulated"], np.float64))
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         network._keeper = trainer._weak
         trainer._epochs = integer(about["epochs"], "epochs")

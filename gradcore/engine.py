@@ -69,6 +69,8 @@ def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_cor
     for index, side in factors(old, parameters):
         new.factor_write(index, side, old.factor_read(index, side))
     new.running_write(old.running_read())
+    if old.accumulates:
+        new.accumulated_write(old.accumulated_read())
     for slot in range(old.slots):
         for index, info in enumerate(parameters):
             if info["trainable"]:

@@ -316,6 +316,10 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                                   gradcore_error *error)
     gradcore_status gradcore_trainer_running_write(gradcore_trainer *trainer, const double *running,
                                                    gradcore_error *error)
+    gradcore_status gradcore_trainer_accumulated_read(gradcore_trainer *trainer, double *numbers,
+                                                      gradcore_error *error)
+    gradcore_status gradcore_trainer_accumulated_write(gradcore_trainer *trainer, const double *numbers,
+                                                       gradcore_error *error)
     int32_t gradcore_network_heads(const gradcore_network *network)
     gradcore_status gradcore_network_head(const gradcore_network *network, int64_t index, gradcore_head_info *info)
     gradcore_status gradcore_network_evaluate_heads(gradcore_network *network, const gradcore_head_loss *losses,

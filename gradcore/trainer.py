@@ -510,7 +510,7 @@ class Trainer(Conflicts):
             return net
         waits = math.prod(average.every for average in averages if average.kind == "accumulate")
         if core is not None and core.updates >= waits:
-            slot = core.slots - len(averages) + index
+            slot = core.slots - core.head_means - len(averages) + index
             frozen = {at for at, (_, _, frozen) in self._groups if frozen}
             averaged = (at for at, info in enumerate(net._info) if info["trainable"] and at not in frozen)
             core.write(net._core, {at: core.state_read(slot, at) for at in averaged})

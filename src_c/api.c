@@ -77,6 +77,8 @@ static const gradcore_api api = {
     .trainer_set_rates = &gradcore_trainer_set_rates,
     .pass_set_rates = &gradcore_pass_set_rates,
     .trainer_write = &gradcore_trainer_write,
+    .trainer_accumulated_read = &gradcore_trainer_accumulated_read,
+    .trainer_accumulated_write = &gradcore_trainer_accumulated_write,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -32,6 +32,7 @@ typedef struct slice {
     grc_status failed; /* what that function returned */
     grc_intrusion intrusion; /* noted while rows are loaded, read after the barrier behind that */
     gradcore_error *error;
+    int by_head;   /* an accumulation that begins keeps the heads' gradients apart */
     int live;      /* the weights that are trained are not those that are evaluated */
     int adopt;     /* others may have set weights since the last slice */
     double *heads; /* where reports of the heads go, or NULL */

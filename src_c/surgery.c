@@ -14,6 +14,7 @@
 #define GRC_STREAM_SURGERY 0xfffffffeu
 
 struct grc_surgery {
+    int projects;           /* else the gradients are kept apart for their own sake */
     void *gradients;        /* (heads, vector) */
     double *dots;           /* (pairs, chunks): i <= j, row after row; 0 for what is no trunk's */
     double *gram;           /* (heads, heads) */
@@ -39,7 +40,7 @@ static void lay_out(const gradcore_trainer *t, struct grc_surgery *s, grc_arena 
     s->ledger = grc_take(a, heads * heads * 3, sizeof(double));
 }
 
-grc_status grc_surgery_create(gradcore_trainer *t, gradcore_error *error)
+grc_status grc_surgery_create(gradcore_trainer *t, int projects, gradcore_error *error)
 {
     grc_arena arena = {NULL, 0, 0};
     struct grc_surgery *s = t->surgery = grc_allocate(&t->net->allocator, sizeof *s);
@@ -48,11 +49,19 @@ grc_status grc_surgery_create(gradcore_trainer *t, gradcore_error *error)
         s->block_size = arena.used;
         s->block = arena.base = arena.overflow ? NULL : grc_allocate(&t->net->allocator, s->block_size);
     }
-    if (!arena.base)
+    if (!arena.base) {
+        grc_surgery_destroy(t);
         return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for a gradient a head, got none");
+    }
     arena.used = 0;
     lay_out(t, s, &arena);
+    s->projects = projects;
     return GRADCORE_OK;
+}
+
+int grc_projects(const gradcore_trainer *t)
+{
+    return t->surgery && t->surgery->projects;
 }
 
 void grc_surgery_destroy(gradcore_trainer *t)
@@ -61,6 +70,7 @@ void grc_surgery_destroy(gradcore_trainer *t)
         return;
     grc_release(&t->net->allocator, t->surgery->block, t->surgery->block_size);
     grc_release(&t->net->allocator, t->surgery, sizeof *t->surgery);
+    t->surgery = NULL;
 }
 
 /* ---- pieces: what a thread owns, chunk by chunk ---- */
@@ -100,7 +110,7 @@ static int is_trunk(const gradcore_network *n, int parameter)
     return op->head == 0 && op->class != &grc_op_heads_end;
 }
 
-static void *gradient_of(const gradcore_trainer *tr, int head, size_t offset)
+void *grc_head_gradient(const gradcore_trainer *tr, int head, size_t offset)
 {
     return grc_at(tr->net, tr->surgery->gradients, (size_t)head * tr->net->vector + offset);
 }
@@ -110,7 +120,7 @@ static void keep(gradcore_trainer *tr, int parameter, size_t chunk, size_t offse
     const grc_op *op = op_of(tr->net, parameter);
     (void)chunk;
     if (!grc_stands_still(tr->x, op))
-        memcpy(gradient_of(tr, tr->x->only - 1, offset), grc_at(tr->net, tr->x->grad, offset), size * tr->net->item);
+        memcpy(grc_head_gradient(tr, tr->x->only - 1, offset), grc_at(tr->net, tr->x->grad, offset), size * tr->net->item);
 }
 
 static void multiply(gradcore_trainer *tr, int parameter, size_t chunk, size_t offset, size_t size)
@@ -119,7 +129,7 @@ static void multiply(gradcore_trainer *tr, int parameter, size_t chunk, size_t o
     double *dots = tr->surgery->dots + chunk;
     for (int i = 0; i < n->head_count && is_trunk(n, parameter); i++)
         for (int j = i; j < n->head_count; j++, dots += tr->x->chunk_first[n->parameter_count])
-            *dots = n->kernels->dot(size, gradient_of(tr, i, offset), gradient_of(tr, j, offset));
+            *dots = n->kernels->dot(size, grc_head_gradient(tr, i, offset), grc_head_gradient(tr, j, offset));
 }
 
 /* A head's own gradients are those of its pass; the log variances' are the sum of all passes'. */
@@ -130,12 +140,12 @@ static void combine(gradcore_trainer *tr, int parameter, size_t chunk, size_t of
     void *to = grc_at(n, tr->x->grad, offset);
     (void)chunk;
     if (head) {
-        memcpy(to, gradient_of(tr, head - 1, offset), size * n->item);
+        memcpy(to, grc_head_gradient(tr, head - 1, offset), size * n->item);
         return;
     }
     memset(to, 0, size * n->item);
     for (int j = 0; j < n->head_count; j++)
-        n->kernels->scale_add(1, size, trunk ? tr->surgery->total[j] : 1, gradient_of(tr, j, offset), size, to, size);
+        n->kernels->scale_add(1, size, trunk && tr->surgery->projects ? tr->surgery->total[j] : 1, grc_head_gradient(tr, j, offset), size, to, size);
 }
 
 /* ---- the projections, by one thread ---- */
@@ -189,6 +199,25 @@ static void project(const gradcore_trainer *tr)
     }
 }
 
+void grc_join_heads(gradcore_trainer *tr, grc_team *team, int t, int count)
+{
+    if (tr->surgery->projects)
+        visit_own(tr, t, count, &multiply);
+    grc_barrier(team);
+    if (t == 0 && tr->surgery->projects) {
+        add_up(tr);
+        project(tr);
+    }
+    grc_barrier(team);
+    visit_own(tr, t, count, &combine);
+    for (int i = 0; i < tr->net->parameter_count; i++) {
+        const grc_region mine = grc_own(tr->net, i, t, count);
+        if (tr->net->parameters[i].trainable && mine.rows)
+            grc_penalized_norms(tr->x, i, mine);
+    }
+    grc_barrier(team);
+}
+
 void grc_operate(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int64_t first, int t, int count)
 {
     gradcore_trainer *tr = s->t;
@@ -202,20 +231,7 @@ void grc_operate(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int
     }
     if (t == 0)
         tr->x->only = 0;
-    visit_own(tr, t, count, &multiply);
-    grc_barrier(team);
-    if (t == 0) {
-        add_up(tr);
-        project(tr);
-    }
-    grc_barrier(team);
-    visit_own(tr, t, count, &combine);
-    for (int i = 0; i < tr->net->parameter_count; i++) {
-        const grc_region mine = grc_own(tr->net, i, t, count);
-        if (tr->net->parameters[i].trainable && mine.rows)
-            grc_penalized_norms(tr->x, i, mine);
-    }
-    grc_barrier(team);
+    grc_join_heads(tr, team, t, count);
 }
 
 /* ---- how much they disagree ---- */
@@ -249,7 +265,7 @@ void grc_surgery_report(const gradcore_trainer *t, double out[2])
 void grc_count_conflicts(gradcore_trainer *t)
 {
     const size_t heads = (size_t)t->net->head_count;
-    for (size_t i = 0; t->surgery && i < heads; i++)
+    for (size_t i = 0; grc_projects(t) && i < heads; i++)
         for (size_t j = 0; j < heads; j++) {
             const double cosine = i == j ? (double)NAN : cosine_of(t, i < j ? i : j, i < j ? j : i);
             double *entry = t->surgery->ledger + 3 * (i * heads + j);
@@ -269,7 +285,7 @@ grc_status gradcore_trainer_conflicts(gradcore_trainer *t, double *ledger, gradc
     const size_t heads = (size_t)t->net->head_count;
     if (!ledger)
         status = grc_fail(error, GRADCORE_INVALID, "ledger: expected a pointer, got NULL");
-    else if (!t->surgery)
+    else if (!grc_projects(t))
         status = grc_fail(error, GRADCORE_STATE, "conflicts: expected a trainer with gradient surgery, got one without");
     else
         memcpy(ledger, t->surgery->ledger, 3 * heads * heads * sizeof(double));

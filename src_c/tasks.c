@@ -168,6 +168,14 @@ void grc_place_tasks(gradcore_trainer *t, const gradcore_data *data)
         t->tasks[i].data = t->x->tips ? grc_head_data(data, i) : *data;
 }
 
+int grc_divisors_differ(const gradcore_trainer *t, const gradcore_data *d)
+{
+    int differ = 0;
+    for (int i = 0; i < t->task_count && t->x->tips; i++)
+        differ |= grc_head_data(d, i).weight || !grc_loss_is_plain(&t->tasks[i].loss);
+    return differ;
+}
+
 /* Is it at work in this pass? */
 static int is_on(const grc_exec *x, int task)
 {
@@ -353,6 +361,6 @@ void grc_report_heads(const gradcore_trainer *t, size_t rows, double *out)
         *out++ = task->sum;
     }
     out[0] = out[1] = (double)NAN;
-    if (t->surgery)
+    if (grc_projects(t))
         grc_surgery_report(t, out);
 }

@@ -20,6 +20,17 @@ static grc_status check_codes(const slice *s, gradcore_error *error)
     return grc_check_codes(s->t->net, s->data->x, s->data->x_stride, s->order, s->begin, s->begin + some, error);
 }
 
+/* Gradients of heads that wait as their sum cannot be weighed one by one any more. */
+static grc_status check_waiting(const gradcore_trainer *t, const gradcore_data *data, gradcore_error *error)
+{
+    const uint64_t place = t->updates % grc_accumulated(t);
+    if (place == 0 || t->waiting.by_head || !grc_divisors_differ(t, data))
+        return GRADCORE_OK;
+    return grc_fail(error, GRADCORE_STATE,
+                    "weight: expected row weights of heads from the first batch of an update on, got them after %llu",
+                    (unsigned long long)place);
+}
+
 /* ---- rows ---- */
 
 /* Are the inputs used where they lie? Not where rows a power of two apart would meet in the same cache sets:
@@ -218,20 +229,20 @@ static void make_gradients(slice *s, grc_team *team, int64_t first, int t, int c
 }
 
 /* The same for step i, the heads' gradients being reconciled where the trainer does that. */
-static void take_gradients(slice *s, grc_team *team, int64_t i, int t, int count)
+static void take_gradients(slice *s, grc_team *team, int64_t i, int by_head, int t, int count)
 {
-    if (s->t->surgery)
+    if (by_head || grc_projects(s->t))
         grc_operate(s, team, &make_gradients, batch_of(s, i), t, count);
     else
         make_gradients(s, team, batch_of(s, i), t, count);
 }
 
 /* The gradients at a point up the slope instead, of the same batch under the same masks. */
-static double look_sharp(slice *s, grc_team *team, int64_t i, size_t rows, int t, int count)
+static double look_sharp(slice *s, grc_team *team, int64_t i, size_t rows, int by_head, int t, int count)
 {
     gradcore_trainer *tr = s->t;
     grc_sam_climb(tr, team, s->turns[i % 2].hypers[GRADCORE_AVERAGE + tr->sam - 1], rows, t, count);
-    take_gradients(s, team, i, t, count);
+    take_gradients(s, team, i, by_head, t, count);
     grc_sam_return(tr, team, t, count);
     return gradient_norm(tr->x);
 }
@@ -255,6 +266,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
 
     const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
     double running[GRADCORE_RUNNING];
+    grc_waiting waiting = tr->waiting;
     memcpy(running, tr->running, sizeof running);
     if (s->adopt)
         grc_adopt(tr, team, t, count);
@@ -270,7 +282,9 @@ static void run_team(void *context, grc_team *team, int t, int count)
     for (; i < s->steps && s->turns[i % 2].failed == GRADCORE_OK; i++) {
         const size_t rows = x->rows;
         const double *h = s->turns[i % 2].hypers;
-        take_gradients(s, team, i, t, count);
+        if (updates % parts == 0)
+            waiting.by_head = s->by_head;
+        take_gradients(s, team, i, waiting.by_head, t, count);
         if (is_over(s))
             break;
         double norm = gradient_norm(x);
@@ -278,19 +292,20 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (tr->net->penalized)
             loss += grc_sum(x->chunk_first[tr->net->parameter_count], x->chunk_penalty);
         const double correct = t == 0 ? grc_batch_correct(tr, rows) : 0;
-        int finite = isfinite(norm) && isfinite(loss), waits = 0;
+        int finite = isfinite(norm) && isfinite(loss), waits = 0, joined = 0;
         double *heads = tr->x->tips && s->heads ? s->heads + i * GRC_HEAD_REPORT(tr) : NULL;
         if (t == 0 && heads)
             grc_report_heads(tr, rows, heads); /* of the weights before any climb */
         const int climbed = s->update && tr->sam && finite;
         if (climbed) {
-            norm = look_sharp(s, team, i, rows, t, count);
+            norm = look_sharp(s, team, i, rows, waiting.by_head, t, count);
             finite = isfinite(norm);
             if (is_over(s))
                 break;
         }
         if (s->update && parts > 1 && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE)) {
-            waits = grc_accumulate(tr, team, updates, climbed, rows, t, count);
+            waits = grc_accumulate(tr, team, &waiting, updates, climbed, rows, t, count);
+            joined = !waits;
             norm = waits ? norm : gradient_norm(x);
             finite = waits || (isfinite(norm) && isfinite(loss));
         }
@@ -305,6 +320,8 @@ static void run_team(void *context, grc_team *team, int t, int count)
             refused || (s->update && v == GRC_SKIPPED && tr->nonfinite == GRC_NONFINITE_RAISE);
         step += s->update && !stop;
         updates += v == GRC_APPLIED;
+        if (joined && v == GRC_SKIPPED && !stop)
+            updates -= updates % parts; /* what had waited goes with it: one of them may be what is too large */
         if (t == 0) {
             const int ruled = s->update && !refused && !waits && (finite || tr->nonfinite == GRC_NONFINITE_PROPAGATE);
             const int by_norm = tr->clip == GRC_CLIP_GLOBAL_NORM || s->scale != NULL;
@@ -313,7 +330,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
             s->reports[i] = (gradcore_report){.loss = loss, .correct = correct, .weight = grc_batch_weight(tr),
                                               .norm = norm, .scale = scale * parts_scale,
                                               .applied = v == GRC_APPLIED, .rows = (int32_t)rows};
-            if (s->update && v == GRC_APPLIED)
+            if (s->update && v == GRC_APPLIED && !waits)
                 grc_count_conflicts(tr);
             if (s->update && v == GRC_APPLIED)
                 tr->limit = h[GRADCORE_CLIP];
@@ -330,6 +347,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
         derive_again(tr, team, t, count);
     if (t == 0) {
         memcpy(tr->running, running, sizeof running);
+        tr->waiting = waiting;
         tr->step = step;
         tr->updates = updates;
         s->done = i;
@@ -347,6 +365,7 @@ static void run_slice(slice *s)
     s->refresh = s->adopt || t->x->version != version;
     t->x->training = 1;
     grc_place_tasks(t, s->data);
+    s->by_head = s->update && grc_accumulated(t) > 1 && (grc_projects(t) || grc_divisors_differ(t, s->data));
     const int threads = grc_tuner_start(&t->tuner, n, (size_t)s->batch, s->update, t->matrices != NULL);
     grc_team_run(threads, n->flush_denormals, &run_team, s);
     grc_tuner_stop(&t->tuner, s->done);
@@ -387,6 +406,8 @@ grc_status gradcore_trainer_run(gradcore_trainer *t, gradcore_run *r, gradcore_e
                    .error = error,
                    .update = 1};
         status = check_rows(&s, error);
+        if (status == GRADCORE_OK)
+            status = check_waiting(t, r->data, error);
         if (status == GRADCORE_OK && !grc_lock_write(t->net))
             status = grc_network_refused(t->net, error);
         else if (status == GRADCORE_OK && (status = check_codes(&s, error)) != GRADCORE_OK)

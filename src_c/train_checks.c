@@ -105,6 +105,10 @@ grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_er
     if (r->steps < 1 || r->steps > batches)
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
+    const uint64_t done = atomic_load(&t->step);
+    if ((uint64_t)r->steps > GRC_MOST_STEPS - done)
+        return grc_fail(error, GRADCORE_STATE, "steps: expected at most 2^48 in all, got %lld more after %llu",
+                        (long long)r->steps, (unsigned long long)done);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
         status = grc_check_step(t, r->hypers + i * GRADCORE_HYPERS, error);
     return status;

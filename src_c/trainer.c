@@ -83,7 +83,7 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     if (status == GRADCORE_OK)
         status = grc_make_room(t, error);
     if (status == GRADCORE_OK && (o.head_flags & GRADCORE_GRADIENT_SURGERY))
-        status = grc_surgery_create(t, error);
+        status = grc_surgery_create(t, 1, error);
     const size_t parameters = (size_t)n->parameter_count + 1;
     if (status == GRADCORE_OK
         && (!(t->groups = grc_allocate(&n->allocator, parameters * sizeof *t->groups))
@@ -251,16 +251,18 @@ grc_status gradcore_trainer_norms(gradcore_trainer *t, double *norms, gradcore_e
 
 int32_t gradcore_trainer_state_slots(const gradcore_trainer *t)
 {
-    return t ? __builtin_popcount(t->x->slot_mask) + t->average_count : 0;
+    return t ? __builtin_popcount(t->x->slot_mask) + t->average_count + grc_head_means(t) : 0;
 }
 
-/* The slot-th of those in use, averages last, or NULL. */
+/* The slot-th of those in use, averages behind the optimizer's, means of heads last, or NULL. */
 static void *slot_vector(const gradcore_trainer *t, int32_t slot)
 {
+    if (slot < 0 || slot >= gradcore_trainer_state_slots(t))
+        return NULL;
     for (int i = 0; i < GRC_SLOTS; i++)
         if (t->x->slots[i] && slot-- == 0)
             return t->x->slots[i];
-    return slot >= 0 && slot < t->average_count ? t->averages[slot].vector : NULL;
+    return slot < t->average_count ? t->averages[slot].vector : grc_head_mean(t, slot - t->average_count);
 }
 
 static grc_status bad_slot(const gradcore_trainer *t, int32_t slot, gradcore_error *error)
@@ -490,7 +492,7 @@ void gradcore_trainer_get_progress(const gradcore_trainer *t, uint64_t *step, ui
 grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uint64_t updates,
                                          gradcore_error *error)
 {
-    if (updates > step || step > UINT64_C(1) << 48)
+    if (updates > step || step > GRC_MOST_STEPS)
         return grc_fail(error, GRADCORE_INVALID, "step: expected updates <= step <= 2^48, got %llu and %llu",
                         (unsigned long long)updates, (unsigned long long)step);
     grc_status status = grc_trainer_enter(t, error);
@@ -498,6 +500,9 @@ grc_status gradcore_trainer_set_progress(gradcore_trainer *t, uint64_t step, uin
         return status;
     t->step = step;
     t->updates = updates;
+    t->waiting.by_head = 0;
+    for (int i = 0; i < t->task_count; i++)
+        t->waiting.divisor[i] = -1;
     grc_trainer_leave(t);
     return GRADCORE_OK;
 }

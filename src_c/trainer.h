@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "loss.h"
 
+#define GRC_MOST_STEPS (UINT64_C(1) << 48) /* as far as random numbers count */
 enum grc_clip { GRC_CLIP_NONE, GRC_CLIP_VALUE, GRC_CLIP_GLOBAL_NORM };
 enum grc_nonfinite { GRC_NONFINITE_SKIP, GRC_NONFINITE_RAISE, GRC_NONFINITE_PROPAGATE };
 
@@ -39,6 +40,11 @@ typedef struct grc_task { /* a loss, and what it reads and writes */
 
 struct grc_surgery;
 
+typedef struct grc_waiting { /* of the gradients that wait for the update of an accumulation */
+    int by_head; /* those of each head apart: their divisors need not keep one ratio from batch to batch */
+    double divisor[GRADCORE_MOST_HEADS]; /* [task]: sum over the batches so far; below 0: not known */
+} grc_waiting;
+
 typedef struct grc_tally { /* of what a rule multiplied by a factor of at most 1 */
     double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
 } grc_tally;
@@ -68,7 +74,8 @@ struct gradcore_trainer {
     size_t tasks_size, rows_size; /* bytes of the tasks, and of what those behind the first have a row */
     void *rows_block;
     grc_uncertain *uncertain;     /* [head], or NULL */
-    struct grc_surgery *surgery;  /* or NULL */
+    struct grc_surgery *surgery;  /* a gradient for each head, or NULL */
+    grc_waiting waiting;
     gradcore_loss_function *loss_function;
     void *loss_context;
     int optimizer;
@@ -128,11 +135,19 @@ double grc_batch_weight(const gradcore_trainer *t);
 /* Numbers that a step reports of its heads; these, to `out`. */
 #define GRC_HEAD_REPORT(t) (3 * (t)->net->head_count + 2)
 void grc_report_heads(const gradcore_trainer *t, size_t rows, double *out);
+/* May the divisors of its losses on this data have different ratios in different batches? */
+int grc_divisors_differ(const gradcore_trainer *t, const gradcore_data *d);
 
 /* ---- surgery.c ---- */
 
-grc_status grc_surgery_create(gradcore_trainer *t, gradcore_error *error);
+/* projects: surgery; else each head's gradient is just kept apart. */
+grc_status grc_surgery_create(gradcore_trainer *t, int projects, gradcore_error *error);
 void grc_surgery_destroy(gradcore_trainer *t);
+int grc_projects(const gradcore_trainer *t);
+/* Element `offset` of the gradient of a head, counted from 0. */
+void *grc_head_gradient(const gradcore_trainer *t, int head, size_t offset);
+/* x->grad and its norms from the heads' gradients; begins and ends with a barrier. */
+void grc_join_heads(gradcore_trainer *t, grc_team *team, int thread, int count);
 void grc_surgery_report(const gradcore_trainer *t, double out[2]); /* mean cosine, share of conflicts */
 void grc_count_conflicts(gradcore_trainer *t); /* into the ledger: of gradients that an update has taken */
 
@@ -159,9 +174,13 @@ void grc_average_piece(const grc_average *a, const grc_kernels *k, uint64_t step
 
 uint64_t grc_accumulated(const gradcore_trainer *t); /* gradients of an update, 1 without accumulation */
 /* Adds the gradients of what thread t owns to those that wait, `done` of them taken since the trainer was made.
- * Returns 1 if the update has to wait for more; else x->grad and its norms are those of the mean. */
-int grc_accumulate(gradcore_trainer *t, grc_team *team, uint64_t done, int climbed, size_t rows, int thread,
-                   int count);
+ * Returns 1 if the update has to wait for more; else x->grad and its norms are those of one batch of all their
+ * rows. `waiting` is the thread's copy. */
+int grc_accumulate(gradcore_trainer *t, grc_team *team, grc_waiting *waiting, uint64_t done, int climbed, size_t rows,
+                   int thread, int count);
+/* How many vectors behind all other state hold means of heads; the i-th of them. */
+int grc_head_means(const gradcore_trainer *t);
+void *grc_head_mean(const gradcore_trainer *t, int head);
 int grc_average_is_adaptive(const grc_average *a); /* asam */
 
 /* ---- sam.c ---- */

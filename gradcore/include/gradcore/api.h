@@ -82,6 +82,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_pass_set_rates) *pass_set_rates;
     __typeof__(gradcore_network_schedule_penalty) *network_schedule_penalty;
     __typeof__(gradcore_trainer_write) *trainer_write;
+    __typeof__(gradcore_trainer_accumulated_read) *trainer_accumulated_read;
+    __typeof__(gradcore_trainer_accumulated_write) *trainer_accumulated_write;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

@@ -449,11 +449,20 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
                                                             gradcore_error *error);
 /* Adds an average of the weights, before the first step: "ema", "swa" (a plain mean) or "lookahead" (whose slow
  * weights the trained ones go back to), of the weights after update start + 1 and every `every`-th from there
- * (lookahead: after `every` updates). Or "accumulate": an update takes the mean of the gradients of `every` steps,
- * which the progress counts as updates. It is one more state slot, the last so far. Or "sam" and "asam": the gradient
+ * (lookahead: after `every` updates). Or "accumulate": an update takes the gradient of one batch of all rows of
+ * `every` steps, which the progress counts as updates: their mean, weighted by what their losses were divided by. It
+ * is one more state slot, the last so far; behind all slots, an accumulation with a loss for each head has one for each
+ * of them, where their gradients wait if rows or classes have weights or labels are ignored, or with surgery. Or "sam" and "asam": the gradient
  * of an update is that of the same batch at the weights + rho g / |g|, adaptive: rho w^2 g / |w g|. */
 GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
                                                           int64_t every, int64_t start, gradcore_error *error);
+/* State for checkpoints of a trainer that accumulates, to be written after the progress: 1 + one number, or 1 + one for
+ * each head. Whether gradients of heads wait apart, 0 or 1; the sum of what the losses of the batches that wait were
+ * divided by, -1 if it is not known: then they count as many times the next batch. */
+GRADCORE_API gradcore_status gradcore_trainer_accumulated_read(gradcore_trainer *trainer, double *numbers,
+                                                               gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_accumulated_write(gradcore_trainer *trainer, const double *numbers,
+                                                                gradcore_error *error);
 /* What trainable parameter `index` has of its own: a factor of lr, a weight decay (NaN: the optimizer's,
  * which leaves vectors alone without GRADCORE_DECAY_ALL), or no changes at all, not by rules on parameters either. The
  * running averages of batch_norm and the vectors of spectral_norm may be frozen too (lr_factor 1, weight_decay NaN);
