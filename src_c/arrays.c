@@ -136,7 +136,7 @@ static grc_status check_array(const gradcore_array *array, int optimizer, uint32
     const unsigned needs = gradcore_optimizer_slots(gradcore_list("optimizer", (int32_t)optimizer), flags);
     if (array->dtype != GRADCORE_FLOAT32 && array->dtype != GRADCORE_FLOAT64)
         return grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", array->dtype);
-    if (!array->w || !array->g || array->n < 0)
+    if (!array->w || !array->g || array->n < 0 || array->n > GRC_MOST_ELEMENTS)
         return grc_fail(error, GRADCORE_INVALID, "arrays: expected pointers and n >= 0");
     for (int i = 0; i < GRC_SLOTS; i++)
         if ((needs >> i & 1) && !array->slots[i])
@@ -350,7 +350,7 @@ static grc_status activation_call(const char *name, int32_t dtype, double alpha,
     if (found == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected one of %s, got '%.40s'",
                         grc_names("activation", known, sizeof known), name ? name : "(null)");
-    if (!x || !y || n < 0)
+    if (!x || !y || n < 0 || n > GRC_MOST_ELEMENTS)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
     if (!(alpha >= grc_lowest_alpha(found) && alpha <= 1e6))
         return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from %g to 1e6, got %g",
@@ -426,7 +426,7 @@ grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *opt
     const grc_kernels *k = kernels_for(dtype, NULL, error);
     if (!k)
         return GRADCORE_INVALID;
-    if (!z || !target || !losses || rows < 1 || cols < 1)
+    if (!z || !target || !losses || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
         return grc_fail(error, GRADCORE_SHAPE, "z: expected at least 1 row and 1 column, got (%lld, %lld)",
                         (long long)rows, (long long)cols);
     grc_status status =
@@ -474,7 +474,7 @@ static void fill_body(void *p)
 grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols, double a,
                          double b, double *out, gradcore_error *error)
 {
-    if (!kind || !out || rows < 1 || cols < 1 || rows > INT64_MAX / 16 / cols)
+    if (!kind || !out || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
         return grc_fail(error, GRADCORE_SHAPE, "fill: expected a kind, an array and a shape, got (%lld, %lld)",
                         (long long)rows, (long long)cols);
     if (!isfinite(a) || !isfinite(b))
@@ -494,7 +494,7 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
 
 grc_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order, gradcore_error *error)
 {
-    if (!order || n < 0)
+    if (!order || n < 0 || n > GRC_MOST_ELEMENTS)
         return grc_fail(error, GRADCORE_INVALID, "n: expected an array and a count of at least 0, got %lld",
                         (long long)n);
     grc_shuffle(seed, epoch, (size_t)n, order);

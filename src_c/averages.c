@@ -248,7 +248,8 @@ grc_status gradcore_average(const char *kind, int64_t every, int64_t start, uint
         status = grc_check_rate(&a, rate, error);
     if (status != GRADCORE_OK)
         return status;
-    if (!w || !average || n < 0 || step < 1 || (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64))
+    if (!w || !average || n < 0 || n > GRC_MOST_ELEMENTS || step < 1
+        || (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64))
         return grc_fail(error, GRADCORE_INVALID, "average: expected pointers, n >= 0, step >= 1 and a dtype");
     const grc_kernels *kernels = grc_kernels_find(NULL, dtype, error);
     if (!kernels)

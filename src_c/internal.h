@@ -451,6 +451,7 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
      | GRADCORE_OPTIMIZER_DECAY_IN_NORM | GRADCORE_OPTIMIZER_SAFEGUARD | GRADCORE_OPTIMIZER_CLIPPED        \
      | GRADCORE_OPTIMIZER_CORRECTED | GRADCORE_OPTIMIZER_UNCLAMPED)
 #define GRC_LEAST_EPS 1e-30   /* of a normalisation: its inverse root is finite in float */
+#define GRC_MOST_ELEMENTS (INT64_MAX / 16) /* of an array: no size in bytes overflows */
 #define GRC_MOST_PENALTY 1e10
 #define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
 /* Are these the hyperparameters of a step that cannot by itself make finite numbers infinite? */

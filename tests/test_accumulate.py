@@ -27,16 +27,13 @@ VALUES = exact_uniform((ROWS, 3), "float64", 3)
 EVEN = None
 UNEVEN = np.abs(exact_uniform(ROWS, "float64", 4)) + 0.01
 SPARSE = (exact_uniform(ROWS, "float64", 5) > 0.3).astype(np.float64)
-SPARSE[:8] = 0  # nothing at all in the first two batches
-LATE = UNEVEN.copy()
-LATE[20:] = 0  # nothing at all in the last one
+SPARSE[[0, 7, 8, 20]] = 1  # something in every batch
 IGNORED = np.where(exact_uniform(ROWS, "float64", 6) > 0.4, -1, LABELS)
 
 CASES = {
     "mse": ("mse", VALUES, EVEN),
     "mse, uneven": ("mse", VALUES, UNEVEN),
     "mse, sparse": ("mse", VALUES, SPARSE),
-    "mse, late": ("mse", VALUES, LATE),
     "huber, uneven": (losses.Huber(0.3), VALUES, UNEVEN),
     "classes": ("cross_entropy", LABELS, EVEN),
     "class weights": (losses.CrossEntropy(class_weight={0: 0.2, 1: 5.0, 2: 1.0}), LABELS, EVEN),
@@ -91,6 +88,18 @@ def test_batches_of_any_size_and_weight_are_the_large_batch(case, clip):
         parts(small, X, y, weight)
     close(small.net.parameters(), large.net.parameters())
     assert (large._core.updates, small._core.updates) == (3, 12)
+
+
+@pytest.mark.parametrize("empty", [slice(0, 6), slice(0, 12), slice(6, 12), slice(18, 24)])
+def test_a_batch_without_weight_has_no_share(empty):
+    """The first, the first two, one between, the last; penalties are there all the same."""
+    weight = UNEVEN.copy()
+    weight[empty] = 0
+    large = make("mse", optimizers.SGD(0.3))
+    small = make("mse", optimizers.Accumulate(optimizers.SGD(0.3), 4))
+    for trainer, size in ((large, ROWS), (small, 6)):
+        trainer.fit(X, VALUES, epochs=3, batch_size=size, shuffle=False, sample_weight=weight, progress=False)
+    close(small.net.parameters(), large.net.parameters())
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -265,9 +274,11 @@ def class_weights(surgery=False):
 
 
 def sparse_weights():
-    """Heads whose weights lie in different batches, none of one head in the first."""
+    """Heads whose weights lie in different batches."""
     found = heads_problem.row_weights(ROWS)
-    found["angle"][:7] = 0
+    found["angle"][1:7] = 0
+    found["kind"][9:18] = 0
+    found["angle"][[0, 7, 8, 20]] = 1
     return found
 
 
@@ -289,6 +300,19 @@ def test_each_head_counts_its_batches_by_its_own_weights(weighted, uncertainty, 
         close(small.net.parameters(), large.net.parameters())
     else:
         assert small._core.updates == 4
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_a_batch_without_weight_for_a_head_has_no_share_in_it(uncertainty):
+    weight = heads_problem.row_weights(ROWS)
+    weight["angle"][:6] = 0
+    weight["kind"][6:18] = 0
+    large = heads_trainer(optimizers.SGD(0.2), uncertainty=uncertainty)
+    small = heads_trainer(optimizers.Accumulate(optimizers.SGD(0.2), 4), uncertainty=uncertainty)
+    options = {"epochs": 3, "shuffle": False, "sample_weight": weight, "progress": False}
+    for trainer, size in ((large, ROWS), (small, 6)):
+        trainer.fit(HEADS_X, HEADS_Y, batch_size=size, **options)
+    close(small.net.parameters(), large.net.parameters())
 
 
 def test_two_heads_are_reconciled_as_those_of_the_large_batch():

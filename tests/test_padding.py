@@ -34,16 +34,16 @@ from test_optimizer_styles import RATES, classes
 
 INPUTS = 7
 OPTIONS = {  # so that every slot is in use, and begins and stays as far from 0 as it can
-    "SGD": [{"momentum": 0.9, "nesterov": True}],
-    "RMSprop": [{"momentum": 0.5, "centered": True, "initial": 0.7}],
-    "Adam": [{"amsgrad": True, "eps_root": 0.1}],
-    "Adagrad": [{"initial": 0.7}],
-    "AdaBelief": [{"eps_root": 0.1}],
-    "Yogi": [{"initial": 0.7}],
-    "Adamax": [{"eps": 0.5}],
-    "Adan": [{"eps_root": 0.1}],
-    "ScheduleFreeSGD": [{"warmup": 4}],
-    "ScheduleFreeAdamW": [{"warmup": 4, "power": 0.5}],
+    "SGD": {"momentum": 0.9, "nesterov": True},
+    "RMSprop": {"momentum": 0.5, "centered": True, "initial": 0.7},
+    "Adam": {"amsgrad": True, "eps_root": 0.1},
+    "Adagrad": {"initial": 0.7},
+    "AdaBelief": {"eps_root": 0.1},
+    "Yogi": {"initial": 0.7},
+    "Adamax": {"eps": 0.5},
+    "Adan": {"eps_root": 0.1},
+    "ScheduleFreeSGD": {"warmup": 4},
+    "ScheduleFreeAdamW": {"warmup": 4, "power": 0.5},
 }
 WRAPPERS = {
     "none": lambda rule: rule,
@@ -81,6 +81,7 @@ PENALTIES = {
 
 def layers(kind, penalty):
     """Widths that fill no panel, in every layer that has parameters of its own."""
+    block = (Dropout(0.2), Dense(17, "gaussian"), LayerScale(0.5))
     return {
         "dense": [Dense(19, "tanh", penalty=penalty), Dense(5, "exponential"), Dense(3)],
         "weight_norm": [Dense(19, "tanh", weight_norm=True, penalty=penalty), Dense(3, weight_norm=True)],
@@ -88,19 +89,17 @@ def layers(kind, penalty):
         "batch_norm": [Dense(19, penalty=penalty), BatchNorm(), Activation("sigmoid"), Dense(3)],
         "norms": [Standardize(), Dense(21, "softplus", penalty=penalty), LayerNorm(), RMSNorm(), Dense(3)],
         "gates": [Dense(22, penalty=penalty), GLU(), PReLU(), Dense(18), Maxout(9, 2), Dense(3)],
-        "residual": [Dense(19, penalty=penalty), Residual(Dropout(0.2), Dense(17, "gaussian"), LayerScale(0.5),
-                                                          projection=True), Dense(3)],
+        "residual": [Dense(19, penalty=penalty), Residual(*block, projection=True), Dense(3)],
     }[kind]  # fmt: skip
 
 
 KINDS = ("dense", "weight_norm", "spectral_norm", "batch_norm", "norms", "gates", "residual")
 
 
-def rule_of(name, choice=0):
+def rule_of(name):
     options, *_, lr = RATES[name]
-    return getattr(optimizers, name)(
-        lr=lr, **{**options, **OPTIONS.get(name, [{}])[choice]}, weight_decay=0.01
-    )
+    more = {**options, **OPTIONS.get(name, {}), "weight_decay": 0.01}
+    return getattr(optimizers, name)(lr=min(lr, 0.1), **more)
 
 
 def allowed(name, wrapper):
@@ -114,17 +113,20 @@ def configurations(count, seed):
     turns = [itertools.cycle(draw.sample(axis, len(axis))) for axis in axes]
     found = []
     while len(found) < count:
-        picked = tuple(next(turn) if draw.random() < 0.5 else draw.choice(axis)
-                       for turn, axis in zip(turns, axes, strict=True))  # fmt: skip
-        if allowed(*picked[:2]):
-            found.append((*picked, draw.choice(("float32", "float64")), draw.randrange(1, 4)))
+        name, wrapper, *others = (next(turn) if draw.random() < 0.7 else draw.choice(axis)
+                                  for turn, axis in zip(turns, axes, strict=True))  # fmt: skip
+        wrapper = wrapper if allowed(name, wrapper) else draw.choice(["none", "accumulate", "sam"])
+        if others[0] == "spectral_norm" and others[2] != "none":  # no stored weight gives both
+            others[0] = "weight_norm"
+        found.append((name, wrapper, *others, draw.choice(("float32", "float64")), draw.randrange(1, 4)))
     return found
 
 
-def assert_zero(trainer, when):
+def assert_zero(trainer, when, stepped=True):
     found = _testing.padding(trainer.net._core, trainer._core)
+    if stepped and not np.isfinite(trainer._core.norms()[:, 0]).all():
+        del found["gradient"]  # of a step that is left out: infinity times zero is no zero
     assert {name: value for name, value in found.items() if value} == {}, when
-    return found
 
 
 def exercise(optimizer, wrapper, kind, clip, constraint, penalty, dtype, threads, folder):
@@ -135,6 +137,8 @@ def exercise(optimizer, wrapper, kind, clip, constraint, penalty, dtype, threads
     trainer = Trainer(net, "mse", rule, CLIPS[clip], constraint=CONSTRAINTS[constraint])
     assert _testing.padding(net._core) == {"weights": 0, "derived": 0}
     draw = np.random.default_rng(seed)
+    if kind == "norms":
+        net.standardize(draw.normal(size=(30, INPUTS)))
 
     def steps(each, count):
         for _ in range(count):
@@ -149,7 +153,7 @@ def exercise(optimizer, wrapper, kind, clip, constraint, penalty, dtype, threads
     steps(trainer, 1)
     trainer.save(folder / "t")
     again = Trainer.load(folder / "t")
-    assert_zero(again, "after load")
+    assert_zero(again, "after load", stepped=False)
     steps(again, 2)
     for each in (
         again.net.clone(),

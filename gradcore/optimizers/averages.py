@@ -151,10 +151,10 @@ class Accumulate(Averaging):
     """An update for the gradient of every `every` batches as one: large batches in the memory of small ones.
 
     The steps in between change no weight; schedules count them. Clipping and the optimizer see the gradient
-    of one batch of all their rows, to rounding: batches count by what their losses were divided by, the sum of
-    their rows' weights (times class weights; ignored rows left out), and each of several heads by its own.
+    of one batch of all their rows, to rounding: batches count by what their losses were divided by, the sum
+    of their rows' weights (times class weights; ignored rows left out), and each of several heads by its own.
     A loss of your own counts as a mean over rows. Penalties count once. What is not the large batch's:
-    the statistics of `BatchNorm`, which are each batch's own and move the averages once for each of them,
+    the statistics of `BatchNorm`, which are each batch's own and move the averages once for each,
     random numbers, and the points that `SAM` climbs to, one for each batch.
 
     A batch whose loss or gradient is not finite is left out, and another one takes its place; where
