@@ -117,7 +117,7 @@ def configurations(count, seed):
                                   for turn, axis in zip(turns, axes, strict=True))  # fmt: skip
         wrapper = wrapper if allowed(name, wrapper) else draw.choice(["none", "accumulate", "sam"])
         if others[0] == "spectral_norm" and others[2] != "none":  # no stored weight gives both
-            others[0] = "weight_norm"
+            others[2] = "none"
         found.append((name, wrapper, *others, draw.choice(("float32", "float64")), draw.randrange(1, 4)))
     return found
 
