@@ -24,12 +24,13 @@ def main(argv: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder / "results.jsonl")
     if arguments.list:
-        for mutant in _all():
+        for mutant in _all(PROJECT):
             print(f"{mutant.key}\n  - {mutant.before.strip()}\n  + {mutant.after.strip()}")
         return 0
     if not arguments.report:
         with alone(folder):
             campaign = Campaign(Workshop(PROJECT, folder), results, lambda line: print(line, flush=True))
+            campaign.quick = arguments.quick
             campaign.workshop.prepare()
             if arguments.survivors:
                 keys = [row["id"] for row in results.of("survived")]
@@ -41,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
                 campaign.again(dict.fromkeys(keys), whole=False)
             else:
                 campaign.run(arguments.count, arguments.seed, arguments.only)
-    here = {mutant.key for mutant in _all()}  # of lines that have changed nothing is known any more
+    # Of lines that have changed since, nothing is known any more.
+    here = {mutant.key for mutant in _all(folder / "tree" if (folder / "tree").exists() else PROJECT)}
     results.rows = {key: row for key, row in results.rows.items() if key in here}
     reasons = json.loads(REASONS.read_text()) if REASONS.exists() else {}
     print(report(results, reasons))
@@ -49,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     return int(killed < arguments.least * (killed + survived))
 
 
-def _all() -> Iterator[Mutant]:
-    for file in core_files(PROJECT):
-        yield from mutants(file, (PROJECT / file).read_text())
+def _all(root: Path) -> Iterator[Mutant]:
+    for file in core_files(root):
+        yield from mutants(file, (root / file).read_text())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=(), metavar="PART", help="files with it in their path")
+    parser.add_argument(
+        "--quick", action="store_true", help="a first look, by the fast tests; then --again survived"
+    )
     parser.add_argument("--survivors", action="store_true", help="survivors meet the whole suite")
     parser.add_argument(
         "--minutes", type=float, default=60, help="for the whole suite, a mutant (default: %(default)g)"

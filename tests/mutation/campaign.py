@@ -66,11 +66,14 @@ class Campaign:
     results : Results
     say : callable
         Takes lines about what happens.
+    quick : bool
+        Whether the slow C tests and most test files are left out: what they would kill is looked at again.
     """
 
     workshop: Workshop
     results: Results
     say: Callable[[str], None] = print
+    quick: bool = False
     _times: dict[str, float] = field(default_factory=dict)
     _installed: Path | None = None
 
@@ -109,6 +112,8 @@ class Campaign:
         in_c += [name for name in self.workshop.tests if name not in in_c]
         for name in in_c:
             self._measure(name)
+        if self.quick:
+            in_c = [name for name in in_c if self._times[name] < _QUICK]
         if whole:
             in_python = []
         else:
@@ -127,7 +132,7 @@ class Campaign:
             "after": " ".join(mutant.after.split()),
             "verdict": verdict,
             "by": by,
-            "suite": "whole" if whole else "mapped",
+            "suite": "whole" if whole else "quick" if self.quick else "mapped",
             "seconds": round(time.monotonic() - begin, 1),
         }
         self.results.add(row)
@@ -173,7 +178,8 @@ class Campaign:
             seconds = self._measure(file)
             if seconds < 0:
                 continue
-            if taken and sum(self._times[name] for name in taken) + seconds > _FILES:
+            most = _FILES / 3 if self.quick else _FILES
+            if taken and sum(self._times[name] for name in taken) + seconds > most:
                 continue
             taken.append(file)
         return taken
