@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include "../../src_c/io.h"
+#include "../../src_c/io_internal.h"
 
 static counter memory;
 static const grc_allocator allocator = {counter_allocate, counter_release, &memory};
@@ -226,6 +227,52 @@ static void test_writer_arguments(void)
     CHECK(grc_io_size(huge, 1, NULL, 0, &size, &error) == GRC_IO_ARGUMENT);
 }
 
+/* Names of every length up to the limit are taken, one byte more is not. */
+static void test_longest_names(void)
+{
+    static char name[GRC_IO_MAX_NAME + 2];
+    const grc_io_pair pair = {name, "v"};
+    grc_io_tensor t = {name, GRC_IO_F32, 1, {2}, f32, 8};
+    uint64_t size;
+    for (size_t length = 1; length <= GRC_IO_MAX_NAME + 1; length++) {
+        name[length - 1] = 'n';
+        const int wanted = length <= GRC_IO_MAX_NAME ? GRC_IO_OK : GRC_IO_ARGUMENT;
+        CHECK(grc_io_size(&t, 1, NULL, 0, &size, NULL) == wanted);
+        CHECK(grc_io_size(NULL, 0, &pair, 1, &size, NULL) == wanted);
+    }
+}
+
+/* Of all sequences of two to four bytes that begin like one, those are UTF-8 that encode a code point: 0x780 in two
+ * bytes, 0xf800 less the surrogates in three, 0x100000 in four. */
+static void test_utf8(void)
+{
+    long two = 0, three = 0, four = 0;
+    char text[4];
+    for (int a = 0x80; a < 0x100; a++)
+        for (int b = 0; b < 0x100; b++) {
+            text[0] = (char)a;
+            text[1] = (char)b;
+            const size_t n = grc_io_utf8(text, 2);
+            CHECK(n == 0 || n == 2);
+            two += n == 2;
+            if (a < 0xe0)
+                continue;
+            for (int c = 0; c < 0x100; c++) {
+                text[2] = (char)c;
+                three += grc_io_utf8(text, 3) == 3;
+                for (int d = 0; a >= 0xf0 && d < 0x100; d += c % 16 == 0 ? 1 : 64) {
+                    text[3] = (char)d;
+                    if (grc_io_utf8(text, 4) == 4)
+                        four += c % 16 == 0 ? 1 : 64;
+                }
+            }
+        }
+    CHECK_NOTE(two == 0x780, "%ld of two bytes", two);
+    CHECK_NOTE(three == 0xf800 - 0x800, "%ld of three bytes", three);
+    CHECK_NOTE(four == 0x100000, "%ld of four bytes", four);
+    CHECK(grc_io_utf8("\xc3", 1) == 0 && grc_io_utf8("\xe2\x82\xac", 2) == 0 && grc_io_utf8("", 0) == 0);
+}
+
 /* ---- Headers by hand ---- */
 
 typedef struct header_case {
@@ -390,6 +437,8 @@ int main(void)
     test_round_trip();
     test_dtypes();
     test_writer_arguments();
+    test_longest_names();
+    test_utf8();
     test_headers();
     test_length_prefix();
     test_truncation();
