@@ -480,3 +480,56 @@ def test_a_failed_set_masks_changes_nothing():
     assert trainer.masks().keys() == masks.keys()
     trainer.step(X, Y)
     assert_masked(trainer)
+
+
+# ---- methods that work on the whole data set ----
+
+FULL_BATCH = {
+    "lbfgs": lambda: optimizers.LBFGS(weight_decay=1e-3),
+    "cg": lambda: optimizers.ConjugateGradient(),
+    "newton": lambda: optimizers.NewtonCG(weight_decay=1e-3),
+    "gauss_newton": lambda: optimizers.NewtonCG(curvature="gauss_newton", damping=1e-3),
+    "lm": lambda: optimizers.LevenbergMarquardt(),
+}
+
+
+@pytest.mark.parametrize("method", FULL_BATCH)
+def test_full_batch_methods_stay_within_masks(method, tmp_path):
+    net = Network([Dense(5, "tanh"), Dense(3)], inputs=6, seed=1, dtype="float64")
+    trainer = Trainer(net, "mse", FULL_BATCH[method]())
+    before = trainer.evaluate(X, Y)["loss"]
+    for share in (0.3, 0.6):  # the second one meets a memory of steps in a larger space
+        trainer.set_masks(pruning.magnitude_masks(net, share))
+        losses = trainer.fit(X, Y, epochs=6, progress=False).loss
+        assert losses[-1] < losses[0]
+        assert_masked(trainer)
+        assert pruning.sparsity(net) == pytest.approx(share, abs=0.03)
+    assert trainer.evaluate(X, Y)["loss"] < before
+    net.set_parameters({name: np.full(value.shape, 0.3) for name, value in net.parameters().items()})
+    assert_masked(trainer)
+    trainer.save(tmp_path / "t")
+    other = Trainer.load(tmp_path / "t")
+    for each in (trainer, other):
+        each.fit(X, Y, epochs=4, progress=False)
+    assert_same(trainer.net.parameters(), other.net.parameters())
+    assert_masked(other)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "cg", "newton", "lm"])
+def test_a_masked_fit_is_one_of_the_smaller_network(method):
+    """Units whose incoming and outgoing weights are masked are not there: the same minimum without them."""
+    large = Network([Dense(6), Dense(3)], inputs=6, seed=1, dtype="float64")
+    masks = {name: np.ones(value.shape, bool) for name, value in large.parameters().items()}
+    masks["0.weight"][:, 2:] = masks["0.bias"][2:] = masks["1.weight"][2:] = False
+    trainer = Trainer(large, "mse", FULL_BATCH[method]())
+    trainer.set_masks(masks)
+    small = Network([Dense(2), Dense(3)], inputs=6, seed=1, dtype="float64")
+    mine = large.parameters()
+    small.set_parameters({
+        "0.weight": mine["0.weight"][:, :2], "0.bias": mine["0.bias"][:2],
+        "1.weight": mine["1.weight"][:2], "1.bias": mine["1.bias"],
+    })  # fmt: skip
+    reference = Trainer(small, "mse", trainer.optimizer)
+    for each in (trainer, reference):
+        each.fit(X, Y, epochs=3, progress=False)
+    assert large.predict(X) == pytest.approx(small.predict(X), rel=1e-7, abs=1e-9)

@@ -54,6 +54,21 @@ class NetworkObjective:
         )
         self._decay = decay * np.concatenate([np.zeros(0), *weights])
         self._gradient = np.empty(self.net.elements, self.net.dtype)
+        self.masks = trainer._masks
+        self.kept = self._kept()
+
+    def _kept(self) -> Vector | None:
+        """1 where a variable is one, 0 where a mask holds it at 0; None without masks."""
+        if not self.masks:
+            return None
+        parts = [
+            self.masks.get(info["name"], np.ones(info["shape"], np.bool_)).reshape(-1) for info in self._infos
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _within(self, v: Vector) -> Vector:
+        """The part of a vector that masks leave: steps along it keep masked variables at 0."""
+        return v if self.kept is None else np.where(self.kept != 0, v, 0.0)
 
     def _chunks(self) -> Iterator[tuple[slice, Array | None, float]]:
         """Rows, their weights, and their share of all weight."""
@@ -103,7 +118,7 @@ class NetworkObjective:
             gradient += self._gradient if share == 1.0 else share * self._gradient.astype(np.float64)
             self.check()
         pull = self._decay * x
-        return Point(x, value + 0.5 * dot(pull, x), gradient + pull, value, correct, mass)
+        return Point(x, value + 0.5 * dot(pull, x), self._within(gradient + pull), value, correct, mass)
 
     def _curvatures(self, point: Point) -> Iterator[tuple[Curvature, float]]:
         values = self.net._core_parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
@@ -117,6 +132,7 @@ class NetworkObjective:
 
         def product(v: Vector) -> Vector:
             self.check()
+            v = self._within(v)
             direction = split(v.astype(self.net.dtype), self._infos, "v")
             total = self._decay * v
             for curvature, share in parts:
@@ -125,7 +141,7 @@ class NetworkObjective:
                 )
                 flat = np.concatenate([part.reshape(-1) for part in found.values()])
                 total += share * flat.astype(np.float64)
-            return total
+            return self._within(total)
 
         return product
 
@@ -147,6 +163,10 @@ class NetworkObjective:
             total += _core.gemm(rows.T, rows, None, part, self.net.threads)
         scale = len(self.x) * outputs / 2  # of the sum of squares to the mean that is minimised
         total[np.arange(count), np.arange(count)] += scale * self._decay
+        if self.kept is not None:  # what is masked is solved for alone, and stays
+            total *= self.kept
+            total *= self.kept[:, None]
+            total[np.arange(count), np.arange(count)] += 1.0 - self.kept
         return total, scale * point.gradient
 
 
@@ -228,7 +248,9 @@ class FullBatchLoop(Loop):
         run = trainer._run or Run()
         if state.epoch == 0:
             run.begin()
-        objective = self._objective = self._objective or NetworkObjective(trainer, self.data, self.check)
+        if self._objective is None or self._objective.masks is not trainer._masks:
+            self._objective, self._point = NetworkObjective(trainer, self.data, self.check), None
+        objective = self._objective
         before = objective.parameters()
         if self._point is None or not np.array_equal(before, self._point.x):  # a callback may have set others
             self._point = objective(before)
