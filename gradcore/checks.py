@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -140,3 +140,16 @@ def dtype_name(dtype: DTypeLike) -> str:
     except Exception:
         name = shown(dtype)
     return choice(name, "dtype", ("float32", "float64"))
+
+
+class Abstract:
+    """Base of classes that are there to be inherited from.
+
+    Of those with `abstract` in their own body there are no objects.
+    """
+
+    def __new__(cls, *arguments: object, **options: object) -> Self:
+        """An object, unless the class is such a base."""
+        if "abstract" in cls.__dict__:
+            raise DTypeError(f"{cls.__name__}: expected one of its subclasses, got the base itself")
+        return super().__new__(cls)

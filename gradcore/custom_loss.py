@@ -13,6 +13,7 @@ from .arrays import Array, as_array, as_dtype, as_matrix
 from .checks import compact_repr, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .loss_base import Loss
+from .schedules.base import Checked
 
 LossFunction = Callable[[Array, Array], tuple[float, Array]]
 _STEP = 1e-3  # of the differences in `check`, relative to the size of an output
@@ -56,7 +57,8 @@ class Custom(Loss):
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        if not callable(self.function) or isinstance(self.function, type):
+        own = callable(self.function) and not isinstance(self.function, type | Checked)
+        if not own:
             raise DTypeError(f"Custom: function: expected a function, got {shown(self.function)}")
 
     def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:

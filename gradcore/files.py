@@ -110,6 +110,8 @@ def build(description: Any) -> Any:
         return description
     options = dict(description)
     kind = _class(options.pop("type"))
+    if kind is losses.Custom:
+        raise FormatError("losses.Custom: expected a class that a file can hold, got a function of Python")
     built = {key: build(value) for key, value in options.items()}
     if kind is layers.Residual:
         return layers.Residual(*built.pop("layers"), **built)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .checks import Abstract
 
 __all__ = ["Initializer"]
 
 
-class Initializer:
+class Initializer(Abstract):
     """Base of the initializers: a rule from (shape, seed, stream) to values."""
+
+    abstract: ClassVar[bool] = True
 
     def values(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         """Initial values of `shape`, (fan_in, fan_out) or (fan_out,), for parameter number `stream`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from . import _core, initializers
-from .checks import choice, compact_repr, flag, integer, number, shown
+from .checks import Abstract, choice, compact_repr, flag, integer, number, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import DEVIATION, SHARE, Range, scalar
 from .initializers import Initializer
@@ -31,8 +31,10 @@ __all__ = [
 ]
 
 
-class Layer:
+class Layer(Abstract):
     """Base of the layers."""
+
+    abstract: ClassVar[bool] = True
 
     random: ClassVar[bool] = False  # whether training draws random numbers for it
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import _core
 from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
 from .arrays import as_weights as row_weights
-from .checks import choice, flag, integer, number, shown
+from .checks import Abstract, choice, flag, integer, number, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
 from .intervals import Expected, Interval, logits
@@ -33,12 +33,14 @@ _RANGES = {
 Weights = tuple[float, ...] | tuple[tuple[int, float], ...]
 
 
-class Loss:
+class Loss(Abstract):
     """Base of the losses, which are frozen dataclasses.
 
     Fields with the names of the core's parameters are checked against its table; `vector` and `flags` carry
     the others.
     """
+
+    abstract: ClassVar[bool] = True
 
     name: ClassVar[str]
     classifies: ClassVar[bool] = False  # whether an accuracy can be told
@@ -214,6 +216,8 @@ def _default(loss: str, parameter: str) -> float | None:
 class Values(Loss):
     """Losses with a real number for every output."""
 
+    abstract: ClassVar[bool] = True
+
     matches_targets: ClassVar[bool] = True
 
     def target_columns(self, outputs: int) -> int:
@@ -233,6 +237,8 @@ class Values(Loss):
 
 class Bounded(Values):
     """Losses whose targets lie between bounds."""
+
+    abstract: ClassVar[bool] = True
 
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
@@ -263,6 +269,8 @@ class Bounded(Values):
 
 class YesOrNo(Bounded):
     """Losses with a yes or no for every output, as numbers in [0, 1]."""
+
+    abstract: ClassVar[bool] = True
 
     classifies: ClassVar[bool] = True
     matches_targets: ClassVar[bool] = False
@@ -305,6 +313,8 @@ def _are_ids(values: Array) -> bool:
 
 class Labels(Loss):
     """Losses with one of several classes for every row."""
+
+    abstract: ClassVar[bool] = True
 
     classifies: ClassVar[bool] = True
 

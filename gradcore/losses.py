@@ -29,6 +29,7 @@ from .loss_classes import (
 )
 from .loss_regression import MAE, MSE, Cosine, GaussianNLL, Huber, LogCosh, Poisson, Quantile, SmoothL1
 from .penalties import L1, L2, Elastic, Penalty
+from .schedules.base import Checked
 
 __all__ = [
     "L1",
@@ -80,7 +81,7 @@ def get(value: Loss | str | LossFunction | Mapping[str, Loss | str]) -> Loss:
         return value
     if isinstance(value, Mapping):
         return PerHead(value)
-    if callable(value) and not isinstance(value, type):
+    if callable(value) and not isinstance(value, type | Checked):
         return Custom(value)
     if not isinstance(value, str):
         raise DTypeError(f"loss: expected a loss, its name or a function, got {shown(value)}")

@@ -16,20 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import compact_repr
+from .checks import Abstract, compact_repr
 from .hypers import STRENGTH, Column, scalar
 from .schedules import Scalar
 
 __all__ = ["L1", "L2", "Elastic", "Penalty"]
 
 
-class Penalty:
+class Penalty(Abstract):
     """Base of the penalties, ``l1 * sum(|w|) + l2 * sum(w**2)``."""
+
+    abstract: ClassVar[bool] = True
 
     def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""

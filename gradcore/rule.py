@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from .checks import Abstract
 from .errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Rule"]
 
 
-class Rule:
+class Rule(Abstract):
     """An optimizer as a Trainer sees it."""
+
+    abstract: ClassVar[bool] = True
 
     name: ClassVar[str]  # in the core
     full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set

@@ -160,7 +160,11 @@ class _Search:
     def evaluate(self, step: float) -> _Trial:
         """One evaluation; what is not finite becomes an infinite value."""
         self.used += 1
-        value, slope = (float(item) for item in self.phi(step))
+        answer = self.phi(step)
+        try:
+            value, slope = (float(item) for item in answer)
+        except (TypeError, ValueError):
+            raise DTypeError(f"phi: expected value and slope at step {step}, got {answer!r}") from None
         if not (math.isfinite(value) and math.isfinite(slope)):
             value, slope = math.inf, math.inf
         return _Trial(step, value, slope)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..checks import compact_repr, shown
+from ..checks import Abstract, compact_repr, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import CLIP, POSITIVE, Column, Range, scalar
 from ..schedules import Scalar
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.Trainer.set_rules takes it
 
 
-class Rule:
+class Rule(Abstract):
     """Base of the rules, frozen dataclasses."""
+
+    abstract: ClassVar[bool] = True
 
     name: ClassVar[str]  # in the core
     bounded: ClassVar[str] = ""  # the field with the number that the rule is about
@@ -53,6 +55,8 @@ class Rule:
 class Clip(Rule):
     """Base of the rules on gradients."""
 
+    abstract: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.bounded:
             name = f"{type(self).__name__}: {self.bounded}"
@@ -73,6 +77,8 @@ class Clip(Rule):
 
 class Constraint(Rule):
     """Base of the rules on weights."""
+
+    abstract: ClassVar[bool] = True
 
 
 class Statistic(Protocol):

@@ -21,6 +21,8 @@ from .base import FirstOrder, Optimizer
 class Averaging(Optimizer):
     """Base of the wrappers: an `optimizer`, and how its weights are averaged."""
 
+    abstract: ClassVar[bool] = True
+
     optimizer: Optimizer
 
     kind: ClassVar[str]  # the core's name

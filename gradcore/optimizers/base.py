@@ -116,6 +116,8 @@ def _groups(value: object, name: str) -> tuple[Group, ...]:
 class Optimizer(Rule):
     """A first-order rule, or one with averages of the weights around it."""
 
+    abstract: ClassVar[bool] = True
+
     _plain: ClassVar[PlainState | None] = None  # of `update`, made by its first call
 
     @property
@@ -194,6 +196,8 @@ class FirstOrder(Optimizer):
         Whose conventions to follow where libraries differ: a preset of flags and defaults. Options that are
         given win over it. Which styles there are, and what they set, is in `styles` and docs/catalogue.md.
     """
+
+    abstract: ClassVar[bool] = True
 
     decay_bias: bool = field(default=False, kw_only=True)
     maximize: bool = field(default=False, kw_only=True)
@@ -342,7 +346,7 @@ def layerwise(names: Sequence[str], factor: float) -> tuple[Group, ...]:
     factor = number(factor, "factor")
     if not 0.0 < factor <= 1.0:
         raise ArgumentError(f"factor: expected a number in (0, 1], got {factor}")
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    if isinstance(names, str) or not isinstance(names, Iterable) or getattr(names, "ndim", 1) == 0:
         raise DTypeError(f"names: expected names of parameters, got {names!r}")
     # By head, "" for what is before them: the layers in order, and whether each has a matrix.
     branches: dict[str, dict[str, bool]] = {"": {}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..checks import choice, compact_repr, flag, history_column, integer, number, shown
+from ..checks import Abstract, choice, compact_repr, flag, history_column, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 
 Schedule = Callable[[int], float]
@@ -14,8 +14,10 @@ Scalar = float | Schedule  # what every scalar hyperparameter accepts
 Check = Callable[[Any, str], Any]  # (value, name) -> the value as it is kept, or an error
 
 
-class Checked:
+class Checked(Abstract):
     """Base of the schedules, frozen dataclasses whose fields `checks` converts and `validate` relates."""
+
+    abstract: ClassVar[bool] = True
 
     checks: ClassVar[dict[str, Check]]
     __repr__ = compact_repr

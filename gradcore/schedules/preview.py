@@ -35,11 +35,18 @@ def values(schedule: Scalar, steps: int | Iterable[int]) -> NDArray[np.float64]:
     array([0.  , 0.25, 0.5 , 0.75, 1.  , 1.  ])
     """
     of = scalar(schedule, "schedule")
-    if isinstance(steps, Iterable):
+    if isinstance(steps, Iterable) and not (isinstance(steps, np.ndarray) and not steps.ndim):
         at = [integer(step, "steps") for step in steps]
     else:
         at = list(range(integer(steps, "steps", 1)))
-    return np.array([value_at(of, step) for step in at], np.float64)
+    found = []
+    for step in at:
+        value = value_at(of, step)
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError):
+            raise DTypeError(f"schedule: expected a number at step {step}, got {value!r}") from None
+    return np.array(found, np.float64)
 
 
 def plot(

@@ -83,7 +83,11 @@ def armijo(
         if not 0 < value < 1:
             raise ArgumentError(f"{name}: expected a number in (0, 1), got {value}")
     for evaluation in range(1, integer(max_evaluations, "max_evaluations", 1) + 1):
-        value = float(phi(step))
+        answer = phi(step)
+        try:
+            value = float(answer)
+        except (TypeError, ValueError):
+            raise DTypeError(f"phi: expected a number at step {step}, got {answer!r}") from None
         if value <= phi0 + c1 * step * dphi0 and math.isfinite(value):
             return LineResult(step, value, evaluation)
         step *= shrink

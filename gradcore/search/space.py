@@ -6,15 +6,17 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import compact_repr, integer, number, shown
+from ..checks import Abstract, compact_repr, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 
 
-class Range:
+class Range(Abstract):
     """Base of the ranges."""
+
+    abstract: ClassVar[bool] = True
 
     def at(self, share: float) -> Any:
         """The value for a number in [0, 1)."""

@@ -16,6 +16,7 @@ from .. import fitting
 from ..arrays import as_array
 from ..checks import history_column, integer, shown
 from ..errors import ArgumentError, DTypeError, GradcoreError, NonFiniteError, ShapeError
+from ..schedules.base import Checked
 from ..trainer import Targets, Trainer
 from .space import check_space, draw
 
@@ -271,7 +272,7 @@ class _Searching:
         seed: int,
         workers: int | None,
     ) -> None:
-        if not callable(build):
+        if not callable(build) or isinstance(build, Checked):
             raise DTypeError(f"build: expected a function of a configuration and a seed, got {shown(build)}")
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size", 1)
         count, seed = integer(trials, "trials", 1, 2**32 - 1), integer(seed, "seed", 0, 2**64 - 1)

@@ -101,6 +101,8 @@ def first_step(point: Point) -> float:
 class FullBatch(Rule):
     """Base of the full-batch methods."""
 
+    abstract: ClassVar[bool] = True
+
     name: ClassVar[str] = "sgd"  # of the core's trainer, which computes the gradients and does no update
     full_batch: ClassVar[bool] = True
     max_iterations: int | None
