@@ -465,6 +465,43 @@ static void test_leftovers(void)
     CHECK(sweep_temporaries() == 0);
 }
 
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#include <malloc.h>
+
+#include "../../gradcore/include/gradcore/gradcore.h"
+
+/* What the calls that allocate by malloc give back is all that they took. */
+static void test_nothing_is_kept(void)
+{
+    const gradcore_tensor w = {.name = "w", .dtype = "F32", .ndim = 1, .shape = {2}, .data = values, .bytes = 8};
+    const gradcore_tensor bad = {.name = "", .dtype = "F32", .ndim = 1, .shape = {2}, .data = values, .bytes = 8};
+    size_t before = 0;
+    for (int turn = 0; turn < 60; turn++) {
+        gradcore_file *file = NULL;
+        void *bytes = NULL;
+        size_t size = 0;
+        CHECK(gradcore_file_save("kept", &w, 1, NULL, 0, NULL) == GRADCORE_OK);
+        CHECK(gradcore_file_open("kept", &file, NULL) == GRADCORE_OK);
+        gradcore_file_close(file);
+        CHECK(gradcore_file_open("none", &file, NULL) == GRADCORE_NOT_FOUND);
+        CHECK(gradcore_file_encode(&w, 1, NULL, 0, &bytes, &size, NULL) == GRADCORE_OK);
+        CHECK(gradcore_file_decode(bytes, size, &file, NULL) == GRADCORE_OK);
+        CHECK(gradcore_file_tensors(file) == 1);
+        gradcore_file_close(file);
+        CHECK(gradcore_file_decode(bytes, size - 1, &file, NULL) == GRADCORE_FORMAT);
+        gradcore_free(bytes);
+        CHECK(gradcore_file_encode(&bad, 1, NULL, 0, &bytes, &size, NULL) == GRADCORE_INVALID);
+        CHECK(gradcore_file_decode(NULL, 0, &file, NULL) == GRADCORE_INVALID);
+        if (turn == 9)
+            before = mallinfo2().uordblks;
+    }
+    CHECK(mallinfo2().uordblks <= before);
+    unlink("kept");
+}
+#else
+static void test_nothing_is_kept(void) {}
+#endif
+
 int main(void)
 {
     char folder[] = "/tmp/gradcore-io-XXXXXX";
@@ -482,6 +519,7 @@ int main(void)
     test_shrinking_file();
     test_readers_and_kills();
     test_leftovers();
+    test_nothing_is_kept();
     snprintf(command, sizeof command, "rm -rf %s", folder);
     CHECK(chdir("/") == 0 && system(command) == 0);
     return check_report();

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "../../gradcore/include/gradcore/gradcore.h"
+#include "../../src_c/tables.h"
 #include "check.h"
 
 enum { ROWS = 8, INPUTS = 3, OUTPUTS = 2, PARAMETERS = 4 };
@@ -177,6 +178,89 @@ static void test_averages_of_arrays(void)
     REFUSED(INVALID, "kind", gradcore_average(NULL, 1, 0, 2, 0.5, 1, 2, w, a, &error));
 }
 
+/* The names and letters of the ranges of every optimizer's hyperparameters. */
+#define ROW(name, kind, a, b, c, d, names, ranges, formula) {#name, names, ranges},
+static const struct {
+    const char *name, *names, *ranges;
+} optimizers[] = {GRC_OPTIMIZERS(ROW)};
+
+/* What the range of a letter takes and refuses. */
+static const struct {
+    char letter;
+    double good[3], bad[5];
+    int bads;
+} ranges[] = {
+    {'e', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4},
+    {'p', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4},
+    {'n', {0, 0.5, 1e30}, {-1e-9, 1.1e30, NAN}, 3},
+    {'s', {0, 0.5, 0.999999}, {-1e-9, 1, 1.5, NAN}, 4},
+    {'u', {0, 0.5, 1}, {-1e-9, 1.0000001, NAN}, 3},
+    {'o', {1e-9, 0.5, 0.999999}, {0, 1, -1e-9, 1.5, NAN}, 5},
+    {'c', {0, 7, 1e9}, {-1, 0.5, 1e9 + 1, NAN}, 4},
+    {'r', {-1e30, 0, 1e30}, {-1.1e30, 1.1e30, NAN}, 3},
+};
+
+static int range_of(char letter)
+{
+    for (int i = 0; i < (int)(sizeof ranges / sizeof *ranges); i++)
+        if (ranges[i].letter == letter)
+            return i;
+    CHECK_NOTE(0, "a range %c of which this test knows nothing", letter);
+    return 0;
+}
+
+static gradcore_status steer(const char *name, const double *hypers)
+{
+    static float w[4], g[4], slot[GRADCORE_SLOTS][4];
+    double running[GRADCORE_RUNNING] = {0};
+    const gradcore_array a = {.n = 4, .w = w, .g = g, .slots = {slot[0], slot[1], slot[2], slot[3]}, .lr_factor = 1,
+                              .weight_decay = NAN};
+    return gradcore_optimizer_step(name, 0, 1, hypers, running, 1, &a, &error);
+}
+
+static void test_hyperparameters(void)
+{
+    for (int i = 0; i < (int)(sizeof optimizers / sizeof *optimizers); i++) {
+        double hypers[GRADCORE_HYPERS] = {[GRADCORE_LR] = 0.1};
+        char names[200], *rest = names;
+        const int count = (int)strlen(optimizers[i].ranges);
+        CHECK(strlen(optimizers[i].names) < sizeof names);
+        strcpy(names, optimizers[i].names);
+        for (int j = 0; j < count; j++)
+            hypers[GRADCORE_OWN + j] = ranges[range_of(optimizers[i].ranges[j])].good[1];
+        ACCEPTED(steer(optimizers[i].name, hypers));
+        for (int j = 0; j < count; j++) {
+            const char *name = strtok(j ? NULL : rest, " ");
+            double *h = &hypers[GRADCORE_OWN + j];
+            const int r = range_of(optimizers[i].ranges[j]);
+            CHECK(name != NULL);
+            for (int k = 0; k < ranges[r].bads; k++) {
+                *h = ranges[r].bad[k];
+                REFUSED(INVALID, name ? name : "", steer(optimizers[i].name, hypers));
+            }
+            for (int k = 2; k >= 0; k--) {
+                *h = ranges[r].good[k];
+                ACCEPTED(steer(optimizers[i].name, hypers));
+            }
+            *h = ranges[r].good[1];
+        }
+        const double decays[] = {-1e-9, 1.1e10, NAN};
+        for (int k = 0; k < 3; k++) {
+            hypers[GRADCORE_WEIGHT_DECAY] = decays[k];
+            REFUSED(INVALID, "weight_decay", steer(optimizers[i].name, hypers));
+        }
+        hypers[GRADCORE_WEIGHT_DECAY] = 0;
+        hypers[GRADCORE_LR] = NAN;
+        REFUSED(INVALID, "lr", steer(optimizers[i].name, hypers));
+    }
+    CHECK(gradcore_describe(NULL, "adam", "hyperparameters") == NULL);
+    CHECK(gradcore_describe("optimizer", NULL, "hyperparameters") == NULL);
+    CHECK(gradcore_describe("optimizer", "adam", NULL) == NULL);
+    CHECK(gradcore_describe("optimizer", "adam", "no") == NULL && gradcore_describe("no", "adam", "formula") == NULL);
+    CHECK(gradcore_list(NULL, 0) == NULL && gradcore_list("optimizer", -1) == NULL);
+    CHECK(gradcore_list("optimizer", (int32_t)(sizeof optimizers / sizeof *optimizers)) == NULL);
+}
+
 /* ---- Networks, evaluation, passes ---- */
 
 static void test_networks(void)
@@ -274,10 +358,18 @@ static void test_evaluation(void)
     REFUSED(SHAPE, "x", gradcore_network_predict(n, x, INPUTS, 0, out, OUTPUTS, &error));
     REFUSED(SHAPE, "x", gradcore_network_predict(n, x, -1, ROWS, out, OUTPUTS, &error));
     REFUSED(SHAPE, "y", gradcore_network_predict(n, x, INPUTS, ROWS, out, OUTPUTS - 1, &error));
+    REFUSED(SHAPE, "x", gradcore_network_predict(n, x, INT64_MAX / 16, ROWS, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x", gradcore_network_predict(n, x, INT64_MAX, ROWS, out, OUTPUTS, &error));
 
     gradcore_data d = data();
     d.weight = weight;
     ACCEPTED(gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    score = (gradcore_score){.size = offsetof(gradcore_score, weight), .weight = -7, .divisor = -7};
+    ACCEPTED(gradcore_network_evaluate(n, "mse", &d, &score, &error)); /* by an older caller */
+    CHECK(score.weight == -7 && score.divisor == -7 && isfinite(score.loss));
+    score.size = sizeof score;
+    ACCEPTED(gradcore_network_evaluate(n, "mse", &d, &score, &error));
+    CHECK(score.weight > 1e99 && score.divisor > 1e99);
     for (int i = 0; i < 3; i++) {
         weight[2] = i == 0 ? -1e-9 : i == 1 ? NAN : 1.1e100;
         REFUSED(INVALID, "weight[2]", gradcore_network_evaluate(n, "mse", &d, &score, &error));
@@ -314,13 +406,16 @@ static void test_passes(void)
     ACCEPTED(gradcore_pass_create(n, 4, &p, &error));
     REFUSED(INVALID, "pass", gradcore_pass_forward(NULL, x, INPUTS, 4, 0, 0, 0, out, OUTPUTS, &error));
     REFUSED(STATE, "activations", gradcore_pass_activation(p, 0, &width, &name, out, &error));
-    REFUSED(STATE, "backward", gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
+    REFUSED(STATE, "backward: expected a forward before it, got none",
+            gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
     REFUSED(STATE, "gradients", gradcore_pass_gradient(p, 0, g, &error));
     REFUSED(INVALID, "x", gradcore_pass_forward(p, NULL, INPUTS, 4, 0, 0, 0, out, OUTPUTS, &error));
     REFUSED(SHAPE, "x", gradcore_pass_forward(p, x, INPUTS, 0, 0, 0, 0, out, OUTPUTS, &error));
     REFUSED(SHAPE, "x", gradcore_pass_forward(p, x, INPUTS, 5, 0, 0, 0, out, OUTPUTS, &error));
-    REFUSED(SHAPE, "x, y", gradcore_pass_forward(p, x, -1, 4, 0, 0, 0, out, OUTPUTS, &error));
-    REFUSED(SHAPE, "x, y", gradcore_pass_forward(p, x, INPUTS, 4, 0, 0, 0, out, OUTPUTS - 1, &error));
+    REFUSED(SHAPE, "x, y: expected strides of at least 0 and 2, got -1 and 2",
+            gradcore_pass_forward(p, x, -1, 4, 0, 0, 0, out, OUTPUTS, &error));
+    REFUSED(SHAPE, "x, y: expected strides of at least 0 and 2, got 3 and 1",
+            gradcore_pass_forward(p, x, INPUTS, 4, 0, 0, 0, out, OUTPUTS - 1, &error));
     ACCEPTED(gradcore_pass_forward(p, x, INPUTS, 4, 1, 0, 0, out, OUTPUTS, &error));
     REFUSED(INVALID, "layer", gradcore_pass_activation(p, -1, &width, &name, out, &error));
     REFUSED(INVALID, "layer", gradcore_pass_activation(p, 2, &width, &name, out, &error));
@@ -330,8 +425,9 @@ static void test_passes(void)
     REFUSED(INVALID, "d_out", gradcore_pass_backward(p, NULL, OUTPUTS, NULL, 0, &error));
     CHECK(gradcore_pass_backward(p, d, -1, NULL, 0, &error) == GRADCORE_SHAPE);
     CHECK(gradcore_pass_backward(p, d, OUTPUTS, out, INPUTS - 1, &error) == GRADCORE_SHAPE);
-    ACCEPTED(gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
-    REFUSED(STATE, "backward", gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
+    ACCEPTED(gradcore_pass_backward(p, d, 0, NULL, 0, &error)); /* one derivative for all rows */
+    REFUSED(STATE, "backward: expected a forward before it, got a second backward",
+            gradcore_pass_backward(p, d, OUTPUTS, NULL, 0, &error));
     REFUSED(INVALID, "index", gradcore_pass_gradient(p, -1, g, &error));
     REFUSED(INVALID, "index", gradcore_pass_gradient(p, PARAMETERS, g, &error));
     ACCEPTED(gradcore_pass_gradient(p, 0, g, &error));
@@ -485,6 +581,9 @@ static void test_state(void)
     REFUSED(INVALID, "lr_factor", gradcore_trainer_set_group(t, 0, NAN, NAN, 0, &error));
     REFUSED(INVALID, "weight_decay", gradcore_trainer_set_group(t, 0, 1, -1e-9, 0, &error));
     REFUSED(INVALID, "weight_decay", gradcore_trainer_set_group(t, 0, 1, 1.1e10, 0, &error));
+    for (int64_t i = -1; i <= PARAMETERS; i++) /* no optimizer of matrices */
+        CHECK(gradcore_trainer_factor_order(t, i, 0) == 0 && gradcore_trainer_factor_order(t, i, 1) == 0);
+    CHECK(gradcore_trainer_factor_order(NULL, 0, 0) == 0);
     gradcore_trainer_destroy(t);
 
     t = trainer(n, "sgd");
@@ -507,6 +606,70 @@ static void test_state(void)
     gradcore_network_destroy(n);
 }
 
+static void test_rules(void)
+{
+    gradcore_network *n = network();
+    gradcore_trainer *t = trainer(n, "sgd");
+    float keep[INPUTS * 5];
+    const void *keeps[PARAMETERS] = {keep};
+    for (int i = 0; i < INPUTS * 5; i++)
+        keep[i] = i % 2 ? 1 : 0;
+#define RULE(...) ((gradcore_rule){.size = sizeof(gradcore_rule), .order = 2, .limit = 1, __VA_ARGS__})
+    gradcore_rule r = RULE(.name = "max_norm");
+    ACCEPTED(gradcore_trainer_set_rules(t, &r, 1, &error));
+    ACCEPTED(gradcore_trainer_set_rules(t, NULL, 0, &error));
+    REFUSED(INVALID, "rules", gradcore_trainer_set_rules(t, NULL, 1, &error));
+    REFUSED(INVALID, "rules", gradcore_trainer_set_rules(t, &r, 1000, &error));
+    r.size--;
+    REFUSED(INVALID, "rules[0]", gradcore_trainer_set_rules(t, &r, 1, &error));
+    r = RULE(.name = NULL);
+    REFUSED(INVALID, "rules[0]", gradcore_trainer_set_rules(t, &r, 1, &error));
+    r = RULE(.name = "no");
+    REFUSED(INVALID, "rules[0].name", gradcore_trainer_set_rules(t, &r, 1, &error));
+    const double limits[] = {-1, NAN, 1.1e10};
+    for (int i = 0; i < 3; i++) {
+        r = RULE(.name = "unit_norm");
+        r.limit = limits[i];
+        REFUSED(INVALID, "rules[0].limit", gradcore_trainer_set_rules(t, &r, 1, &error));
+    }
+    r = RULE(.name = "adaptive", .other = -1e-9);
+    REFUSED(INVALID, "rules[0].other", gradcore_trainer_set_rules(t, &r, 1, &error));
+    r.other = NAN;
+    REFUSED(INVALID, "rules[0].other", gradcore_trainer_set_rules(t, &r, 1, &error));
+    r.other = 0;
+    ACCEPTED(gradcore_trainer_set_rules(t, &r, 1, &error));
+    r = RULE(.name = "box", .other = 1);
+    ACCEPTED(gradcore_trainer_set_rules(t, &r, 1, &error));
+    r.other = 1.0001;
+    REFUSED(INVALID, "rules[0].other", gradcore_trainer_set_rules(t, &r, 1, &error));
+    const double orders[] = {0, 3, -INFINITY, NAN};
+    for (int i = 0; i < 4; i++) {
+        r = RULE(.name = "global_norm");
+        r.order = orders[i];
+        REFUSED(INVALID, "rules[0].order", gradcore_trainer_set_rules(t, &r, 1, &error));
+    }
+    r = RULE(.name = "mask");
+    REFUSED(INVALID, "rules[0].keep: expected arrays", gradcore_trainer_set_rules(t, &r, 1, &error));
+    r.keep = keeps;
+    ACCEPTED(gradcore_trainer_set_rules(t, &r, 1, &error));
+    const gradcore_data d = data();
+    float w[INPUTS * 5];
+    ACCEPTED(run(t, &d, NULL, 0, 4, 4, 1));
+    ACCEPTED(gradcore_network_read(n, 0, w, &error));
+    for (int i = 0; i < INPUTS * 5; i++)
+        CHECK((w[i] == 0) == (keep[i] == 0));
+    keep[7] = NAN;
+    REFUSED(INVALID, "rules[0].keep: expected finite numbers for 0.weight",
+            gradcore_trainer_set_rules(t, &r, 1, &error));
+    gradcore_rule two[] = {RULE(.name = "global_norm", .scheduled = 1), RULE(.name = "value", .scheduled = 1)};
+    REFUSED(INVALID, "rules: expected one on rows", gradcore_trainer_set_rules(t, two, 2, &error));
+    two[0] = two[1] = RULE(.name = "example_norm");
+    REFUSED(INVALID, "rules: expected one on rows", gradcore_trainer_set_rules(t, two, 2, &error));
+    ACCEPTED(gradcore_trainer_set_rules(t, two, 1, &error));
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
 int main(void)
 {
     for (int i = 0; i < ROWS * INPUTS; i++)
@@ -519,6 +682,7 @@ int main(void)
     test_fills();
     test_updates_of_arrays();
     test_averages_of_arrays();
+    test_hyperparameters();
     test_networks();
     test_parameters();
     test_evaluation();
@@ -526,5 +690,6 @@ int main(void)
     test_making_trainers();
     test_slices();
     test_state();
+    test_rules();
     return check_report();
 }
