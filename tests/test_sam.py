@@ -58,6 +58,26 @@ def climbed(parameters, gradients, rho, adaptive):
     }
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_matrices_of_whole_and_broken_chunks(adaptive, threads):
+    """Sides of 64 and 128 rows, in which the core adds norms up, and of a few more."""
+
+    def make_wide(optimizer):
+        net = Network([Dense(64, "tanh"), Dense(70), Dense(2)], 128, seed=2, dtype="float64", threads=threads)
+        return Trainer(net, "mse", optimizer)
+
+    trainer = make_wide(optimizers.SAM(optimizers.SGD(0.1), 0.3, adaptive=adaptive))
+    other = make_wide(optimizers.SGD(0.1))
+    x, y = cases.normal((20, 128), "float64", "x", 0), cases.normal((20, 2), "float64", "y", 0)
+    start = trainer.net.parameters()
+    other.net.set_parameters(climbed(start, other.gradients(x, y)[1], 0.3, adaptive))
+    second = other.gradients(x, y)[1]
+    trainer.step(x, y)
+    for name, value in trainer.net.parameters().items():
+        assert np.allclose(value, start[name] - 0.1 * second[name], rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("kind", ["dense", "dropout", "batch norm", "weight norm", "residual"])
 def test_the_update_is_by_the_gradient_up_the_slope(kind, adaptive):

@@ -49,8 +49,36 @@ static void test_long_updates(void)
     }
 }
 
+/* An array of zeros has no norm to measure a step by: it moves as the rule without a ratio has it. */
+static void test_zeros_under_ratios(void)
+{
+    double w[3] = {0}, m[3] = {0}, v[3] = {0}, hypers[GRADCORE_HYPERS] = {[GRADCORE_LR] = 0.5, [3] = 0.9, [4] = 1e-3};
+    const double g[3] = {1, -2, 4};
+    void *slots[GRADCORE_SLOTS] = {m, v};
+    CHECK(gradcore_optimizer_update("lars", 1, 0, 1, hypers, 3, w, g, slots, &error) == GRADCORE_OK);
+    for (int i = 0; i < 3; i++) {
+        CHECK(w[i] == -0.5 * g[i]);
+        w[i] = 0;
+    }
+    hypers[4] = 0.99;
+    hypers[5] = 1e-12;
+    CHECK(gradcore_optimizer_update("lamb", 1, 0, 1, hypers, 3, w, g, slots, &error) == GRADCORE_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK(fabs(w[i] + copysign(0.5, g[i])) < 1e-9);
+    for (int i = 0; i < 3; i++)
+        w[i] = 1 + i;
+    const double none[3] = {0};
+    memset(m, 0, sizeof m);
+    hypers[4] = 1e-3;
+    hypers[5] = 0;
+    CHECK(gradcore_optimizer_update("lars", 1, 0, 1, hypers, 3, w, none, slots, &error) == GRADCORE_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK(w[i] == 1 + i);
+}
+
 int main(void)
 {
+    test_zeros_under_ratios();
     test_long_activations();
     test_long_updates();
     return check_report();
