@@ -294,6 +294,30 @@ static int parse_case(const header_case *h, grc_io_file **out, grc_io_error *err
 
 #include "io_headers.inc"
 
+/* Escapes are decoded, those of two halves to one code point. */
+static void test_escapes(void)
+{
+    static const struct {
+        const char *written, *read;
+    } names[] = {
+        {"\\u0041\\u00e9\\u20ac", "A\xc3\xa9\xe2\x82\xac"},
+        {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
+        {"\\ud800\\udc00", "\xf0\x90\x80\x80"},
+        {"\\uDBFF\\uDFFF", "\xf4\x8f\xbf\xbf"},
+        {"\\n\\t\\r\\b\\f\\/\\\\\\\"", "\n\t\r\b\f/\\\""},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char header[200];
+        grc_io_file *file = NULL;
+        grc_io_error error = {0};
+        snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                 names[i].written);
+        CHECK_NOTE(parse_case(&(header_case){header, 1}, &file, &error) == GRC_IO_OK, "%s", error.message);
+        CHECK(file && strcmp(grc_io_tensor_at(file, 0)->name, names[i].read) == 0);
+        grc_io_close(file);
+    }
+}
+
 static void test_headers(void)
 {
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++) {
@@ -439,6 +463,7 @@ int main(void)
     test_writer_arguments();
     test_longest_names();
     test_utf8();
+    test_escapes();
     test_headers();
     test_length_prefix();
     test_truncation();

@@ -287,6 +287,19 @@ static int is_link(const char *path)
     return lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
 }
 
+/* What an earlier call left in errno is nobody's error. */
+static void test_old_errors(void)
+{
+    const int codes[] = {EINTR, EEXIST, EAGAIN, ENOENT};
+    for (int i = 0; i < 4; i++) {
+        errno = codes[i];
+        CHECK(save("errors", OLD) == GRC_IO_OK);
+        errno = codes[i];
+        CHECK(rows_of("errors") == OLD);
+    }
+    CHECK(unlink("errors") == 0 && sweep_temporaries() == 0);
+}
+
 static void test_links(void)
 {
     char absolute[4096];
@@ -513,6 +526,7 @@ int main(void)
     test_failing_saves();
     test_failing_loads();
     test_failing_allocations();
+    test_old_errors();
     test_links();
     test_modes();
     test_what_is_no_file();

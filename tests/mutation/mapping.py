@@ -22,6 +22,7 @@ _TABLE: list[tuple[str, str]] = [
     ("files.c", "test_io_files test_files"),
     ("init.c", "test_initializers test_initial_values"),
     ("io*.c", "test_io test_io_files test_files"),
+    ("locks.c", "test_sharing test_forks test_threads"),
     ("loss.c", "test_loss test_loss_options test_loss_vectors test_losses"),
     ("matri*.c", "test_matrices test_optimizer_styles test_bad_input"),
     ("memory.c", "test_memory test_engine"),
