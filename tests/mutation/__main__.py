@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .campaign import TOTAL, Campaign, Results, report
+from .campaign import TOTAL, Campaign, Results, anywhere, report
 from .choice import core_files
 from .operators import OPERATORS, Mutant, mutants
 from .workshop import Workshop, alone
@@ -43,8 +43,9 @@ def main(argv: list[str] | None = None) -> int:
             else:
                 campaign.run(arguments.count, arguments.seed, arguments.only)
     # Of lines that have changed since, nothing is known any more.
-    here = {mutant.key for mutant in _all(folder / "tree" if (folder / "tree").exists() else PROJECT)}
-    results.rows = {key: row for key, row in results.rows.items() if key in here}
+    tested = folder / "tree" if (folder / "tree").exists() else PROJECT
+    here = {anywhere(mutant.key) for mutant in _all(tested)}
+    results.rows = {key: row for key, row in results.rows.items() if anywhere(key) in here}
     reasons = json.loads(REASONS.read_text()) if REASONS.exists() else {}
     print(report(results, reasons))
     killed, survived = len(results.of("killed")), len(results.of("survived"))

@@ -29,6 +29,12 @@ _SLACK, _FACTOR = 10.0, 3.0  # a program hangs that takes longer than both: seco
 COUNTED = ("killed", "survived")
 
 
+def anywhere(key: str) -> str:
+    """The name of a mutant without the number of its line, which changes when the file does."""
+    file, _, operator, code = key.split(":")
+    return f"{file}:{operator}:{code}"
+
+
 @dataclass
 class Results:
     """The file of results, and the last result of each mutant."""
@@ -44,6 +50,14 @@ class Results:
                     self.rows[row["id"]] = row
                 except (ValueError, KeyError, TypeError):
                     continue  # the line at which a campaign was stopped
+
+    def find(self, mutant: Mutant) -> dict[str, Any] | None:
+        """The result of a mutant; that of the same line where it stood before, if there is one alone."""
+        row = self.rows.get(mutant.key)
+        if row is None:
+            same = [row for key, row in self.rows.items() if anywhere(key) == anywhere(mutant.key)]
+            row = same[0] if len(same) == 1 else None
+        return row
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows[row["id"]] = row
@@ -89,15 +103,18 @@ class Campaign:
             for mutant in ranked(file, text, seed):
                 if counted >= shares[file]:
                     break
-                row = self.results.rows.get(mutant.key) or self.test(mutant)
+                row = self.results.find(mutant) or self.test(mutant)
                 counted += row["verdict"] in COUNTED
 
     def again(self, keys: Iterable[str], *, whole: bool, limit: float = TOTAL) -> None:
         """Tests mutants by their names once more, by the whole suite or as the first time."""
         for key in list(keys):
             file = key.split(":")[0]
-            found = [m for m in self.candidates(file) if m.key == key]
+            found = [m for m in self.candidates(file) if anywhere(m.key) == anywhere(key)]
+            found = [m for m in found if m.key == key] or found
             if found:
+                if found[0].key != key:
+                    self.results.add({**self.results.rows[key], "verdict": "moved"})
                 self.test(found[0], whole=whole, limit=limit)
             else:
                 self.say(f"{key}: the line is not there any more")
