@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mutation import choice, mapping, operators, workshop
-from mutation.campaign import Campaign, Results, report
+from mutation.campaign import Campaign, Results, anywhere, report
 from mutation.source import Source
 from mutation.workshop import Outcome, Workshop
 
@@ -196,7 +196,7 @@ def test_a_campaign_kills_and_goes_on(tmp_path):
         if not line.endswith(":3:"):
             assert json.loads(line)["verdict"] in ("killed", "survived", "same object", "no compile")
 
-    shown = report(results, {row["id"]: "no test tries 0" for row in results.of("survived")})
+    shown = report(results, {anywhere(row["id"]): "no test tries 0" for row in results.of("survived")})
     killed, alive = len(results.of("killed")), len(results.of("survived"))
     assert f"{killed + alive} mutants counted, {killed} killed ({killed / (killed + alive):.1%})" in shown
     assert "`if (x < 0)` | `if (x <= 0)` | no test tries 0 |" in shown

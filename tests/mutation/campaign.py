@@ -255,7 +255,7 @@ def report(results: Results, reasons: dict[str, str]) -> str:
     if survived:
         lines += ["", "| survivor | line | becomes | why |", "|---|---|---|---|"]
     for row in sorted(survived, key=lambda row: (row["file"], row["line"])):
-        why = reasons.get(row["id"]) or ("not examined" + (f" ({row['by']})" if row["by"] else ""))
+        why = reasons.get(anywhere(row["id"])) or ("not examined" + (f" ({row['by']})" if row["by"] else ""))
         place = f"{row['file']}:{row['line']} {row['operator']}"
         cells = [place, f"`{row['before']}`", f"`{row['after']}`", why]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
