@@ -131,10 +131,6 @@ class Campaign:
             self._measure(name)
         if self.quick:
             in_c = [name for name in in_c if self._times[name] < _QUICK]
-        if whole:
-            in_python = []
-        else:
-            in_python = self._that_fit(in_python)
         text = (self.workshop.tree / mutant.file).read_text()
         verdict, by, begin = self.workshop.build(mutant.file, mutant.apply(text)), "", time.monotonic()
         if verdict == "built":
@@ -163,25 +159,26 @@ class Campaign:
         the mutant has survived so far.
         """
         quick = [name for name in in_c if self._times[name] < _QUICK]
-        steps: list[list[str]] = [[name] for name in quick]
-        steps += [in_python] if in_python or whole else []
-        steps += [[name] for name in in_c if name not in quick]
+        slow = [name for name in in_c if name not in quick]
         left = limit
-        for step in steps:
-            if step == in_python:
+        for step in [*quick, None, *slow]:
+            if step is None:
+                files = [] if whole else self._that_fit(in_python)
+                if not files and not whole:
+                    continue
                 self._install(self.workshop.mutant)
-                usual = limit if whole else sum(self._times[file] for file in step)
+                usual = limit if whole else sum(self._times[file] for file in files)
                 own = max(_SLACK, _FACTOR * usual)
-                outcome = self.workshop.run_pytest(step, min(own, left))
+                outcome = self.workshop.run_pytest(files, min(own, left))
                 failed = re.search(r"^(?:FAILED|ERROR) (\S+)", outcome.output, re.MULTILINE)
                 by = failed.group(1).removeprefix("tests/") if failed else "pytest"
             else:
-                own = max(_SLACK, _FACTOR * self._times[step[0]])
-                outcome = self.workshop.run_c(self.workshop.mutant, step[0], min(own, left))
-                by = f"{step[0]}.c"
+                own = max(_SLACK, _FACTOR * self._times[step])
+                outcome = self.workshop.run_c(self.workshop.mutant, step, min(own, left))
+                by = f"{step}.c"
             if outcome.status is None and not outcome.stuck and left < own:
                 return "survived", "out of time"
-            if outcome.status == 5 and step == in_python:
+            if outcome.status == 5 and step is None:
                 raise RuntimeError(f"no test was run:\n{outcome.output}")
             if not outcome.passed:
                 return "killed", by + _how(outcome)
@@ -202,7 +199,10 @@ class Campaign:
         return taken
 
     def _measure(self, name: str) -> float:
-        """How long a test takes without a fault; below 0 where it fails."""
+        """How long a test takes without a fault; below 0 where it fails. Kept for later campaigns."""
+        kept = self.results.path.with_name("times.json")
+        if not self._times and kept.exists():
+            self._times = json.loads(kept.read_text())
         if name not in self._times:
             if name.endswith(".py"):
                 self._install(self.workshop.original)
@@ -214,6 +214,7 @@ class Campaign:
                 if not outcome.passed:
                     raise RuntimeError(f"{name}.c fails without a fault:\n{outcome.output[-2000:]}")
             self._times[name] = outcome.seconds if outcome.passed else -1.0
+            kept.write_text(json.dumps(self._times))
             if outcome.passed:
                 self.say(f"{name} takes {outcome.seconds:.1f} s")
             elif outcome.status is None:
