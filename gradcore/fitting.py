@@ -343,17 +343,18 @@ class Loop:
             scores = score(net, trainer.loss, *self.data.validation, self.check)
             row.update({f"val_{key}": value for key, value in scores.items()})
         row["seconds"] = state.sums.seconds + time.perf_counter() - started
-        trainer.history.append(row)
-        trainer._epochs += 1
-        for listener in (trainer._hypers, trainer._rates):
-            if listener is not None:
-                listener.see(row, trainer.steps)
-        trainer._keep_strengths()
-        state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
-        if rule is not None:
-            state.stop.see(rule, monitor, row, net.parameters)
-            trainer.history.best_epoch = state.stop.best_epoch or None
-            state.ended = state.ended or state.stop.stopped
+        with trainer.net._turns.changing():
+            trainer.history.append(row)
+            trainer._epochs += 1
+            for listener in (trainer._hypers, trainer._rates):
+                if listener is not None:
+                    listener.see(row, trainer.steps)
+            trainer._keep_strengths()
+            state.epoch, state.position, state.sums = state.epoch + 1, 0, Sums()
+            if rule is not None:
+                state.stop.see(rule, monitor, row, net.parameters)
+                trainer.history.best_epoch = state.stop.best_epoch or None
+                state.ended = state.ended or state.stop.stopped
         return trainer.history.last()
 
     def restore_best(self, monitor: str) -> bool:
@@ -440,22 +441,22 @@ class Loop:
         turns = trainer.net._turns
         turns.offer()
         started = time.perf_counter()
-        try:
-            at = (order, state.position, end, state.batch_size)
-            out = (reports, heads, ledger)
-            with turns.changing():
+        with turns.changing():  # the weights, and where the fit stands with them
+            try:
+                at = (order, state.position, end, state.batch_size)
+                out = (reports, heads, ledger)
                 _when_free(lambda: trainer._set_rates(core, count))
                 _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, *out))
-        finally:
-            done = core.step - first
-            seconds = time.perf_counter() - started
-            state.sums.add(reports[:done], seconds)
-            if ledger is not None:
-                state.sums.ledger = ledger.tolist()
-            if heads is not None:
-                trainer.loss.add(state.sums.heads, heads[:done][reports[:done]["applied"] != 0], _chain)
-            state.position = min(state.position + done * state.batch_size, state.rows)
-            self.advance(done)
+            finally:
+                done = core.step - first
+                seconds = time.perf_counter() - started
+                state.sums.add(reports[:done], seconds)
+                if ledger is not None:
+                    state.sums.ledger = ledger.tolist()
+                if heads is not None:
+                    trainer.loss.add(state.sums.heads, heads[:done][reports[:done]["applied"] != 0], _chain)
+                state.position = min(state.position + done * state.batch_size, state.rows)
+        self.advance(done)
         if not self._warned and state.sums.skipped:
             self._warn()
         if self._slices:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -48,8 +49,25 @@ class Turns:
         self.waiting: set[_Caller] = set()  # until they are through
         self._reading: set[_Caller] = set()  # several values of one state
         self._changer: _Caller | None = None
+        self._stepper = 0  # the thread that is in a single step, or 0; a pair would cost a small step a tenth
+        _ALL.add(self)
 
     # ---- Writers ----
+
+    def begin_step(self) -> None:
+        """Say that this thread makes a single step now, once those that wait are through. A reader that comes
+        later sees the step and waits for its end."""
+        self._stepper = threading.get_ident()
+        end = time.monotonic() + _HOLD if self.waiting else 0.0
+        while self.waiting and _others(self.waiting) and time.monotonic() < end:
+            self._stepper = 0
+            self.offer()
+            self._stepper = threading.get_ident()
+
+    def end_step(self) -> None:
+        """The step of this thread is over, or was refused because another thread makes one."""
+        if self._stepper == threading.get_ident():
+            self._stepper = 0
 
     def offer(self) -> None:
         """Let all in that wait now, and go on when they are through: a writer calls it before a slice."""
@@ -93,7 +111,7 @@ class Turns:
 
     def read(self, core: _core.Network, call: Callable[[], T], name: str) -> T:
         """The result of one call of the core that reads, after a wait if it must be."""
-        if self._changer is None or not self._is_changed():
+        if (self._changer is None and not self._stepper) or not self._is_changed():
             try:
                 return call()
             except BusyError:
@@ -102,6 +120,8 @@ class Turns:
                         f"{name}: expected a call that no step makes, got one from a function of a step that "
                         "is using the network"
                     ) from None
+        if _caller() in self._reading:  # it has been let in, and whoever wants to change waits for it
+            return call()
         end = time.monotonic() + WAIT
         with self._in_line():
             while True:
@@ -114,10 +134,12 @@ class Turns:
 
     @contextmanager
     def steady(self, name: str) -> Iterator[None]:
-        """Several reads of one state: no slice of another thread's fit comes in between."""
+        """Several reads of one state: no step and no slice of another thread's fit comes in between."""
+        if _caller() in self._reading:
+            yield
+            return
         end = time.monotonic() + WAIT
         with self._in_line() as me:
-            outermost = me not in self._reading
             try:
                 self._reading.add(me)
                 while self._is_changed():
@@ -126,16 +148,15 @@ class Turns:
                     self._reading.add(me)
                 yield
             finally:
-                if outermost:
-                    self._reading.discard(me)
+                self._reading.discard(me)
 
     def _is_changed(self) -> bool:
         """Whether another thread is changing the network now."""
-        changer = self._changer
-        if changer is None:
-            return False
+        changer, stepper = self._changer, self._stepper
         me = _caller()
-        return changer[0] == me[0] and changer != me
+        if stepper and stepper != me[1]:
+            return True
+        return changer is not None and changer[0] == me[0] and changer != me
 
     @contextmanager
     def _in_line(self) -> Iterator[_Caller]:
@@ -157,3 +178,18 @@ class Turns:
                 "it; clone() makes a copy of your own"
             )
         time.sleep(_PAUSE)
+
+
+_ALL: weakref.WeakSet[Turns] = weakref.WeakSet()
+
+
+def _forget_steps() -> None:
+    """A forked child has none of the threads that were in a step."""
+    me = threading.get_ident()
+    for turns in list(_ALL):
+        if turns._stepper != me:
+            turns._stepper = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_steps)

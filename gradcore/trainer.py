@@ -247,17 +247,19 @@ class Trainer(Conflicts):
         ):
             target = self._loss.ready(y, self._outputs, self._dtype)
             if target is not None:
-                if self._net._turns.waiting:
-                    self._net._turns.offer()
-                hypers = self._hypers.row(core.step)
-                self._set_rates(core, 1)
-                self._net._keeper = self._weak
+                turns = self._net._turns
+                turns.begin_step()
                 try:
+                    hypers = self._hypers.row(core.step)
+                    self._set_rates(core, 1)
+                    self._net._keeper = self._weak
                     return core.train_step(X, target, None, hypers)
                 except BusyError:
                     return self._patiently(partial(core.train_step, X, target, None, hypers))
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
+                finally:
+                    turns.end_step()
         if self._full_batch:
             raise StateError(
                 f"step: expected an optimizer that takes batches, got {self.optimizer!r}; use fit"
@@ -282,10 +284,14 @@ class Trainer(Conflicts):
     def _step_of(self, x: Array, target: Any, weight: Any) -> float:
         """One update on arrays as `_arrays` makes them."""
         core = self._reserve(len(x), target)
-        self._set_rates(core, 1)
-        self._net._turns.offer()
-        self._net._keeper = self._weak
-        return self._patiently(partial(core.train_step, x, target, weight, self._hypers.row(core.step)))
+        turns = self._net._turns
+        turns.begin_step()
+        try:
+            self._set_rates(core, 1)
+            self._net._keeper = self._weak
+            return self._patiently(partial(core.train_step, x, target, weight, self._hypers.row(core.step)))
+        finally:
+            turns.end_step()
 
     def _patiently(self, call: Callable[[], float]) -> float:
         """The result of a call of the core, after a wait for threads that predict if it must be."""
