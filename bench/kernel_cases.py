@@ -265,7 +265,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "gaussian_noise": [{"kind": "gaussian_noise", "std": 0.5}],
         "weight_norm": [linear, {"kind": "weight_norm", "continues": True}],
         "spectral_norm": [linear, {"kind": "spectral_norm", "continues": True}],
-        "embedding": [{"kind": "embedding", "column": 0, "units": 1, "width": 1}],
+        "embedding": [{"kind": "embedding", "column": 0, "units": 1000, "width": 1}],
         "layer_norm": [{"kind": "layer_norm"}],
         "rms_norm": [{"kind": "rms_norm"}],
         "glu": [{"kind": "dense", "units": 2 * case.columns}, {"kind": "glu", "activation": "sigmoid"}],
@@ -275,6 +275,8 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
     network = core.Network(specs.get(case.name, [{"kind": case.name}]), case.columns, dtype=case.dtype)
     steps = core.Pass(network, case.rows)
     x, d = case.arrays(2)
+    if case.name == "embedding":
+        x[:, 0] = np.arange(case.rows) * 7 % 1000  # codes
 
     def call() -> None:
         steps.forward(x, True, 0, 0)

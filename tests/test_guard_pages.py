@@ -183,6 +183,7 @@ def run_public(dtype, at_end):
         net = cases.network(gradcore, layers, 5, dtype=dtype)
         trainer = gradcore.Trainer(net, "cross_entropy", gradcore.optimizers.Adam())
         x, labels = fence.normal((rows, 5), "x"), fence.full(rows, 2, np.int32)
+        net.standardize(fence.normal((33, 5), "s"))
         net.predict(x)
         net.forward(x, training=True)
         net.backward(fence.normal((rows, 3), "d"))

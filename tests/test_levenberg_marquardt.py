@@ -46,7 +46,8 @@ def normal_case(weighted):
     net.standardize(x)
     trainer = Trainer(net, "mse", LM)
     trainer._reserve(11)
-    objective = training.NetworkObjective(trainer, training.Data(x, y, weight, None, None, trainer.loss, None, None))
+    data = training.Data(x, y, weight, None, None, trainer.loss, None, None)
+    objective = training.NetworkObjective(trainer, data)
     return net, x, y, weight, trainer, objective
 
 

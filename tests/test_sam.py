@@ -177,7 +177,7 @@ def test_slices_of_any_length_give_the_same_bits(name):
     for step in range(9):
         at = slice(step % 3 * 20, step % 3 * 20 + 20)
         by_hand.step(x[at], y[at])
-    if name == "schedule free":  # a fit leaves running averages that belong to the weights which are evaluated
+    if name == "schedule free":  # a fit leaves averages of the weights that are evaluated
         by_hand.net.refresh_norms(x, batch_size=20)
     assert_same(trainer.net.parameters(), by_hand.net.parameters())
 
