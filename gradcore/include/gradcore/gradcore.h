@@ -25,7 +25,7 @@
 
 #define GRADCORE_VERSION_MAJOR 1
 #define GRADCORE_VERSION_MINOR 0
-#define GRADCORE_NUMERICS_VERSION 2 /* raised when the same seed and data give other bits */
+#define GRADCORE_NUMERICS_VERSION 3 /* raised when the same seed and data give other bits */
 
 #ifdef __cplusplus
 extern "C" {
