@@ -1,6 +1,6 @@
 """Same seed, same data: the same bits for any number of threads, every instruction set, and when resumed.
 
-The hashes are those of numerics versions 2 and 3. They change only with a change of GRADCORE_NUMERICS_VERSION.
+The hashes are those of numerics versions 2 and 3; they change only with GRADCORE_NUMERICS_VERSION.
 """
 
 import functools
