@@ -1,6 +1,7 @@
 """Levenberg-Marquardt, step by step, and what it reaches."""
 
 import cases
+import exact
 import numpy as np
 import pytest
 from gradcore import Dense, Network, Residual, Standardize, Trainer, optimizers
@@ -90,3 +91,20 @@ def test_a_step_solves_the_damped_equations_and_mu_follows():
     worse.trials = -1000
     done = LM.advance(worse, point, {"mu": 0.5, "scale": []})
     assert (done.reason, done.point) == ("no progress", point)
+
+
+@pytest.mark.parametrize("damping", ["identity", "fletcher"])
+def test_parameters_that_move_nothing_stay_and_keep_nobody_else(damping):
+    """Units of relu that no row wakes have no column in J; nor has an input that is 0 throughout."""
+    net = Network([Dense(4, "relu"), Dense(1)], inputs=2, seed=0, dtype="float64")
+    dead = {"0.bias": np.array([0.0, 0.0, -50.0, -60.0])}
+    net.set_parameters(dead)
+    x = np.linspace([-1.0, 0.0], [1.0, 0.0], 21)
+    before = net.parameters()
+    trainer = Trainer(net, "mse", optimizers.LevenbergMarquardt(damping=damping))
+    history = trainer.fit(x, np.abs(x[:, :1]), epochs=30, progress=False)
+    assert history.loss[-1] < 0.5 * history.loss[0]
+    after = net.parameters()
+    for name in ("0.weight", "0.bias"):
+        assert exact.same_bits(after[name][..., 2:], before[name][..., 2:])
+    assert exact.same_bits(after["0.weight"][1], before["0.weight"][1])

@@ -490,6 +490,7 @@ FULL_BATCH = {
     "newton": lambda: optimizers.NewtonCG(weight_decay=1e-3),
     "gauss_newton": lambda: optimizers.NewtonCG(curvature="gauss_newton", damping=1e-3),
     "lm": lambda: optimizers.LevenbergMarquardt(),
+    "lm fletcher": lambda: optimizers.LevenbergMarquardt(damping="fletcher"),
 }
 
 

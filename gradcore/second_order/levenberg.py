@@ -121,9 +121,10 @@ class LevenbergMarquardt(FullBatch):
         scale = np.ones_like(diagonal)
         if self.damping == "fletcher":  # a unit that saturates must not lose its damping, as More found
             scale = np.maximum(diagonal, memory["scale"][0]) if memory else diagonal
+        damping = np.where(scale > 0, scale, 1.0)  # a parameter that moves nothing stays, as in MINPACK
         at = np.arange(len(diagonal))
         while mu <= self.max_mu:
-            matrix[at, at] = diagonal + mu * scale
+            matrix[at, at] = diagonal + mu * damping
             step = _solve(matrix, right)
             if step is not None:
                 x = objective.rounded(point.x - step)
