@@ -175,11 +175,14 @@ def _check_scale(trainer: Trainer, end: _End, x: Array, y: Array, name: str) -> 
         return
     sample = y[:: -(-len(y) // _SAMPLE)].astype(np.float64)
     sample = sample[np.isfinite(sample).all(axis=1)]
-    outputs = trainer.net._core.predict(x[:_PREDICTED])[:, end.columns].astype(np.float64)
-    size = math.sqrt(float(np.max(np.mean(sample**2, axis=0), initial=0.0)))
-    if size < _LARGE or math.sqrt(float(np.max(np.mean(outputs**2, axis=0)))) > 0.1 * size:
+    if not len(sample):
         return
-    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
+    outputs = trainer.net._core.predict(x[:_PREDICTED])[:, end.columns].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # targets may be near the largest number
+        size = math.sqrt(float(np.max(np.mean(sample**2, axis=0))))
+        if size < _LARGE or math.sqrt(float(np.max(np.mean(outputs**2, axis=0)))) > 0.1 * size:
+            return
+        mean, deviation = sample.mean(axis=0), sample.std(axis=0)
     if sample.shape[1] == 1:
         m, s = f"{mean[0]:.4g}", f"{deviation[0] or abs(mean[0]):.4g}"
         got = f"mean {m} and deviation {deviation[0]:.4g}"

@@ -368,3 +368,16 @@ def test_intervals_add_and_print():
     points = (-2.0, 0.0, 3.0)
     for low, high in itertools.combinations(points, 2):
         assert ANY.holds(Interval(low, high)) and not Interval(low, high).holds(ANY)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1.7e308])
+def test_targets_near_the_largest_number_bring_this_warning_alone(scale):
+    """Not one of NumPy's, which is an error where those are errors."""
+    net = Network([Dense(1)], inputs=2, dtype="float64")
+    trainer = Trainer(net, "mse", optimizers.SGD(1e-3))
+    x = np.linspace([0.0, 1.0], [1.0, 0.0], 8)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        trainer.fit(x, scale * np.linspace(-1, 1, 8), epochs=1, batch_size=8, progress=False)
+    texts = [str(each.message) for each in seen]
+    assert len(texts) == 2 and "the size that outputs begin with" in texts[0] and "not finite" in texts[1], texts
