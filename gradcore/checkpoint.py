@@ -186,6 +186,8 @@ def _from_file(
             if "accumulated" in about:
                 core.accumulated_write(np.array(about["accumulated"], np.float64))
             core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
+            if changes.any and trainer.constraint is not None:  # what is no longer frozen is bound by it
+                trainer._write({at: network._read(info["name"]) for at, info in enumerate(network._info)})
         network._keeper = trainer._weak
         trainer._epochs = integer(about["epochs"], "epochs")
         _read_plateaus(trainer, about.get("plateaus", {}), changes.any)

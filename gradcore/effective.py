@@ -9,7 +9,7 @@ here; `src_c/ops/rescale.c` has the same for the rules that follow every update.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -171,12 +171,13 @@ def check_free(net: Network, names: Iterable[str], what: str) -> None:
 
 
 def masked_parameters(
-    net: Network, masks: Mapping[str, Array], before: Mapping[str, Array]
+    net: Network, masks: Mapping[str, Array], before: Mapping[str, Array], frozen: Container[str] = ()
 ) -> dict[str, Array]:
     """The parameters to set for new masks: what is masked becomes 0, what multiplies x elsewhere stays.
 
     Only with spectral normalisation does the rest change, and only by one factor: what is left has a largest
-    singular value of 1 again. A column that masks `before` had emptied gets a direction to train from.
+    singular value of 1 again. A column that masks `before` had emptied gets a direction to train from, unless
+    it is `frozen`.
     """
     values = net.parameters()
     found: dict[str, Array] = {}
@@ -184,6 +185,10 @@ def masked_parameters(
         position = _place(name)
         layer = net._places[position]
         mask = masks.get(name, np.ones(values[name].shape, np.bool_))
+        if name in before and np.array_equal(mask, before[name]) and not values[name][~mask].any():
+            continue  # it holds already
+        if name not in masks and name in frozen:
+            continue
         if name.endswith(".weight") and getattr(layer, "weight_norm", False):
             found |= _masked_columns(net, name, values, mask)
         elif name in masks:

@@ -111,7 +111,7 @@ class Magnitude(Callback):
 
     Every so many steps the masks are made anew from the weights as they are, with the sparsity that the
     schedule has for that step. Between, masked weights stay 0. The masks are part of the trainer and of its
-    checkpoints, and stay when the fit is over.
+    checkpoints, and stay when the fit is over. Masks of other parameters stay as they were set.
 
     Parameters
     ----------
@@ -156,13 +156,14 @@ class Magnitude(Callback):
         if trainer.steps % self.every_steps == 0:
             share = self.sparsity(trainer.steps) if callable(self.sparsity) else self.sparsity
             skip = dict.fromkeys((*self.skip, *_frozen(trainer)))
-            trainer.set_masks(magnitude_masks(trainer.net, share, scope=self.scope, skip=tuple(skip)))
+            made = magnitude_masks(trainer.net, share, scope=self.scope, skip=tuple(skip))
+            trainer.set_masks({**trainer.masks(), **made})
 
 
 def _frozen(trainer: Trainer) -> list[str]:
-    """Layers whose weights are frozen."""
+    """Layers whose weights are frozen, or their magnitudes, which new masks would change."""
     found = (trainer.net._info[index] for index, (_, _, frozen) in trainer._groups if frozen)
-    return [info["name"].rpartition(".")[0] for info in found if info["role"] == "weight"]
+    return [info["name"].rpartition(".")[0] for info in found if info["role"] in ("weight", "magnitude")]
 
 
 # ---- Units ----

@@ -11,7 +11,7 @@ from . import _core
 from .errors import ArgumentError, DTypeError
 from .network import Network
 from .optimizers.averages import Averaging
-from .optimizers.base import FirstOrder, Group
+from .optimizers.base import LEARNED, FirstOrder, Group
 from .rule import Rule
 
 __all__ = ["Changes"]
@@ -72,7 +72,7 @@ def _with_frozen(optimizer: Rule, patterns: object, network: Network) -> Rule:
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):
         raise DTypeError(f"frozen: expected a list of patterns of names, got {patterns!r}")
     given = list(patterns)
-    names = [info["name"] for info in network._info if info["trainable"]]
+    names = [info["name"] for info in network._info if info["trainable"] or info["role"] in LEARNED]
     for index, pattern in enumerate(given):
         if not isinstance(pattern, str):
             raise DTypeError(f"frozen[{index}]: expected a pattern of names, got {pattern!r}")

@@ -31,6 +31,7 @@ from .losses import Loss
 from .masks import checked_masks
 from .network import Network
 from .norms import BatchNorm
+from .optimizers.base import LEARNED
 from .penalties import set_strengths
 from .plain import mean_of_weights
 from .refreshing import has_norms
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 _NONFINITE = ("skip", "raise", "propagate")
-# What layers learn of the batches besides gradients, and a frozen group can hold.
-_LEARNED = ("running_mean", "running_var", "batches", "left", "right")
 _ndarray = np.ndarray
 Targets = ArrayLike | Mapping[str, ArrayLike]  # dicts: by head
 
@@ -118,7 +117,7 @@ class Trainer(Conflicts):
         meant = [
             (index, info)
             for index, info in enumerate(net._info)
-            if info["trainable"] or info["role"] in _LEARNED
+            if info["trainable"] or info["role"] in LEARNED
         ]
         settings = optimizer.settings([info["name"] for _, info in meant])
         self._groups = [
@@ -396,7 +395,8 @@ class Trainer(Conflicts):
         """
         self._net._core.require_free()
         checked, old = checked_masks(self.net, masks), self._masks
-        values = masked_parameters(self.net, checked, old)
+        frozen = {self.net._info[at]["name"] for at, (_, _, frozen) in self._groups if frozen}
+        values = masked_parameters(self.net, checked, old, frozen)
         self._set_rules(checked)
         try:
             self._masks = checked
@@ -473,7 +473,9 @@ class Trainer(Conflicts):
         if fit is not None and fit.data is not None:
             net.set_parameters(fit.norms_of(self, net))
         elif self._norms is not None and self._norms[0] == updates:
-            net.set_parameters(self._norms[1])
+            held = self._held
+            norms = self._norms[1].items()
+            net.set_parameters({name: v for name, v in norms if name.rpartition(".")[0] not in held})
         else:
             warnings.warn(
                 "averaged: the running averages of BatchNorm are those of other weights; call "

@@ -289,14 +289,14 @@ static int constrain_rescaled(const gradcore_network *n, const grc_rule *r, void
     return 1;
 }
 
-/* Masked elements = 0, all others as they are. */
+/* Masked elements = 0, all others as they are; -0.0 is 0 already. */
 static void zero_masked(const gradcore_network *n, const grc_rule *r, void *vector, const grc_clip_task *k)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
     void *w = panel_of(n, p, vector, k->panel);
     const void *keep = panel_of(n, p, r->keep, k->panel);
     for (size_t e = 0; e < k->panels * grc_stored_rows(p) * n->kernels->panel; e++)
-        if (grc_get(n, keep, e) == 0)
+        if (grc_get(n, keep, e) == 0 && grc_get(n, w, e) != 0)
             grc_set(n, w, e, 0);
 }
 
@@ -364,7 +364,9 @@ enum masking { CLEAR, MULTIPLY, PRESERVE };
 static void mask_with(const gradcore_trainer *tr, const grc_rule *r, void *vector, enum masking how,
                       const grc_clip_task *k)
 {
-    if (how != CLEAR && constrain_rescaled(tr->net, r, vector, 0, 0, k))
+    const grc_op *op = rescaler_of(tr->net, k);
+    const int held = op && op->class->mask_weight && tr->groups[op->first_parameter].frozen; /* the magnitude */
+    if (how != CLEAR && !held && constrain_rescaled(tr->net, r, vector, 0, 0, k))
         return;
     if (how == MULTIPLY)
         mask_task(tr->net, r, vector, k);

@@ -38,6 +38,9 @@ _BITS = {
     "corrected": _core.CORRECTED,
 }
 
+# Roles of what layers learn of the batches besides gradients, and a frozen group can hold.
+LEARNED = ("running_mean", "running_var", "batches", "left", "right")
+
 
 @dataclass(frozen=True)
 class Group:
