@@ -55,7 +55,10 @@ class Group:
     weight_decay : float, optional
         Instead of the optimizer's, for biases too.
     frozen : bool, default False
-        No update at all. The gradient is still part of the norm that clipping sees.
+        No update at all: the bits stay, whatever wrappers, constraints and pruning do. The gradient is still
+        part of the norm that clipping sees. Of a `BatchNorm` whose gamma and beta match, or whose
+        ``running_*`` do, the running averages stay too, and it normalises with them; of a `Dense` with
+        `spectral_norm`, the vectors stay with the weight.
 
     Examples
     --------
