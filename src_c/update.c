@@ -223,6 +223,7 @@ static void run_averages(gradcore_trainer *tr, grc_team *team, averaging *c, int
  * of all z, goes along: what z was moved by moves y by `share` of that. So x, which is never stored, is a mean of
  * weights as the promises have them. */
 typedef struct following {
+    const gradcore_trainer *t;
     void *plain, *before; /* z; what it was, later by how much it was moved */
     double share;
 } following;
@@ -238,7 +239,8 @@ static void follow(grc_exec *x, int parameter, size_t offset, size_t size, void 
     const gradcore_network *n = x->net;
     const following *f = context;
     void *moved = grc_at(n, f->before, offset);
-    (void)parameter;
+    if (f->t->groups[parameter].frozen) /* even -0.0 stays */
+        return;
     n->kernels->combine(size, 1, grc_at(n, f->plain, offset), -1, moved);
     n->kernels->combine(size, f->share, moved, 1, grc_at(n, n->w, offset));
 }
@@ -256,7 +258,7 @@ static void hold_update(update *u, gradcore_trainer *tr, grc_team *team, double 
     }
     if (u->parameter == GRC_NONE) /* a thread that owns nothing */
         turn_to(u, 0);
-    following f = {.plain = x->slots[grc_find_slot(tr->optimizer, GRC_START_WEIGHTS)], .before = x->backup,
+    following f = {.t = tr, .plain = x->slots[grc_find_slot(tr->optimizer, GRC_START_WEIGHTS)], .before = x->backup,
                    .share = 1 - u->args.p[0] * (1 - u->args.d[1])};
     visit_own(x, t, count, &remember, &f);
     grc_hold(tr, team, f.plain, GRC_PROMISES, limit, 0, t, count);
