@@ -1,6 +1,7 @@
 """The command line: what each command prints, writes and refuses; exit statuses; Ctrl-C."""
 
 import csv
+import errno
 import json
 import math
 import os
@@ -225,7 +226,7 @@ def test_every_row_held_out_is_refused(capsys, flowers):
 
 def test_a_history_that_cannot_be_written_is_named(capsys, flowers):
     status, _, err = run(capsys, "train", flowers, *QUICK, "--history", "/dev/full")
-    assert status == 2 and err == "gradcore: error: /dev/full: No space left on device\n"
+    assert status == 2 and err == f"gradcore: error: /dev/full: {os.strerror(errno.ENOSPC)}\n"
 
 
 def test_a_rate_that_no_training_survives(capsys, prices, tmp_path):
