@@ -8,197 +8,22 @@ functions, such as ``relu(x)`` and ``relu_backward(x, d_y)``, and for every loss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core, losses
-from .arrays import Array, as_array, as_dtype, columns_contiguous
-from .checks import flag, integer, number
-from .errors import ArgumentError, DTypeError, ShapeError
+from .arrays import Array, columns_contiguous
+from .checks import flag, number
+from .errors import ArgumentError, ShapeError
+from .kernels_arrays import float_array as _float_array
+from .kernels_arrays import float_matrix as _float_matrix
+from .kernels_arrays import output as _output
+from .kernels_arrays import outputs as _outputs
+from .kernels_products import dense_backward, dense_forward, gemm
 from .outputs import softmax as _softmax
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def _float_array(value: object, name: str, dtype: np.dtype[Any] | None = None) -> Array:
-    array = as_array(value, name)
-    if not isinstance(value, np.ndarray):
-        array = as_dtype(array, name, dtype or np.dtype(np.float64))
-    if array.dtype not in _FLOATS:
-        raise DTypeError(f"{name}: expected float32 or float64 in native byte order, got {array.dtype}")
-    if dtype is not None and array.dtype != dtype:
-        raise DTypeError(f"{name}: expected {dtype} like the other arrays, got {array.dtype}")
-    return array
-
-
-def _float_matrix(
-    value: object,
-    name: str,
-    dtype: np.dtype[Any] | None = None,
-    rows: int | None = None,
-    cols: int | None = None,
-) -> Array:
-    array = _float_array(value, name, dtype)
-    fits = array.ndim == 2 and rows in (None, len(array)) and cols in (None, array.shape[1])
-    if not fits or array.size == 0:
-        raise ShapeError(
-            f"{name}: expected shape ({rows or 'rows'}, {cols or 'cols'}), none of them 0, got {array.shape}"
-        )
-    return array if array.flags.aligned else array.copy()
-
-
-def _output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "out") -> Array:
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise DTypeError(f"{name}: expected a {dtype} array, got {getattr(out, 'dtype', type(out).__name__)}")
-    if out.shape != shape:
-        raise ShapeError(f"{name}: expected shape {shape}, got {out.shape}")
-    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise ArgumentError(f"{name}: expected a contiguous, aligned, writable array")
-    return out
-
-
-def _outputs(
-    out: object, like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]], inputs: Mapping[str, Array]
-) -> list[Array]:
-    """`out` of a function with several results: a tuple, None for a new array, all apart from each other."""
-    given = (None,) * len(like) if out is None else out
-    if not isinstance(given, tuple | list) or len(given) != len(like):
-        raise DTypeError(f"out: expected a tuple of {len(like)} arrays, got {_kind(out)}")
-    others = dict(inputs)
-    results = []
-    for index, (array, (shape, dtype)) in enumerate(zip(given, like, strict=True)):
-        name = f"out[{index}]"
-        results.append(_output(array, shape, dtype, name))
-        for other, memory in others.items():
-            if np.may_share_memory(results[-1], memory):
-                raise ArgumentError(f"{name}: expected memory apart from {other}, got an overlap")
-        others[name] = results[-1]
-    return results
-
-
-def _kind(value: object) -> str:
-    count = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-    return f"a {type(value).__name__}{count}"
-
-
-def gemm(
-    a: ArrayLike,
-    b: ArrayLike,
-    bias: ArrayLike | None = None,
-    *,
-    out: Array | None = None,
-    threads: int | None = None,
-    isa: str | None = None,
-) -> Array:
-    """``a @ b + bias``; every element is one chain of fused multiply-adds in a fixed order.
-
-    Parameters
-    ----------
-    a : (rows, inner)
-    b : (inner, cols)
-        Any strides, so that transposes cost no copy.
-    bias : (cols,), optional
-    out : ndarray (rows, cols), optional
-        Contiguous; must not overlap a or b.
-    threads : int, optional
-    isa : str, optional
-
-    Returns
-    -------
-    ndarray (rows, cols)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from gradcore import kernels
-    >>> kernels.gemm(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
-    array([[11.]])
-    """
-    left = _float_matrix(a, "a")
-    right = _float_matrix(b, "b", left.dtype, rows=left.shape[1])
-    added = None if bias is None else _vector(bias, "bias", left.dtype, right.shape[1])
-    result = _output(out, (left.shape[0], right.shape[1]), left.dtype)
-    count = 0 if threads is None else integer(threads, "threads", 1, 2**31 - 1)
-    return _core.gemm(left, right, added, result, count, isa)
-
-
-def _vector(value: object, name: str, dtype: np.dtype[Any], size: int) -> Array:
-    array = _float_array(value, name, dtype)
-    if array.shape != (size,):
-        raise ShapeError(f"{name}: expected shape ({size},), got {array.shape}")
-    return np.require(array, requirements=["C", "A"])
-
-
-def dense_forward(
-    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, *, out: Array | None = None
-) -> Array:
-    """``x @ w + b``, a dense layer without its activation.
-
-    Parameters
-    ----------
-    x : (rows, fan_in)
-    w : (fan_in, fan_out)
-    b : (fan_out,), optional
-    out : ndarray (rows, fan_out), optional
-
-    Returns
-    -------
-    ndarray (rows, fan_out)
-    """
-    left = _float_matrix(x, "x")
-    right = _float_matrix(w, "w", left.dtype, rows=left.shape[1])
-    added = None if b is None else _vector(b, "b", left.dtype, right.shape[1])
-    return _core.gemm(left, right, added, _output(out, (left.shape[0], right.shape[1]), left.dtype))
-
-
-def dense_backward(
-    x: ArrayLike,
-    w: ArrayLike,
-    d_y: ArrayLike,
-    *,
-    out: tuple[Array | None, Array | None, Array | None] | None = None,
-) -> tuple[Array, Array, Array]:
-    """Derivatives of a loss by x, w and b, from its derivative by ``x @ w + b``.
-
-    Parameters
-    ----------
-    x : (rows, fan_in)
-    w : (fan_in, fan_out)
-    d_y : (rows, fan_out)
-    out : tuple of three arrays, optional
-        For d_x, d_w and d_b; each contiguous and apart from all others, or None for a new one.
-
-    Returns
-    -------
-    d_x : ndarray (rows, fan_in)
-    d_w : ndarray (fan_in, fan_out)
-    d_b : ndarray (fan_out,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from gradcore import kernels
-    >>> x, w = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
-    >>> d_x, d_w, d_b = kernels.dense_backward(x, w, np.array([[1.0]]))
-    >>> d_x, d_w.ravel(), d_b
-    (array([[3., 4.]]), array([1., 2.]), array([1.]))
-    """
-    left = _float_matrix(x, "x")
-    right = _float_matrix(w, "w", left.dtype, rows=left.shape[1])
-    grad = _float_matrix(d_y, "d_y", left.dtype, left.shape[0], right.shape[1])
-    ones = np.ones((1, left.shape[0]), left.dtype)
-    shapes = (left.shape, right.shape, (right.shape[1],))
-    inputs = {"x": left, "w": right, "d_y": grad}
-    d_x, d_w, d_b = _outputs(out, [(shape, left.dtype) for shape in shapes], inputs)
-    _core.gemm(grad, right.T, None, d_x)
-    _core.gemm(left.T, grad, None, d_w)
-    _core.gemm(ones, grad, None, d_b.reshape(1, -1))
-    return d_x, d_w, d_b
 
 
 def _contiguous(array: Array) -> Array:
