@@ -19,6 +19,7 @@ from . import _core, inputs, setup_checks
 from .arrays import Array
 from .callbacks import EarlyStopping, StopState, check_callbacks
 from .checks import flag, integer, number, shown
+from .class_names import ByEnd
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError
 from .frames import Label
 from .history import History
@@ -53,6 +54,7 @@ class Data:
     loss: Loss  # with what it takes from the training rows
     scaling: Scaling | None  # for a Standardize layer that has none yet
     labels: tuple[Label, ...] | None  # of the columns of x, if they have names
+    classes: ByEnd  # of targets that are texts
 
     @property
     def count(self) -> int:
@@ -140,6 +142,7 @@ def prepare(
     """Check and convert everything that fit() gets; nothing changes yet, not even a Standardize layer."""
     net = trainer.net
     source = inputs.table(net, X, "X")
+    y, classes = trainer._numbered(y, "y")
     x, target, weight = trainer._arrays(source, y, sample_weight)
     rows: NDArray[np.int64] | None = None
     held_rows: NDArray[np.int64] | None = None
@@ -159,28 +162,30 @@ def prepare(
         names = ("validation X", "validation y")
         own_weight = pair[2] if len(pair) == 3 else None
         held_source = inputs.table(net, pair[0], names[0], source.labels)
-        held = trainer._arrays(held_source, pair[1], own_weight, names, centre=centre)
+        held_y, _ = trainer._numbered(pair[1], names[1], classes)
+        held = trainer._arrays(held_source, held_y, own_weight, names, centre=centre)
     elif held_rows is not None:
         held = x[held_rows], target[held_rows], None if weight is None else weight[held_rows]
         if held[2] is not None and not held[2].sum() > 0:
             raise ArgumentError("validation: expected held-out rows with a positive sum of sample_weight")
     absent = trainer.loss.absent(y, weight, "y")
-    loss = trainer.loss.fitted(target, rows, trainer.net.outputs, absent)
+    known = {**net._classes, **classes}
+    loss = trainer.loss.named(known).fitted(target, rows, trainer.net.outputs, absent)
     if class_weight is not None:
-        factors = loss.class_factors(class_weight, target, rows, trainer.net.outputs, absent=absent)
+        factors = loss.class_factors(class_weight, target, rows, net.outputs, absent=absent, known=known)
         weight = factors if weight is None else weight * factors
     if weight is not None and not (weight if rows is None else weight[rows]).sum() > 0:
         raise ArgumentError("sample_weight: expected a positive sum over the training rows, got 0")
-    return Data(x, target, weight, rows, held, loss, learned, source.labels)
+    return Data(x, target, weight, rows, held, loss, learned, source.labels, classes)
 
 
 def take(trainer: Trainer, data: Data) -> None:
-    """Let trainer and network have what was learnt from the data: the loss's numbers, scaling and names."""
+    """Let trainer and network have what was learnt from the data: the loss's numbers, scaling, names."""
     trainer._loss = data.loss
     learned = data.scaling
     if learned is not None:
         _when_free(lambda: trainer.net._set_scaling(learned))
-    trainer.net._remember(data.labels)
+    trainer.net._remember(data.labels, data.classes)
 
 
 def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, class_names
 from .arrays import Array, as_weights
 from .checks import flag, number, shown
 from .custom_loss import Custom
@@ -150,6 +150,27 @@ class PerHead(Loss):
                 f"optimizer: expected one that takes batches for a network with Heads, got {optimizer!r}"
             )
 
+    def numbered(
+        self, y: object, known: class_names.ByEnd, outputs: int, name: str
+    ) -> tuple[object, class_names.ByEnd]:
+        """`y` with numbers for the texts of every head, and their classes."""
+        given = by_head(y, self.names, name)
+        found: class_names.ByEnd = {}
+        for head, loss, columns in self._each():
+            of_head = loss.class_count(columns), known.get(head), f"{name}[{head!r}]"
+            given[head], names = class_names.numbered(given[head], *of_head)
+            if names is not None:
+                found[head] = names
+        return given, found
+
+    def named(self, known: class_names.ByEnd) -> Loss:
+        """With the numbers of classes that the heads' losses know by texts."""
+        named = tuple(
+            (head, loss.named({"": known[head]} if head in known else {})) for head, loss in self.losses
+        )
+        same = all(new is old for (_, new), (_, old) in zip(named, self.losses, strict=True))
+        return self if same else self.with_places(named, self.places)
+
     def heads(self, target: Any = None) -> list[HeadLoss]:
         """The losses as the core takes them, for targets like `target`."""
         parts = [None] * len(self.losses) if target is None else list(target)
@@ -219,6 +240,7 @@ class PerHead(Loss):
         outputs: int,
         name: str = "class_weight",
         absent: Any = None,
+        known: class_names.ByEnd | None = None,
     ) -> Any:
         """A factor for each row of the heads that the dict `value` names."""
         given = by_head(value, self.names, name, some=True)
@@ -227,7 +249,8 @@ class PerHead(Loss):
             if head in given:
                 own = f"{name}[{head!r}]"
                 missing = None if absent is None else absent[index]
-                factors[index] = loss.class_factors(given[head], part, rows, columns, own, missing)
+                names = {"": known[head]} if known and head in known else None
+                factors[index] = loss.class_factors(given[head], part, rows, columns, own, missing, names)
         return ByHead(factors)
 
     def fitted(self, target: Any, rows: Array | None, outputs: int, absent: Any = None) -> Loss:

@@ -12,6 +12,7 @@ import numpy as np
 from . import outputs
 from .arrays import Array, as_matrix
 from .checks import flag, shown
+from .class_names import Names
 from .errors import ArgumentError, DTypeError, ShapeError
 from .layers import Layer, check_layers
 
@@ -182,11 +183,11 @@ def joined(value: object, places: Places, dtype: np.dtype[Any], what: str) -> Ar
     return np.concatenate(parts, axis=1)
 
 
-def check_output(output: object, places: Places) -> dict[str, str]:
+def check_output(output: object, places: Places, classes: Mapping[str, Names]) -> dict[str, str]:
     """What each head's prediction is to be turned into: one name for all, or a dict, "raw" by default."""
     names = [name for name, _, _ in places]
     if isinstance(output, Mapping):
         kinds = {**dict.fromkeys(names, "raw"), **by_head(output, names, "output", some=True)}
     else:
         kinds = dict.fromkeys(names, output)
-    return {name: outputs.check(kinds[name], width) for name, _, width in places}
+    return {name: outputs.check(kinds[name], width, classes.get(name)) for name, _, width in places}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, class_names, frames
 from .arrays import Array, as_array, as_dtype, check_finite, columns_contiguous
 from .arrays import as_weights as row_weights
 from .checks import Abstract, choice, flag, integer, number, shown
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, ShapeError, StateError
 from .hypers import NOT_NEGATIVE, POSITIVE, Range
 from .intervals import Expected, Interval, logits
 
@@ -30,7 +30,7 @@ _RANGES = {
     "share": Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0),
     "inside": Range("in (0, 1)", lambda x: 0.0 < x < 1.0),
 }
-Weights = tuple[float, ...] | tuple[tuple[int, float], ...]
+Weights = tuple[float, ...] | tuple[tuple[int, float], ...] | tuple[tuple[int | str, float], ...]
 
 
 class Loss(Abstract):
@@ -99,6 +99,21 @@ class Loss(Abstract):
     def check_optimizer(self, optimizer: Rule) -> None:
         """Refuse an optimizer that cannot train with it."""
 
+    def class_count(self, outputs: int) -> int | None:
+        """How many classes a label tells apart with so many outputs; None: targets are no labels."""
+        return None
+
+    def numbered(
+        self, y: object, known: class_names.ByEnd, outputs: int, name: str
+    ) -> tuple[object, class_names.ByEnd]:
+        """`y` with numbers for labels that are texts, and their classes; `known` are those of the network."""
+        found, names = class_names.numbered(y, self.class_count(outputs), known.get(""), name)
+        return found, {} if names is None else {"": names}
+
+    def named(self, known: class_names.ByEnd) -> Loss:
+        """The loss with the numbers of classes that it knows by texts; itself if it knows none so."""
+        return self
+
     def soft(self, target: Array) -> int:
         """Whether a converted target is probabilities where the loss also takes labels."""
         return False
@@ -162,6 +177,7 @@ class Loss(Abstract):
         outputs: int,
         name: str = "class_weight",
         absent: Any = None,
+        known: class_names.ByEnd | None = None,
     ) -> Any:
         """A factor for each row, by its class; balanced over the training rows `rows`, or all."""
         labels = self.counted(target, absent)
@@ -172,7 +188,8 @@ class Loss(Abstract):
             choice(value, name, ["balanced"])
             table = balanced(labels if rows is None else labels[rows], classes)
         else:
-            table = class_table(value, classes, name)
+            names = None if known is None else known.get("")
+            table = class_table(class_names.weights_by_number(value, names, name), classes, name)
         return table[np.maximum(labels, 0)]  # of an ignored row, -1: it does not count anyway
 
     def check_monitor(self, monitor: str, name: str = "early_stopping") -> None:
@@ -298,6 +315,10 @@ class YesOrNo(Bounded):
             return f"; for {count} classes use cross_entropy and a last layer Dense({count})"
         return ""
 
+    def class_count(self, outputs: int) -> int | None:
+        """Two, for a single output."""
+        return 2 if outputs == 1 else None
+
     def classes(self, target: Array) -> Array | None:
         """The class, 0 or 1, of every row; None for several outputs or soft targets."""
         if target.shape[1] != 1 or not np.isin(target, (0, 1)).all():
@@ -330,6 +351,10 @@ class Labels(Loss):
                 f"use {'binary_focal' if self.name == 'focal' else 'binary_cross_entropy'} for one output"
             )
         super().check_outputs(outputs)
+
+    def class_count(self, outputs: int) -> int | None:
+        """One for each output."""
+        return outputs
 
     def ignored(self) -> int | None:
         """The label of rows that do not count, if any."""
@@ -415,8 +440,8 @@ def class_index(label: object, name: str) -> int:
     """The class that a key of a dict means: an integer, True, False, or a whole number of another type."""
     if isinstance(label, str):
         raise ArgumentError(
-            f"{name}: expected classes as they are in y, integers, got the text {label!r}; classes, y = "
-            "numpy.unique(texts, return_inverse=True) numbers texts in the order of `classes`"
+            f"{name}: expected classes as they are in y, integers, got the text {label!r}; texts are classes "
+            "where y is of texts, or net.classes names them"
         )
     if isinstance(label, bool | np.bool_) or (
         isinstance(label, float | np.floating) and float(label).is_integer()
@@ -450,9 +475,10 @@ def as_probabilities(y: object, rows: int, columns: int, dtype: np.dtype[Any], n
     return array
 
 
-def as_weights(value: object, name: str) -> Weights | float | None:
+def as_weights(value: object, name: str, *, texts: bool = False) -> Weights | float | None:
     """Numbers >= 0, one for each output: a number, a sequence or a dict from output to number, as a float, a
-    tuple of floats or a sorted tuple of pairs, which can be compared and saved."""
+    tuple of floats or a sorted tuple of pairs, which can be compared and saved. With `texts` classes may be
+    known by those."""
     if value is None:
         return None
     if isinstance(value, Mapping):
@@ -461,8 +487,13 @@ def as_weights(value: object, name: str) -> Weights | float | None:
         pairs = [tuple(item) for item in value]
         if any(len(pair) != 2 for pair in pairs):
             raise ShapeError(f"{name}: expected pairs of a class and its weight, got {value!r}")
-        found = {integer(key, f"{name}: class"): _weight(item, f"{name}[{key}]") for key, item in pairs}
-        return tuple(sorted(found.items()))
+        found = {
+            str(key) if texts and isinstance(key, str) else integer(key, f"{name}: class"): _weight(
+                item, f"{name}[{key!r}]"
+            )
+            for key, item in pairs
+        }
+        return tuple(sorted(found.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         return _weight(value, name)
     array = as_array(value, name)
@@ -474,6 +505,30 @@ def as_weights(value: object, name: str) -> Weights | float | None:
     return tuple(_weight(item, f"{name}[{i}]") for i, item in enumerate(array.tolist()))
 
 
+def has_texts(value: object) -> bool:
+    """Whether what `as_weights` returned has classes known by texts."""
+    return isinstance(value, tuple) and any(
+        isinstance(item, tuple) and isinstance(item[0], str) for item in value
+    )
+
+
+def weights_by_number(value: object, known: class_names.ByEnd, name: str) -> Any:
+    """What `as_weights` returned, with numbers for the texts in it once their classes are known."""
+    names = known.get("")
+    if names is None or not has_texts(value):
+        return value
+    return dict(class_names.keys_by_number(value, names, name))  # type: ignore[arg-type]
+
+
+def refuse_texts(value: object, name: str) -> None:
+    """Refuse what `as_weights` returned while the classes of its texts are unknown."""
+    if has_texts(value):
+        raise StateError(
+            f"{name}: expected fit() or step() first, which learn the classes from texts in y, or "
+            f"net.classes = [...] before, for weights of {frames.listed([key for key, _ in value])}"  # type: ignore[attr-defined]
+        )
+
+
 def _weight(value: object, name: str) -> float:
     result = number(value, name)
     if not 0 <= result <= 1e30:
@@ -482,16 +537,24 @@ def _weight(value: object, name: str) -> float:
 
 
 def weights_for(value: Weights | float | None, outputs: int, name: str) -> NDArray[np.float64] | None:
-    """What `as_weights` returned as an array (outputs,), with 1 where a dict has none."""
+    """What `as_weights` returned as an array (outputs,), with 1 where a dict has none.
+
+    None while classes are known by texts.
+    """
     if value is None:
         return None
     if isinstance(value, float):
         return np.full(outputs, value)
     if isinstance(value, str):
         raise DTypeError(f"{name}: expected numbers, got {shown(value)}")
+    if has_texts(value):
+        if len(value) > outputs:
+            raise ShapeError(f"{name}: expected at most {outputs} classes, got weights of {len(value)}")
+        return None
     if isinstance(value[0], tuple):
         result = np.ones(outputs)
         for key, weight in value:
+            assert isinstance(key, int)
             if key >= outputs:
                 raise ArgumentError(f"{name}: expected classes in 0..{outputs - 1}, got {key}")
             result[key] = weight

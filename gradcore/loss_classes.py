@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, class_names
 from .arrays import Array, as_array
 from .checks import choice, compact_repr, integer
 from .errors import ArgumentError, DTypeError, StateError
@@ -24,6 +24,8 @@ from .loss_base import (
     as_probabilities,
     as_weights,
     balanced,
+    refuse_texts,
+    weights_by_number,
     weights_for,
 )
 
@@ -109,6 +111,10 @@ class _Margin(Bounded):
         array = super().target(y, rows, outputs, dtype, name)
         return array if _is_signs(array) else _one_of(array, (-1, 1) if array.min() < 0 else (0, 1), name)
 
+    def class_count(self, outputs: int) -> int | None:
+        """Two, for a single output."""
+        return 2 if outputs == 1 else None
+
     def classes(self, target: Array) -> Array | None:
         """The class, 0 or 1, of every row; None for several outputs."""
         return (target[:, 0] > 0).astype(np.int64) if target.shape[1] == 1 else None
@@ -171,7 +177,8 @@ class CrossEntropy(Labels):
         In [0, 1]: the target becomes ``(1 - s) * q + s / classes``.
     class_weight : dict, sequence or "balanced", optional
         w: term c of the sum is multiplied by w_c, that of the smoothing too, as PyTorch does. A dict gives 1
-        to the classes that it lacks. "balanced", ``rows / (classes * count)``, is found by the first fit().
+        to the classes that it lacks; its keys are as the labels in y, numbers or texts. "balanced",
+        ``rows / (classes * count)``, is found by the first fit().
         Multiplies sample weights. Accuracy is not weighted by it.
     weighting : {"sum", "count"}, default "sum"
         What the weighted sum over the rows is divided by: the sum of the rows' weights, which are the sample
@@ -193,7 +200,7 @@ class CrossEntropy(Labels):
     """
 
     label_smoothing: float = 0.0
-    class_weight: Mapping[int, float] | Sequence[float] | Weights | Literal["balanced"] | None = None
+    class_weight: Mapping[int | str, float] | Sequence[float] | Weights | Literal["balanced"] | None = None
     weighting: Literal["sum", "count"] = "sum"
     ignore_index: int | None = None
     name: ClassVar[str] = "cross_entropy"
@@ -205,7 +212,7 @@ class CrossEntropy(Labels):
         if isinstance(self.class_weight, str):
             choice(self.class_weight, where, ["balanced"])
         else:
-            weights = as_weights(self.class_weight, where)
+            weights = as_weights(self.class_weight, where, texts=True)
             if isinstance(weights, float):
                 raise DTypeError(f"{where}: expected a dict, a sequence or 'balanced', got {weights}")
             object.__setattr__(self, "class_weight", weights)
@@ -217,7 +224,11 @@ class CrossEntropy(Labels):
     def options(self, outputs: int, target: Array | None = None) -> _core.LossOptions:
         """The loss's parameters as the core takes them."""
         if self.class_weight == "balanced":
-            raise StateError("class_weight: expected fit() first, which finds the 'balanced' weights")
+            raise StateError(
+                "class_weight: expected fit() first, which finds the 'balanced' weights from its training "
+                "rows; CrossEntropy(class_weight=[...]) gives them beforehand"
+            )
+        refuse_texts(self.class_weight, "class_weight")
         soft = target is not None and self.soft(target)
         flags = _BY_COUNT if self.weighting == "count" else 0
         if soft:
@@ -230,6 +241,11 @@ class CrossEntropy(Labels):
         """`class_weight` for so many classes; None while it is unknown."""
         weights = self.class_weight
         return None if weights == "balanced" else weights_for(weights, outputs, "CrossEntropy: class_weight")  # type: ignore[arg-type]
+
+    def named(self, known: class_names.ByEnd) -> Loss:
+        """The loss with the numbers of the classes in `class_weight`."""
+        weights = weights_by_number(self.class_weight, known, "class_weight")
+        return self if weights is self.class_weight else replace(self, class_weight=weights)
 
     def fitted(self, target: Array, rows: Array | None, outputs: int, absent: Any = None) -> Loss:
         """The loss with the "balanced" weights of these rows."""
@@ -267,7 +283,8 @@ class Focal(Labels):
     gamma : float, default 2.0
         >= 0; 0 without alpha is the cross-entropy.
     alpha : float, sequence or dict of float, optional
-        A factor for each class. It does not enter what is divided by.
+        A factor for each class; the keys of a dict are as the labels in y, numbers or texts. It does not
+        enter what is divided by.
 
     References
     ----------
@@ -275,13 +292,23 @@ class Focal(Labels):
     """
 
     gamma: float = 2.0
-    alpha: float | Sequence[float] | Mapping[int, float] | Weights | None = None
+    alpha: float | Sequence[float] | Mapping[int | str, float] | Weights | None = None
     name: ClassVar[str] = "focal"
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "alpha", as_weights(self.alpha, "Focal: alpha"))
+        object.__setattr__(self, "alpha", as_weights(self.alpha, "Focal: alpha", texts=True))
+
+    def options(self, outputs: int, target: Array | None = None) -> _core.LossOptions:
+        """The loss's parameters as the core takes them."""
+        refuse_texts(self.alpha, "alpha")
+        return super().options(outputs, target)
+
+    def named(self, known: class_names.ByEnd) -> Loss:
+        """The loss with the numbers of the classes in `alpha`."""
+        alpha = weights_by_number(self.alpha, known, "alpha")
+        return self if alpha is self.alpha else replace(self, alpha=alpha)
 
     def vector(self, outputs: int) -> NDArray[np.float64] | None:
         """`alpha` for so many classes."""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import (
     _core,
+    class_names,
     effective,
     embedding,
     files,
@@ -137,6 +138,7 @@ class Network(CurvatureProducts):
         self._tables = embedding.tables(self._layers)
         self._direct = self._standardized and not self._tables
         self._columns: tuple[Label, ...] | None = None
+        self._classes: class_names.ByEnd = {}
         self.metadata: dict[str, str] = {}
         self._turns = Turns()
         self._pass: _core.Pass | None = None
@@ -223,6 +225,46 @@ class Network(CurvatureProducts):
     def columns(self, names: Sequence[Label] | None) -> None:
         self._columns = None if names is None else inputs.check_columns(names, self.inputs, "columns")
 
+    @property
+    def classes(self) -> tuple[str, ...] | dict[str, tuple[str, ...]] | None:
+        """The classes of targets that are texts, in the order of their numbers; None where there are none.
+
+        The first training on labels that are texts gives them in sorted order, one for each output, or two
+        for a single output of a loss of yes and no. Later labels are looked up here, and refused where they
+        are others; numbers are taken as they are. With `Heads` they are a dict of such by head. They travel
+        with files and copies. Set them beforehand where the data do not have all of them, or not in this
+        order; set them to None to let the next training give others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> net = Network([Dense(2)], inputs=2)
+        >>> trainer = Trainer(net, "cross_entropy", optimizers.Adam(0.1))
+        >>> history = trainer.fit(np.eye(2), ["dog", "cat"], epochs=50)
+        >>> net.classes
+        ('cat', 'dog')
+        >>> net.predict(np.eye(2), output="label").tolist()
+        ['dog', 'cat']
+        """
+        if not self._classes:
+            return None
+        return dict(self._classes) if self._heads else self._classes[""]
+
+    @classes.setter
+    def classes(self, names: Sequence[str] | Mapping[str, Sequence[str]] | None) -> None:
+        if names is None:
+            self._classes = {}
+        elif self._heads:
+            given = heads.by_head(names, [name for name, _, _ in self._heads], "classes", some=True)
+            self._classes = {
+                name: class_names.check_names(given[name], columns, f"classes[{name!r}]")
+                for name, _, columns in self._heads
+                if name in given
+            }
+        else:
+            self._classes = {"": class_names.check_names(names, self.outputs, "classes")}
+
     def __repr__(self) -> str:
         options = f", seed={self._seed}" if self._seed else ""
         if self.dtype == np.float64:
@@ -261,20 +303,24 @@ class Network(CurvatureProducts):
         Parameters
         ----------
         X : array-like (rows, inputs)
-        output : {"raw", "softmax", "sigmoid", "class"}, default "raw"
+        output : {"raw", "softmax", "sigmoid", "class", "label"}, default "raw"
             With `Heads` also a dict of such names by head.
             "raw" is what the last layer gives, to both cross entropies logits; "softmax" makes them the
             probabilities of exclusive classes, "sigmoid" those of each output by itself, "class" the index
-            of the largest, for a single output whether it is above 0.
+            of the largest, for a single output whether it is above 0; "label" the text of that class, see
+            `classes`.
 
         Returns
         -------
-        ndarray (rows, outputs), for "class" integers (rows,); with `Heads` a dict of such by head
+        ndarray (rows, outputs), for "class" integers (rows,), for "label" texts (rows,); with `Heads` a dict
+        of such by head
 
         Raises
         ------
         ShapeError, DTypeError, ArgumentError
             If X is not such an array, `output` none of these, or "softmax" that of a single column.
+        StateError
+            If `output` is "label" and there are no `classes`.
         BusyError
             If another thread has been changing the network for 10 s on end, or a step calls this.
 
@@ -285,13 +331,15 @@ class Network(CurvatureProducts):
         array([[0.5, 0.5]], dtype=float32)
         """
         if self._heads:
-            kinds = heads.check_output(output, self._heads)
+            kinds = heads.check_output(output, self._heads, self._classes)
             parts = heads.split(self._predict(self._matrix(X)), self._heads)
-            return {name: outputs.transform(part, kinds[name]) for name, part in parts.items()}
+            names = self._classes
+            return {name: outputs.transform(y, kinds[name], names.get(name)) for name, y in parts.items()}
         if isinstance(output, str) and output == "raw":
             return self._predict(self._matrix(X))
-        kind = outputs.check(output, self.outputs)
-        return outputs.transform(self._predict(self._matrix(X)), kind)
+        own = self._classes.get("")
+        kind = outputs.check(output, self.outputs, own)
+        return outputs.transform(self._predict(self._matrix(X)), kind, own)
 
     def _predict(self, x: Array) -> Array:
         return self._turns.read(self._core, lambda: self._core.predict(x), "predict")
@@ -562,16 +610,18 @@ class Network(CurvatureProducts):
         self._set_scaling(scaling.Scaling(np.zeros(self.inputs), np.ones(self.inputs)))
         self._standardized = self._direct = False
 
-    def _remember(self, columns: tuple[Label, ...] | None) -> None:
-        """Take the names of a table that the network is trained on, unless it has some."""
+    def _remember(self, columns: tuple[Label, ...] | None, classes: class_names.ByEnd | None = None) -> None:
+        """Take the names of columns and classes that the network is trained on, unless it has some."""
         if self._columns is None and columns is not None:
             self._columns = columns
+        if classes:
+            self._classes = {**classes, **self._classes}
 
     def _take_inputs(self, other: Network) -> None:
-        """Take what is known of the inputs of `other`, whose columns are the same: scaling and names."""
+        """Take what is known of `other`, whose inputs and outputs are the same: scaling and names."""
         scaled = [name for name in ("0.mean", "0.inverse_std") if name in self._index]
         self._write({self._index[name]: other._read(name) for name in scaled})
-        self._centre, self._columns = other._centre, other._columns
+        self._centre, self._columns, self._classes = other._centre, other._columns, dict(other._classes)
         self._standardized = other._standardized
         self._direct = self._standardized and self._centre is None and not self._tables
 
@@ -678,6 +728,8 @@ class Network(CurvatureProducts):
 
     def _description(self) -> dict[str, Any]:
         columns = {} if self._columns is None else {"columns": list(self._columns)}
+        held = {head: list(names) for head, names in self._classes.items()}
+        classes = {"classes": held if self._heads else held[""]} if held else {}
         return {
             "layers": files.describe(self._layers, "layers"),
             "inputs": self.inputs,
@@ -686,6 +738,7 @@ class Network(CurvatureProducts):
             "flush_denormals": self._flush_denormals,
             "standardized": self._standardized,
             **columns,
+            **classes,
         }
 
     @classmethod
@@ -722,6 +775,7 @@ class Network(CurvatureProducts):
                 raise FormatError("standardized: expected true for a network without Standardize, got false")
             network._direct = network._standardized and network._centre is None and not network._tables
             network.columns = about.get("columns")
+            network.classes = about.get("classes")
             network.metadata = own
         return network
 

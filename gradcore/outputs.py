@@ -7,11 +7,12 @@ import numpy as np
 from . import _core
 from .arrays import Array
 from .checks import choice
-from .errors import ArgumentError
+from .class_names import Names, labels
+from .errors import ArgumentError, StateError
 
 __all__ = ["NAMES", "check", "softmax", "transform"]
 
-NAMES = ("raw", "softmax", "sigmoid", "class")
+NAMES = ("raw", "softmax", "sigmoid", "class", "label")
 
 
 def softmax(z: Array) -> Array:
@@ -28,15 +29,21 @@ def softmax(z: Array) -> Array:
     return shares
 
 
-def check(output: object, columns: int) -> str:
-    """`output`; refuses what is none of NAMES, and the softmax of a single column, which is 1 throughout."""
+def check(output: object, columns: int, classes: Names | None = None) -> str:
+    """`output`; refuses what is none of NAMES, the softmax of a single column, which is 1 throughout, and
+    labels of classes that have none."""
     name = choice(output, "output", NAMES)
     if output == "softmax" and columns == 1:
         raise ArgumentError("output: expected 'sigmoid' for a network with a single output, got 'softmax'")
+    if output == "label" and classes is None:
+        raise StateError(
+            "output: expected net.classes, which a training on labels that are texts gives, for 'label', got "
+            "none; 'class' gives the numbers of classes"
+        )
     return name
 
 
-def transform(z: Array, output: str) -> Array:
+def transform(z: Array, output: str, classes: Names | None = None) -> Array:
     """Raw outputs as one of NAMES has them; `z` may be overwritten."""
     if output == "softmax":
         return softmax(z)
@@ -44,4 +51,6 @@ def transform(z: Array, output: str) -> Array:
         return _core.activation_forward("sigmoid", z, z, 0.0)
     if output == "class":
         return z.argmax(axis=1) if z.shape[1] > 1 else (z[:, 0] > 0).astype(np.intp)
+    if output == "label" and classes is not None:
+        return labels(transform(z, "class"), classes)
     return z

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, checkpoint, fitting, inputs, losses, scaling, setup_checks
+from . import _core, checkpoint, class_names, fitting, inputs, losses, scaling, setup_checks
 from .arrays import Array, check_finite
 from .callbacks import EarlyStopping
 from .checks import choice, integer, shown
@@ -102,7 +102,7 @@ class Trainer(Conflicts):
         if not isinstance(optimizer, Rule):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(optimizer)}")
         self._net = net
-        self._loss = losses.get(loss).bound(net)
+        self._loss = losses.get(loss).bound(net).named(net._classes)
         self._loss.check_optimizer(optimizer)
         setup_checks.check_ends(net, self._loss)
         optimizer.check(net, self._loss, clip=clip, constraint=constraint)
@@ -265,19 +265,24 @@ class Trainer(Conflicts):
             )
         net = self._net
         source = inputs.table(net, X, "X")
-        x, target, weight = self._arrays(source, y, sample_weight, finite=not net._standardized)
+        labels, classes = self._numbered(y, "y")
+        x, target, weight = self._arrays(source, labels, sample_weight, finite=not net._standardized)
         learned = None if net._standardized else self._learn(source, weight)
         if learned is not None:
             x = inputs.cast(net, source, "X", finite=True, centre=learned.centre)
+        before = self._loss, self._core
+        self._loss = self._loss.named({**net._classes, **classes})
         if learned is not None:
             net._set_scaling(learned)
         try:
             loss = self._step_of(x, target, weight)
         except BaseException:
+            if self._loss is not before[0]:  # no core was there: it could not have had the loss
+                self._loss, self._core = before
             if learned is not None:
                 net._forget_scaling()
             raise
-        net._remember(source.labels)
+        net._remember(source.labels, classes)
         return loss
 
     def _step_of(self, x: Array, target: Any, weight: Any) -> float:
@@ -723,7 +728,18 @@ class Trainer(Conflicts):
 
     def _batch(self, X: object, y: object, sample_weight: object) -> tuple[Array, Any, Any]:
         """Checked arrays as the core takes them, by head where there are heads."""
-        return self._arrays(inputs.table(self._net, X, "X"), y, sample_weight)
+        source = inputs.table(self._net, X, "X")
+        return self._arrays(source, self._numbered(y, "y")[0], sample_weight)
+
+    def _numbered(
+        self, y: object, name: str, more: class_names.ByEnd | None = None
+    ) -> tuple[object, class_names.ByEnd]:
+        """`y` with numbers for labels that are texts, and their classes; beside the network's, `more` are
+        known."""
+        known = self._net._classes
+        if known:
+            self._loss = self._loss.named(known)
+        return self._loss.numbered(y, {**known, **more} if more else known, self._outputs, name)
 
     def _arrays(
         self,

@@ -156,7 +156,7 @@ STEP = {
     "label not whole": (lambda w: w.t.step(w.x, np.full(12, 0.5)), A, "y"),
     "label NaN": (lambda w: w.t.step(w.x, np.full(12, nan)), A, "y"),
     "label beyond int64": (lambda w: w.t.step(w.x, np.full(12, 2**63, np.uint64)), A, "y"),
-    "labels text": (lambda w: w.t.step(w.x, ["a"] * 12), D, "y"),
+    "labels text": (lambda w: w.t.step(w.x, ["a"] * 12), A, r"y: expected \d different labels"),
     "labels counts": (lambda w: w.t.step(w.x, 2 * np.eye(3)[w.y]), A, "sum 1"),
     "labels one-hot of others": (lambda w: w.t.step(w.x, np.eye(4)[w.y]), S, "class ids"),
     "labels too few": (lambda w: w.t.step(w.x, w.y[:11]), S, "y"),

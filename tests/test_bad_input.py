@@ -113,8 +113,8 @@ def test_messages_say_what_was_expected_and_what_came():
 @pytest.mark.parametrize(
     ("y", "advice"),
     [
-        (["a", "b", "a"], "for labels that are texts, use classes, y = numpy.unique(y, return_inverse=True)"),
-        (np.array(["a", "b", "a"], object), "for labels that are texts, use classes, y ="),
+        ([0, "b", "a"], "for labels that are texts, use classes, y = numpy.unique(y, return_inverse=True)"),
+        (np.array([b"a", b"b", b"a"]), "for labels that are texts, use classes, y ="),
         (np.array([True, 0, 1.0], object), "use y.astype(float)"),
         ((label for label in [0, 1, 2]), "got a generator; use list(y)"),
         (None, "got a NoneType"),

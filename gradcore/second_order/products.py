@@ -394,6 +394,8 @@ def product(
     check_supported(net, loss)
     x = inputs.convert(net, X, "X", finite=True)
     weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
+    y, classes = loss.numbered(y, net._classes, net.outputs, "y")
+    loss = loss.named({**net._classes, **classes})
     target = loss.target(loss.filled(y, weight, "y"), len(x), net.outputs, net.dtype)
     check_finite(target, "y")
     infos = [info for info in net._info if info["trainable"]]
