@@ -257,7 +257,6 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
                          void *c, int64_t ldc, int32_t threads, const char *isa, gradcore_error *error)
 {
     const int64_t most = INT32_MAX;
-    const char *reason;
     const grc_kernels *kernels = kernels_for(dtype, isa, error);
     if (!kernels)
         return GRADCORE_INVALID;
@@ -291,8 +290,8 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
     else
         g.bias = NULL;
     const double flops = 2.0 * (double)m * (double)n * (double)k;
-    const int most_threads = threads ? threads : grc_threads_default(&reason);
-    grc_team_run(flops < 2e6 ? 1 : most_threads, 0, &gemm_team, &g);
+    const int most_threads = threads ? threads : grc_threads_default();
+    grc_team_lend(flops < 2e6 ? 1 : most_threads, 0, &gemm_team, &g);
     for (size_t r = 0; r < g.m; r++)
         memcpy((char *)c + r * g.ldc * g.item, (char *)g.c + r * g.width * g.item, g.n * g.item);
     grc_release(&grc_default_allocator, arena.base, arena.used);

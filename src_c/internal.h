@@ -58,8 +58,21 @@ typedef void grc_team_fn(void *context, grc_team *team, int thread, int count);
 /* Calls run(context, team, 0..count-1, count) on count <= wanted threads at once; 1 never enters the
  * OpenMP runtime. Each call runs under round-to-nearest, with denormals kept unless flush. */
 void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context);
+/* The same with as many as others leave: callers at work at once share the CPUs, and while threads come late everybody
+ * works alone. Returns how many were taken. */
+int grc_team_lend(int wanted, int flush_denormals, grc_team_fn *run, void *context);
 void grc_barrier(grc_team *team);
-int grc_threads_default(const char **reason);
+/* Thread 0: nanoseconds that it waited in this job so far for threads that had no core. */
+int64_t grc_team_lost(const grc_team *team);
+
+/* ---- crowding.c ---- */
+
+/* Threads for one more caller, who leaves in the end. */
+int grc_crowd_enter(int wanted);
+void grc_crowd_leave(void);
+void grc_crowd_late(int64_t lost); /* nanoseconds */
+int grc_threads_counted(const char **reason); /* by default, and why so many */
+int grc_threads_default(void); /* the same, as it was a second ago at most */
 
 /* ---- locks.c ---- */
 
@@ -382,6 +395,8 @@ void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size
 double grc_work(const gradcore_network *n, int products, size_t rows, int update);
 /* The network's count, halved until every thread has work for `each` microseconds: few different pools come of it. */
 int grc_threads_worth(const gradcore_network *n, double work, double each);
+/* Runs them: as many as others leave, or all of them if the network's count is exact. Returns how many. */
+int grc_team_for(const gradcore_network *n, int threads, grc_team_fn *run, void *context);
 /* Threads for a pass of `rows`, without an update. */
 int grc_threads_for(const gradcore_network *n, int products, size_t rows);
 

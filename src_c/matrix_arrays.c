@@ -40,7 +40,6 @@ static void lay_out(call *c, grc_arena *arena)
 grc_status grc_matrix_work_open(grc_matrix_work *work, size_t count, const gradcore_array *arrays,
                                 gradcore_error *error)
 {
-    const char *reason;
     double largest = 0;
     work->block = NULL;
     work->size = 0;
@@ -52,7 +51,7 @@ grc_status grc_matrix_work_open(grc_matrix_work *work, size_t count, const gradc
         largest = largest > less * rows * cols ? largest : less * rows * cols;
     }
     if (largest > 1e6)
-        work->threads = grc_threads_default(&reason);
+        work->threads = grc_threads_default();
     for (size_t i = 0; i < count; i++) {
         grc_arena arena = {NULL, 0, 0};
         call c = {.work = work, .array = &arrays[i]};
@@ -106,5 +105,5 @@ void grc_matrix_work_step(const grc_matrix_work *work, const gradcore_array *arr
     grc_arena arena = {work->block, 0, 0};
     memset(work->block, 0, work->size);
     lay_out(&c, &arena);
-    grc_team_run(work->threads, 0, &run, &c);
+    grc_team_lend(work->threads, 0, &run, &c);
 }

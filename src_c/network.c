@@ -264,7 +264,7 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
     n->kernels = kernels;
     n->dtype = options->dtype;
     n->item = n->dtype == GRC_F32 ? sizeof(float) : sizeof(double);
-    n->threads = options->threads ? options->threads : grc_threads_default(&reason);
+    n->threads = options->threads ? options->threads : grc_threads_counted(&reason);
     n->exact_threads = getenv("GRADCORE_EXACT_THREADS") != NULL;
     n->flush_denormals = (options->flags & GRADCORE_FLUSH_DENORMALS) != 0;
     grc_watch_forks();

@@ -175,7 +175,6 @@ static void fill(void *context, grc_team *team, int t, int count)
 grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
                                double *out, gradcore_error *error)
 {
-    const char *reason;
     const int turned = rows > cols;
     orthogonal o = {.k = grc_kernels_find(NULL, GRC_F64, error),
                     .count = turned ? cols : rows, .length = turned ? rows : cols};
@@ -183,7 +182,7 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
         return GRADCORE_INVALID;
     o.ld = grc_round_up(o.length, o.k->panel);
     const double work = 4.0 * (double)o.count * (double)o.count * (double)o.length;
-    const int threads = work < 1e8 ? 1 : grc_threads_default(&reason);
+    const int threads = work < 1e8 ? 1 : grc_threads_default();
     grc_arena arena = {NULL, 0, 0};
     for (int pass = 0; pass < 2; pass++) {
         arena.used = 0;
@@ -194,7 +193,7 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
                             arena.used);
     }
     filling f = {&o, seed, stream};
-    grc_team_run(threads, 0, &fill, &f);
+    grc_team_lend(threads, 0, &fill, &f);
     for (size_t i = 0; i < o.count; i++)
         for (size_t j = 0; j < o.length; j++)
             out[turned ? j * cols + i : i * cols + j] = gain * o.head[i] * o.a[i * o.ld + j];

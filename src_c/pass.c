@@ -146,7 +146,7 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
         x->seed = seed;
         x->step = step;
         p->ready = 0;
-        grc_team_run(grc_threads_for(p->net, 1, (size_t)rows), p->net->flush_denormals, &forward_team, &c);
+        grc_team_for(p->net, grc_threads_for(p->net, 1, (size_t)rows), &forward_team, &c);
         p->ready = 1;
         p->version = atomic_load(&p->net->version);
         grc_unlock_read(p->net);
@@ -216,7 +216,7 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     if (status == GRADCORE_OK) {
         pass_call c = {.pass = p, .in = d_out, .in_stride = (size_t)stride, .out = d_x,
                        .out_stride = (size_t)d_x_stride, .refresh = x->version != version};
-        grc_team_run(grc_threads_for(p->net, 2, x->rows), p->net->flush_denormals, &backward_team, &c);
+        grc_team_for(p->net, grc_threads_for(p->net, 2, x->rows), &backward_team, &c);
         x->version = version;
         p->ready = 2;
         grc_unlock_read(p->net);

@@ -242,6 +242,14 @@ int grc_threads_worth(const gradcore_network *n, double work, double each)
     return threads;
 }
 
+int grc_team_for(const gradcore_network *n, int threads, grc_team_fn *run, void *context)
+{
+    if (!n->exact_threads)
+        return grc_team_lend(threads, n->flush_denormals, run, context);
+    grc_team_run(threads, n->flush_denormals, run, context);
+    return threads;
+}
+
 /* A thread is worth waking for this many microseconds of forward or backward work. */
 #define GRC_WORK_A_THREAD 8.0
 

@@ -106,7 +106,7 @@ static grc_status run(predict_call *c, gradcore_error *error)
             return status;
     }
     c->x->training = 0;
-    grc_team_run(threads, n->flush_denormals, &predict_team, c);
+    grc_team_for(n, threads, &predict_team, c);
     grc_exec_destroy(atomic_exchange(&n->spare, c->x));
     return GRADCORE_OK;
 }

@@ -303,5 +303,5 @@ void gradcore_get_build_info(gradcore_build_info *info)
     info->flags = "unknown";
 #endif
     info->isa = grc_isa_default(&info->isa_reason);
-    info->threads = grc_threads_default(&info->threads_reason);
+    info->threads = grc_threads_counted(&info->threads_reason);
 }

@@ -21,7 +21,8 @@ typedef struct slice {
     const double *hypers;  /* the caller's */
     grc_turn turns[2];     /* of step i: turns[i % 2] */
     gradcore_report *reports;
-    int64_t done;
+    int64_t done, part;    /* steps; a part of the slice ends after so many */
+    int64_t lost;          /* nanoseconds of the part that thread 0 waited for threads without a core */
     double (*scale)(void *context, double norm);
     void *scale_context;
     double scaled; /* what it returned for this step */

@@ -1,10 +1,16 @@
-/* The only file that knows OpenMP: pools of threads, the barrier, the thread count.
+/* The only file that starts threads: pools, teams, the barrier.
  *
- * A pool is one OpenMP region that stays open: its threads wait here for jobs, and the caller joins in as
- * thread 0. Entering a region anew for every call would leave the waiting to the runtime, which spins for
- * milliseconds; where the system keeps two threads of a team on one core for a while (noisy neighbours,
- * virtual machines that pack their load) each step then costs a time slice: 12 ms instead of 0.2 ms were
- * measured. Here a thread that waits first spins, then yields, then sleeps.
+ * A pool is one OpenMP region that stays open; its threads wait here for jobs. Entering a region anew for every call
+ * would leave the waiting to the runtime, which spins for milliseconds; where the system keeps two threads of a team on
+ * one core for a while (noisy neighbours, virtual machines that pack their load) each step then costs a time slice:
+ * 12 ms instead of 0.2 ms were measured. Here a thread that waits first spins, then yields, then sleeps.
+ *
+ * A job is divided into shares, one for each thread, and barriers divide each share into pieces. A piece that nobody
+ * has begun belongs to whoever comes first: to the thread that always has this share, whose caches know it, or to one
+ * that has finished its own. So nobody waits for a thread that the system has not put on a core, only for pieces that
+ * somebody is at work on, and the caller's thread alone would finish every job. For this each share but the first has
+ * a stack of its own (fiber.h), onto which any thread of the pool may step. The first is the caller's: what it calls
+ * back runs in its thread, on its stack. Who does which piece changes nothing that is computed.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -14,11 +20,13 @@
 #include <omp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
+#include "fiber.h"
 #include "internal.h"
 
 /* Results must not depend on the caller's rounding mode, nor leave ours behind. */
@@ -59,6 +67,12 @@ static void float_state_restore(int old)
 }
 #endif
 
+struct grc_team { /* a thread's view of it */
+    struct crew *crew; /* NULL: alone */
+    int share;
+    grc_fiber *runner; /* where the thread came from that is at the share's piece */
+};
+
 static void run_one(grc_team_fn *run, void *context, grc_team *team, int thread, int count, int flush)
 {
     const __typeof__(float_state_set(0)) old = float_state_set(flush);
@@ -74,8 +88,6 @@ static void run_one(grc_team_fn *run, void *context, grc_team *team, int thread,
  * microseconds, which is long where a step takes three, and now and then by a time slice. What one thread reads while
  * another has gone on shows up then. GRADCORE_STRESS_SEED has other threads picked. */
 #ifdef GRC_STRESS
-#include <time.h>
-
 static double microseconds(void)
 {
     struct timespec now;
@@ -83,7 +95,7 @@ static double microseconds(void)
     return 1e6 * (double)now.tv_sec + 1e-3 * (double)now.tv_nsec;
 }
 
-static void be_late(unsigned turn, int thread, int count, int behind)
+static uint64_t draw(unsigned turn)
 {
     static atomic_ullong seed;
     unsigned long long key = atomic_load_explicit(&seed, memory_order_relaxed);
@@ -96,16 +108,34 @@ static void be_late(unsigned turn, int thread, int count, int behind)
     random = (random ^ random >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     random = (random ^ random >> 27) * UINT64_C(0x94d049bb133111eb);
     random ^= random >> 31;
-    if ((int)(random % (unsigned)count) != thread || (int)(random >> 32 & 1) != behind)
+    return random;
+}
+
+static void be_late(unsigned turn, int share, int count, int behind)
+{
+    const uint64_t random = draw(turn);
+    if ((int)(random % (unsigned)count) != share || (int)(random >> 32 & 1) != behind)
         return;
     const double until = microseconds() + ((random >> 40) % 64 == 0 ? 2000 : (double)(random >> 48 & 31));
     while (microseconds() < until)
         sched_yield();
 }
-#else
-static void be_late(unsigned turn, int thread, int count, int behind)
+
+/* And pieces are given out at random: who looks for one begins to look anywhere. */
+static int look_first(unsigned turn, int thread, int count)
 {
-    (void)turn, (void)thread, (void)count, (void)behind;
+    return (int)(draw(turn * 31 + (unsigned)thread) % (unsigned)count);
+}
+#else
+static int look_first(unsigned turn, int thread, int count)
+{
+    (void)turn, (void)count;
+    return thread;
+}
+
+static void be_late(unsigned turn, int share, int count, int behind)
+{
+    (void)turn, (void)share, (void)count, (void)behind;
 }
 #endif
 
@@ -116,7 +146,7 @@ static void take_free_cpu(seats *s, int thread);
 
 /* A number that only grows; whoever waits for it to move on spins, yields, then sleeps. */
 typedef struct gate {
-    atomic_uint turn;
+    _Alignas(64) atomic_uint turn;
     atomic_int sleepers;
     pthread_mutex_t lock;
     pthread_cond_t moved;
@@ -124,22 +154,34 @@ typedef struct gate {
 
 #define GRC_SPINS 400  /* some microseconds: how far apart threads of a step usually arrive */
 #define GRC_YIELDS 100 /* lets a thread on the same core go first */
+#define GRC_LATE 50000 /* nanoseconds without a core in a wait from which on a thread counts as late */
 
-/* s (or NULL) is told when the wait is long: perhaps `thread` shares a CPU with the one it waits for. */
-static void gate_wait(gate *g, unsigned turn, seats *s, int thread)
+/* 1: it has moved on. */
+static int gate_spin(const gate *g, unsigned turn, int times)
 {
-    for (int i = 0; i < GRC_SPINS + GRC_YIELDS; i++) {
+    for (int i = 0; i < times; i++) {
         if (atomic_load_explicit(&g->turn, memory_order_acquire) != turn)
-            return;
-        if (i == GRC_SPINS && s)
-            take_free_cpu(s, thread);
-        if (i >= GRC_SPINS)
-            sched_yield();
+            return 1;
 #if defined(__x86_64__)
         _mm_pause();
 #elif defined(__aarch64__)
         __asm__ volatile("yield");
 #endif
+    }
+    return 0;
+}
+
+/* s (or NULL) is told when the wait is long: perhaps `thread` shares a CPU with the one it waits for. */
+static void gate_wait(gate *g, unsigned turn, seats *s, int thread)
+{
+    if (gate_spin(g, turn, GRC_SPINS))
+        return;
+    if (s)
+        take_free_cpu(s, thread);
+    for (int i = 0; i < GRC_YIELDS; i++) {
+        sched_yield();
+        if (gate_spin(g, turn, 1))
+            return;
     }
     pthread_mutex_lock(&g->lock);
     atomic_fetch_add(&g->sleepers, 1);
@@ -246,60 +288,196 @@ static void use_cpus(const seats *s)
 }
 #endif
 
-/* What the threads of a team share, and one thread's view of it. */
+/* ---- teams ---- */
+
+typedef struct share {
+    _Alignas(64) atomic_uint begun; /* as many barriers as there were before the piece that may be begun next */
+    atomic_uint ended; /* the same, once that piece is done */
+    atomic_int runner; /* thread that is at the piece */
+    int over;          /* the job's function has returned */
+    grc_team team;
+    grc_fiber fiber;   /* none for share 0 */
+} share;
+
+/* The threads of a pool with their caller, thread 0, at a job. */
 typedef struct crew {
-    atomic_int arrived;
-    gate passed;
+    gate passed;       /* turn: barriers so far, of all jobs; the last of a job is its end, one begins each */
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) int count; /* of shares, and of threads */
+    int flush;
+    grc_team_fn *run;
+    void *context;
+    share *shares;     /* [count] */
     seats seats;
+    int64_t lost;      /* nanoseconds that the caller waited in this job for threads that were on no core */
+#ifdef __linux__
+    clockid_t *clock;  /* [thread]: of the processor time of each worker */
+#endif
 } crew;
 
-struct grc_team {
-    crew *crew; /* NULL: alone */
-    int thread;
-};
+/* Another number than any that the next pieces will have. */
+static unsigned never(unsigned turn)
+{
+    return turn + (1u << 31);
+}
+
+/* A share's piece of this turn for `thread`, or NULL: all are begun. */
+static share *claim(crew *c, int thread, unsigned turn)
+{
+    const int first = look_first(turn, thread, c->count);
+    for (int i = 0; i < c->count; i++) {
+        const int at = first + i < c->count ? first + i : first + i - c->count;
+        share *s = &c->shares[at];
+        unsigned expected = turn;
+        if (at > 0 && atomic_load_explicit(&s->begun, memory_order_relaxed) == turn
+            && atomic_compare_exchange_strong(&s->begun, &expected, turn + 1))
+            return s;
+    }
+    return NULL;
+}
+
+static void arrive(crew *c)
+{
+    if (atomic_fetch_add(&c->arrived, 1) < c->count - 1)
+        return;
+    atomic_store(&c->arrived, 0);
+    gate_open(&c->passed);
+}
+
+/* Off to the share's own stack, until it meets the next barrier or its end. */
+static void do_piece(crew *c, share *s, int thread, unsigned turn)
+{
+    grc_fiber here;
+    grc_fiber_here(&here);
+    atomic_store_explicit(&s->runner, thread, memory_order_relaxed);
+    s->team.runner = &here;
+    be_late(turn, s->team.share, c->count, 0);
+    grc_fiber_step(&here, &s->fiber);
+    be_late(turn, s->team.share, c->count, 1);
+    if (s->over)
+        atomic_store(&s->begun, never(turn));
+    atomic_store(&s->ended, turn + 1);
+    arrive(c);
+}
+
+static void share_life(void *context, grc_fiber *from)
+{
+    share *s = context;
+    crew *c = s->team.crew;
+    s->team.runner = from;
+    for (;;) {
+        c->run(c->context, &s->team, s->team.share, c->count);
+        s->over = 1;
+        s->team.runner = grc_fiber_step(&s->fiber, s->team.runner);
+        s->over = 0;
+    }
+}
+
+/* ---- lateness ---- */
+
+static int64_t nanoseconds(clockid_t clock)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Thread 0 has nothing left to do until the others' pieces are done. A wait that lasts is timed, by the clock and by the
+ * processor time of one that is waited for: what it did not get of its core is lost. */
+static void wait_for_pieces(crew *c, unsigned turn)
+{
+    if (gate_spin(&c->passed, turn, GRC_SPINS))
+        return;
+    const int64_t begin = nanoseconds(CLOCK_MONOTONIC);
+#ifdef __linux__
+    int64_t at_work = 0;
+    int who = 0;
+    for (int i = 1; i < c->count && !who; i++)
+        if (atomic_load(&c->shares[i].begun) != turn && atomic_load(&c->shares[i].ended) != turn + 1)
+            who = atomic_load(&c->shares[i].runner);
+    if (who)
+        at_work = nanoseconds(c->clock[who]);
+    gate_wait(&c->passed, turn, NULL, 0);
+    const int64_t lost = who ? nanoseconds(CLOCK_MONOTONIC) - begin - (nanoseconds(c->clock[who]) - at_work) : 0;
+#else
+    gate_wait(&c->passed, turn, NULL, 0);
+    const int64_t lost = nanoseconds(CLOCK_MONOTONIC) - begin;
+#endif
+    if (lost < GRC_LATE)
+        return;
+    c->lost += lost;
+    grc_crowd_late(lost);
+}
+
+/* The caller at a barrier: what nobody has begun it does itself. */
+static void meet(crew *c)
+{
+    const unsigned turn = atomic_load(&c->passed.turn);
+    note_cpu(&c->seats, 0);
+    be_late(turn, 0, c->count, 0);
+    arrive(c);
+    while (atomic_load_explicit(&c->passed.turn, memory_order_acquire) == turn) {
+        share *s = claim(c, 0, turn);
+        if (s)
+            do_piece(c, s, 0, turn);
+        else
+            wait_for_pieces(c, turn);
+    }
+    be_late(turn, 0, c->count, 1);
+#ifdef GRC_STRESS
+    for (share *s; look_first(turn, 0, 2) && (s = claim(c, 0, turn + 1));) /* somebody else's first */
+        do_piece(c, s, 0, turn + 1);
+#endif
+}
 
 void grc_barrier(grc_team *team)
 {
-    crew *c = team->crew;
-    if (!c)
+    if (!team->crew)
         return;
-    const unsigned turn = atomic_load(&c->passed.turn);
-    note_cpu(&c->seats, team->thread);
-    be_late(turn, team->thread, c->seats.count, 0);
-    if (atomic_fetch_add(&c->arrived, 1) < c->seats.count - 1) {
-        gate_wait(&c->passed, turn, &c->seats, team->thread);
-    } else {
-        atomic_store(&c->arrived, 0);
-        gate_open(&c->passed);
-    }
-    be_late(turn, team->thread, c->seats.count, 1);
+    if (team->share > 0)
+        team->runner = grc_fiber_step(&team->crew->shares[team->share].fiber, team->runner);
+    else
+        meet(team->crew);
+}
+
+int64_t grc_team_lost(const grc_team *team)
+{
+    return team->crew ? team->crew->lost : 0;
 }
 
 /* ---- pools ---- */
 
+#define GRC_STACK ((size_t)512 << 10) /* bytes of a share; of what is not touched there is only the address */
+
 typedef struct pool {
-    crew crew;          /* all workers and the caller take part in every job */
-    gate jobs;
+    crew crew;
     int asked;          /* workers that the caller asked for: what the pool is found by */
-    int granted;        /* workers that the system may have; crew.seats.count - 1 came */
+    int granted;        /* workers that the system may have; crew.count - 1 came */
     pthread_t host;
-    grc_team_fn *run;
-    void *context;
-    int flush, retired; /* retired: the next job is to end */
+    atomic_int retired; /* 1: the workers are to leave */
     atomic_int left;    /* workers that will not touch the pool again */
     struct pool *next;  /* in the list of idle ones */
 } pool;
 
 static void pool_worker(pool *p, int thread)
 {
-    grc_team team = {&p->crew, thread};
-    use_cpus(&p->crew.seats);
-    for (unsigned turn = 0;; turn++) {
-        gate_wait(&p->jobs, turn, NULL, thread);
-        if (p->retired)
-            break;
-        run_one(p->run, p->context, &team, thread, p->crew.seats.count, p->flush);
-        grc_barrier(&team);
+    crew *c = &p->crew;
+    int flush = -1;
+    use_cpus(&c->seats);
+#ifdef __linux__
+    pthread_getcpuclockid(pthread_self(), &c->clock[thread]);
+#endif
+    for (unsigned turn = 0; !atomic_load(&p->retired);) {
+        gate_wait(&c->passed, turn, &c->seats, thread);
+        turn = atomic_load(&c->passed.turn);
+        for (share *s; (s = claim(c, thread, turn));) {
+            if (flush != c->flush)
+                float_state_set(flush = c->flush);
+            do_piece(c, s, thread, turn);
+            note_cpu(&c->seats, thread);
+            if (atomic_load(&c->passed.turn) != turn)
+                break;
+        }
     }
     atomic_fetch_add(&p->left, 1);
 }
@@ -311,10 +489,10 @@ static void *pool_host(void *argument)
 #pragma omp parallel num_threads(p->granted)
     {
         if (omp_get_thread_num() == 0) {
-            p->crew.seats.count = omp_get_num_threads() + 1; /* may be fewer still */
+            p->crew.count = p->crew.seats.count = omp_get_num_threads() + 1; /* may be fewer still */
             gate_open(&p->crew.passed);
         }
-        pool_worker(p, omp_get_thread_num() + 1); /* waits for a job, and so for the count */
+        pool_worker(p, omp_get_thread_num() + 1); /* waits for the gate, and so for the count */
     }
     return NULL;
 }
@@ -348,8 +526,38 @@ static int threads_to_be_had(int workers)
 
 static void pool_free(pool *p)
 {
+    for (int i = 1; i <= p->granted && p->crew.shares; i++)
+        grc_fiber_close(&p->crew.shares[i].fiber);
+    grc_release(&grc_default_allocator, p->crew.shares, ((size_t)p->granted + 1) * sizeof *p->crew.shares);
     free(p->crew.seats.cpu);
-    free(p);
+#ifdef __linux__
+    free(p->crew.clock);
+#endif
+    grc_release(&grc_default_allocator, p, sizeof *p);
+}
+
+/* Memory for so many threads' shares, one for the caller's. */
+static int crew_init(crew *c, size_t threads)
+{
+    gate_init(&c->passed);
+    find_cpus(&c->seats);
+    c->seats.cpu = calloc(threads, sizeof *c->seats.cpu);
+    c->shares = grc_allocate(&grc_default_allocator, threads * sizeof *c->shares);
+#ifdef __linux__
+    c->clock = calloc(threads, sizeof *c->clock);
+    if (!c->clock)
+        return 0;
+#endif
+    if (!c->seats.cpu || !c->shares)
+        return 0;
+    for (size_t i = 0; i < threads; i++) {
+        share *s = &c->shares[i];
+        s->team = (grc_team){.crew = c, .share = (int)i};
+        atomic_init(&s->begun, never(0));
+        if (i > 0 && !grc_fiber_open(&s->fiber, GRC_STACK, &share_life, s))
+            return 0;
+    }
+    return 1;
 }
 
 static pool *pool_create(int workers)
@@ -358,21 +566,17 @@ static pool *pool_create(int workers)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the callers' threads' business */
     const int granted = threads_to_be_had(workers);
-    pool *p = granted ? calloc(1, sizeof *p) : NULL;
-    if (!p) {
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return NULL;
+    pool *p = granted ? grc_allocate(&grc_default_allocator, sizeof *p) : NULL;
+    int failed = !p;
+    if (p) {
+        p->asked = workers;
+        p->granted = granted;
+        failed = !crew_init(&p->crew, (size_t)granted + 1) || pthread_create(&p->host, NULL, &pool_host, p) != 0;
     }
-    p->asked = workers;
-    p->granted = granted;
-    gate_init(&p->jobs);
-    gate_init(&p->crew.passed);
-    find_cpus(&p->crew.seats);
-    p->crew.seats.cpu = calloc((size_t)granted + 1, sizeof *p->crew.seats.cpu);
-    const int failed = !p->crew.seats.cpu || pthread_create(&p->host, NULL, &pool_host, p) != 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) {
-        pool_free(p);
+        if (p)
+            pool_free(p);
         return NULL;
     }
     gate_wait(&p->crew.passed, 0, NULL, 0);
@@ -389,7 +593,7 @@ static pool *pool_take(int workers)
 {
     pool *found = NULL;
     grc_watch_forks();
-    if (grc_generation() > 0 || omp_in_parallel())
+    if (!GRC_FIBERS || grc_generation() > 0 || omp_in_parallel())
         return NULL;
     pthread_mutex_lock(&idle_lock);
     for (pool **p = &idle; *p; p = &(*p)->next)
@@ -416,10 +620,10 @@ static void pool_give_back(pool *p)
     }
     pthread_mutex_unlock(&idle_lock);
     if (alike >= GRC_IDLE_POOLS) {
-        p->retired = 1;
-        gate_open(&p->jobs);
+        atomic_store(&p->retired, 1);
+        gate_open(&p->crew.passed);
         pthread_join(p->host, NULL); /* its threads may still be leaving the last barrier */
-        while (atomic_load(&p->left) < p->crew.seats.count - 1)
+        while (atomic_load(&p->left) < p->crew.count - 1)
             sched_yield(); /* never: the join has seen to it, but by way of the runtime */
         pool_free(p);
     }
@@ -429,103 +633,51 @@ void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *conte
 {
     pool *p = wanted > 1 ? pool_take(wanted - 1) : NULL;
     if (!p) {
-        grc_team alone = {NULL, 0};
+        grc_team alone = {0};
         run_one(run, context, &alone, 0, 1, flush_denormals);
         return;
     }
-    grc_team team = {&p->crew, 0};
-    p->run = run;
-    p->context = context;
-    p->flush = flush_denormals;
-    gate_open(&p->jobs);
-    run_one(run, context, &team, 0, p->crew.seats.count, flush_denormals);
-    grc_barrier(&team);
+    crew *c = &p->crew;
+    const unsigned turn = atomic_load(&c->passed.turn);
+    c->run = run;
+    c->context = context;
+    c->flush = flush_denormals;
+    c->lost = 0;
+    for (int i = 1; i < c->count; i++)
+        atomic_store_explicit(&c->shares[i].begun, turn + 1, memory_order_relaxed);
+    gate_open(&c->passed);
+    run_one(run, context, &c->shares[0].team, 0, c->count, flush_denormals);
+    meet(c);
     pool_give_back(p);
 }
 
 #else
-
-struct grc_team {
-    int count;
-};
 
 void grc_barrier(grc_team *team)
 {
     (void)team;
 }
 
+int64_t grc_team_lost(const grc_team *team)
+{
+    (void)team;
+    return 0;
+}
+
 void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context)
 {
-    grc_team alone = {.count = 1};
+    grc_team alone = {0};
     (void)wanted;
     run_one(run, context, &alone, 0, 1, flush_denormals);
 }
 
 #endif
 
-#if defined(__linux__) && defined(_OPENMP)
-/* Whole CPUs of the cgroup's quota, at least 1; a large number without a quota. */
-static int cgroup_cpus(void)
+int grc_team_lend(int wanted, int flush_denormals, grc_team_fn *run, void *context)
 {
-    long quota = -1, period = 100000;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        if (fscanf(f, "%ld %ld", &quota, &period) != 2) /* "max 100000" */
-            quota = -1;
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
-        if (fscanf(f, "%ld", &quota) != 1)
-            quota = -1;
-        fclose(f);
-        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r"))) {
-            if (fscanf(f, "%ld", &period) != 1)
-                period = 100000;
-            fclose(f);
-        }
-    }
-    if (quota <= 0 || period <= 0)
-        return 1 << 16;
-    return quota < period ? 1 : (int)(quota / period);
-}
-#endif
-
-int grc_threads_default(const char **reason)
-{
-    const char *wish = getenv("GRADCORE_NUM_THREADS");
-    const int ignored = wish && *wish;
-    if (ignored) {
-        char *end;
-        const long n = strtol(wish, &end, 10);
-        if (*end == '\0' && n >= 1 && n <= 1024) {
-            *reason = "GRADCORE_NUM_THREADS";
-            return (int)n;
-        }
-    }
-#ifdef _OPENMP
-    int n = omp_get_max_threads() < 1024 ? omp_get_max_threads() : 1024;
-    if (getenv("OMP_NUM_THREADS")) {
-        *reason = "OMP_NUM_THREADS";
-        return n;
-    }
-    *reason =
-        ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
-#ifdef __linux__
-    cpu_set_t set;
-    const int bound =
-        omp_get_proc_bind() != omp_proc_bind_false; /* this thread to its place, not the process */
-    if (!bound && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {
-        n = CPU_COUNT(&set);
-        *reason = "CPU affinity";
-    }
-    if (cgroup_cpus() < n) {
-        n = cgroup_cpus();
-        *reason = "cgroup quota";
-    }
-#endif
-    return n;
-#else
-    (void)ignored;
-    *reason = "built without OpenMP";
-    return 1;
-#endif
+    const int count = wanted > 1 ? grc_crowd_enter(wanted) : 1;
+    grc_team_run(count, flush_denormals, run, context);
+    if (wanted > 1)
+        grc_crowd_leave();
+    return count;
 }

@@ -262,7 +262,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
     gradcore_trainer *tr = s->t;
     grc_exec *x = tr->x;
     uint64_t step = tr->step, updates = tr->updates; /* each thread counts for itself */
-    int64_t i = 0;
+    int64_t i = s->done;
 
     const uint64_t parts = grc_accumulated(tr); /* gradients of an update */
     double running[GRADCORE_RUNNING];
@@ -277,9 +277,9 @@ static void run_team(void *context, grc_team *team, int t, int count)
     if (s->refresh)
         grc_refresh(x, t, count);
     if (t == 0)
-        prepare(s, 0, step);
+        prepare(s, i, step);
     grc_barrier(team);
-    for (; i < s->steps && s->turns[i % 2].failed == GRADCORE_OK; i++) {
+    for (; i < s->part && s->turns[i % 2].failed == GRADCORE_OK; i++) {
         const size_t rows = x->rows;
         const double *h = s->turns[i % 2].hypers;
         if (updates % parts == 0)
@@ -334,8 +334,11 @@ static void run_team(void *context, grc_team *team, int t, int count)
                 grc_count_conflicts(tr);
             if (s->update && v == GRC_APPLIED)
                 tr->limit = h[GRADCORE_CLIP];
-            if (i + 1 < s->steps)
+            if (grc_team_lost(team) > 0)
+                s->part = i + 1; /* the rest goes on with other threads, or none */
+            if (i + 1 < s->part)
                 prepare(s, i + 1, step);
+            s->lost = grc_team_lost(team);
         }
         grc_barrier(team);
         if (stop)
@@ -366,9 +369,16 @@ static void run_slice(slice *s)
     t->x->training = 1;
     grc_place_tasks(t, s->data);
     s->by_head = s->update && grc_accumulated(t) > 1 && (grc_projects(t) || grc_divisors_differ(t, s->data));
-    const int threads = grc_tuner_start(&t->tuner, n, (size_t)s->batch, s->update, t->matrices != NULL);
-    grc_team_run(threads, n->flush_denormals, &run_team, s);
-    grc_tuner_stop(&t->tuner, s->done);
+    do {
+        const int64_t begin = s->done;
+        int64_t steps = s->steps - begin;
+        const int threads = grc_tuner_start(&t->tuner, n, (size_t)s->batch, s->update, t->matrices != NULL, &steps);
+        s->part = begin + steps;
+        s->lost = 0;
+        const int count = grc_team_for(n, threads, &run_team, s);
+        grc_tuner_stop(&t->tuner, s->done - begin, count, 1e-9 * (double)s->lost);
+        s->adopt = s->refresh = 0;
+    } while (s->done == s->part && s->done < s->steps && !is_over(s));
     grc_place_input(t->x, NULL, 0);
     if (s->failed == GRADCORE_OK && s->done < s->steps)
         s->failed = s->turns[s->done % 2].failed;

@@ -49,21 +49,22 @@ typedef struct grc_tally { /* of what a rule multiplied by a factor of at most 1
     double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
 } grc_tally;
 
-enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 10 };
+enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 3, GRC_TUNER_STRANGERS = 8 };
 
-typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen */
+typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen. Times in seconds */
     size_t rows;
     int update;
-    int most, least;       /* counts in question: most, most / 2, ... down to least */
-    int chosen;            /* or 0 while they take turns */
-    int timed;             /* the slice that runs is a turn */
-    int count, turn, round;
-    int strangers;         /* slices of other batches in a row */
-    int again;             /* the choice is not the first */
-    int slices;            /* since the choice; before it, of this turn */
-    int64_t steps;         /* of this turn, without those of its first slice */
-    double begin, spent, taken, first; /* seconds: when the slice began, of all turns, of `steps`, of a first step */
-    float took[GRC_TUNER_COUNTS][GRC_TUNER_ROUNDS]; /* [turn][round]: seconds of a step */
+    int most, least;    /* counts in question: most, most / 2, ... down to least */
+    int count;          /* in use, or whose turn it is */
+    int asking;         /* they take turns */
+    int turn, round, before;    /* before: the count in use when the question was asked */
+    int stranger, strangers; /* the part that runs has other batches; so many such parts in a row */
+    int64_t steps;      /* of this turn, as far as it counts */
+    double warm, taken; /* of this turn: what does not count, what does */
+    double begin, spent; /* when the part that runs began; of all parts */
+    double mean, seen;  /* of a step: of late; when the count was chosen, or 0 */
+    double next, pause; /* value of `spent` at which the question is asked; how long after that it is asked again */
+    float took[GRC_TUNER_COUNTS][GRC_TUNER_ROUNDS]; /* [turn][round]: of a step */
 } grc_tuner;
 
 struct gradcore_trainer {
@@ -111,9 +112,10 @@ void grc_trainer_leave(gradcore_trainer *t);
 
 /* ---- tuner.c ---- */
 
-/* Threads for a slice that begins now; heavy: of an optimizer with products of its own. Then, what it did. */
-int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy);
-void grc_tuner_stop(grc_tuner *u, int64_t steps);
+/* Threads for a part of a slice that begins now, and its steps, of those that are left; heavy: of an optimizer with
+ * products of its own. Then, what it did: so many steps on `count` threads, with `lost` seconds of waiting for others. */
+int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy, int64_t *steps);
+void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost);
 
 /* ---- tasks.c ---- */
 

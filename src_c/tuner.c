@@ -1,19 +1,26 @@
-/* How many threads a trainer's slices take. Where the estimate leaves no doubt, it decides; in between the counts in
- * question take turns, and the fastest goes on. What a cache line costs on its way from one core to another differs
- * between machines by ten times: a step of 64-64-64 with 64 rows takes two threads 0.7 of what it takes one on the
- * first, 1.3 on the next, so no estimate holds for both. The bits never depend on the count. */
+/* How many threads a trainer's slices take. Where the estimate leaves no doubt, it decides; in between it makes the
+ * first choice, and then the counts in question take turns and the fastest goes on. What a cache line costs on its way
+ * from one core to another differs between machines by ten times, and on a virtual machine from one minute to the next:
+ * a step of 64-64-64 with 64 rows takes two threads 0.7 of what it takes one on the first, 1.3 on the next, so no
+ * estimate holds for both. So the question is asked again when a step's time leaves what was seen, and now and then
+ * anyway. A slice runs in parts, between which all of this happens. The bits never depend on the count. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <time.h>
 
 #include "trainer.h"
 
-#define LEAST_WORK 3.0   /* estimated microseconds a thread: with less no machine seen gains from it */
+#define LEAST_WORK 3.0  /* estimated microseconds a thread: with less no machine seen gains from it */
 #define LIKELY_WORK 24.0 /* most do, */
-#define AMPLE_WORK 64.0  /* and all */
-#define GAIN 0.97        /* more threads must take less than so much of the time */
-#define TURN 3e-4        /* seconds at least: threads that come from another count have to find in first */
-#define ENOUGH 0.04      /* seconds of turns, in FEWEST_ROUNDS or more of them */
-enum { FEWEST_ROUNDS = 3, STRANGERS = 8, SLICES_A_FIRST_CHOICE = 1000, SLICES_A_CHOICE = 10000 };
+#define AMPLE_WORK 64.0 /* and all */
+#define GAIN 0.97       /* more threads must take less than so much of the time */
+#define PART 1e-2       /* seconds that a part of a slice takes, about */
+#define WARM 1e-4       /* of a turn that does not count: threads that slept have to wake */
+#define TURN 3e-4       /* that count */
+#define SETTLED 5e-3    /* before the first question */
+#define SOON 5e-2       /* between questions, at first; each time twice as long, */
+#define SELDOM 5.0      /* up to this */
+#define FAR 1.3         /* times what was seen, or so many times less: the question is asked again */
+enum { ROUNDS = GRC_TUNER_ROUNDS };
 
 static double seconds(void)
 {
@@ -23,90 +30,128 @@ static double seconds(void)
 }
 
 /* heavy: the optimizer has products of its own, which the estimate does not know. */
-static void ask(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy)
+static void begin(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy)
 {
     const double work = grc_work(n, 3, rows, update);
-    const int most = heavy ? n->threads : grc_threads_worth(n, work, LEAST_WORK);
-    const int again = u->rows == rows && u->update == update;
-    *u = (grc_tuner){.rows = rows, .update = update, .most = most, .again = again,
-                     .least = grc_threads_worth(n, work, AMPLE_WORK)};
-    u->count = most;
-    u->chosen = most == u->least ? most : 0;
+    *u = (grc_tuner){.rows = rows, .update = update, .least = grc_threads_worth(n, work, AMPLE_WORK),
+                     .most = heavy ? n->threads : grc_threads_worth(n, work, LEAST_WORK),
+                     .mean = 1e-6 * work, .pause = SOON, .next = SETTLED};
+    u->count = heavy ? u->least : grc_threads_worth(n, work, LIKELY_WORK);
 }
 
-int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy)
+static void ask(grc_tuner *u)
+{
+    u->asking = 1;
+    u->turn = u->round = 0;
+    u->warm = u->taken = 0;
+    u->steps = 0;
+    u->before = u->count;
+    u->count = u->most;
+}
+
+static int64_t steps_in(double time, double step)
+{
+    return step > 0 && time / step < 1e9 ? (int64_t)(time / step) + 1 : 1;
+}
+
+int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy, int64_t *steps)
 {
     const int same = u->most && rows == u->rows && update == u->update;
-    u->timed = 0;
+    u->stranger = 0;
     if (n->exact_threads)
         return n->threads;
-    if (u->most && !same && u->strangers++ < STRANGERS) /* such as the last batch of an epoch */
+    if (u->most && !same && u->strangers++ < GRC_TUNER_STRANGERS) { /* such as the last batch of an epoch */
+        u->stranger = 1;
         return grc_threads_worth(n, grc_work(n, 3, rows, update), LIKELY_WORK);
-    if (!same || (u->chosen && u->slices >= (u->again ? SLICES_A_CHOICE : SLICES_A_FIRST_CHOICE)))
-        ask(u, n, rows, update, heavy);
-    u->strangers = 0;
-    if (u->chosen) {
-        u->slices += u->most != u->least;
-        return u->chosen;
     }
-    u->timed = 1;
+    if (!same)
+        begin(u, n, rows, update, heavy);
+    u->strangers = 0;
+    if (!u->asking && u->most != u->least && u->spent >= u->next)
+        ask(u);
+    const int64_t most = steps_in(u->asking ? (u->warm < WARM ? WARM : TURN) : PART, u->mean);
+    *steps = *steps < most ? *steps : most;
     u->begin = seconds();
     return u->count;
 }
 
-/* Of the rounds but the first, which wakes threads and fills caches. Not the least: two threads that take half the
- * time now and then, when their cores happen to be near, and twice the time else, are not the faster ones. */
-static float median_of(const float *took, int rounds)
+static float median_of(const float *took)
 {
-    float sorted[GRC_TUNER_ROUNDS];
-    for (int i = 1; i < rounds; i++) {
-        int at = i - 1;
+    float sorted[ROUNDS];
+    for (int i = 0; i < ROUNDS; i++) {
+        int at = i;
         for (; at > 0 && sorted[at - 1] > took[i]; at--)
             sorted[at] = sorted[at - 1];
         sorted[at] = took[i];
     }
-    return sorted[(rounds - 2) / 2];
+    return sorted[ROUNDS / 2];
 }
 
-/* The fewest threads among those that are about as fast as any. */
-static int fastest(const grc_tuner *u)
+/* The fewest threads among those that are about as fast as any. Medians: two threads that take half the time now and
+ * then, when their cores happen to be near, and twice the time else, are not the faster ones. */
+static void choose(grc_tuner *u)
 {
-    int count = u->most, best = count, turn = 0;
     float least = 0;
-    for (; count >= u->least; count /= 2, turn++) {
-        const float took = median_of(u->took[turn], u->round);
+    int turn = 0;
+    for (int count = u->most; count >= u->least; count /= 2, turn++) {
+        const float took = median_of(u->took[turn]);
         if (turn == 0 || took * (float)GAIN <= least) {
-            best = count;
+            u->count = count;
             least = took;
         }
     }
-    return best;
+    u->asking = 0;
+    u->mean = u->seen = least;
+    u->next = u->spent + u->pause;
+    u->pause = 2 * u->pause < SELDOM ? 2 * u->pause : SELDOM;
 }
 
-void grc_tuner_stop(grc_tuner *u, int64_t steps)
+/* One of the turns goes on, or the next begins. */
+static void take_turn(grc_tuner *u, int64_t steps, double taken)
 {
-    if (!u->timed || steps == 0)
+    if (u->warm < WARM) {
+        u->warm += taken;
         return;
-    const double taken = seconds() - u->begin;
-    if (u->slices++ == 0) {
-        u->first = taken / (double)steps;
-        u->taken = 0;
-        u->steps = 0;
-    } else {
-        u->taken += taken;
-        u->steps += steps;
     }
-    u->spent += taken;
-    if (u->steps ? u->taken < TURN : taken < TURN)
+    u->taken += taken;
+    u->steps += steps;
+    if (u->taken < TURN)
         return;
-    u->took[u->turn++][u->round] = (float)(u->steps ? u->taken / (double)u->steps : u->first);
-    u->slices = 0;
+    u->took[u->turn++][u->round] = (float)(u->taken / (double)u->steps);
+    u->warm = u->taken = 0;
+    u->steps = 0;
     u->count /= 2;
     if (u->count >= u->least)
         return;
     u->turn = 0;
     u->count = u->most;
-    u->round++;
-    if (u->round >= FEWEST_ROUNDS && (u->round >= GRC_TUNER_ROUNDS || u->spent >= ENOUGH))
-        u->chosen = fastest(u);
+    if (++u->round == ROUNDS)
+        choose(u);
+}
+
+void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost)
+{
+    if (u->stranger || !u->most || steps == 0)
+        return;
+    const double taken = seconds() - u->begin - lost, step = taken / (double)steps;
+    u->spent += taken;
+    if (count != u->count) { /* others need the cores: nothing is learnt about them */
+        if (u->asking) {
+            u->asking = 0;
+            u->count = u->before;
+            u->next = u->spent + u->pause;
+        }
+        return;
+    }
+    if (u->asking) {
+        take_turn(u, steps, taken);
+        return;
+    }
+    const double share = taken < PART / 2 ? taken / (PART / 2) : 1;
+    u->mean += share * ((step < 4 * u->mean || !u->seen ? step : 4 * u->mean) - u->mean);
+    if (u->seen && (u->mean > FAR * u->seen || FAR * u->mean < u->seen)) {
+        u->seen = u->mean;
+        u->next = u->spent < u->next ? u->spent : u->next;
+        u->pause = SOON;
+    }
 }
