@@ -70,6 +70,10 @@ def check_callbacks(callbacks: object) -> list[Any]:
             hint = "; give it as early_stopping=" if isinstance(callback, EarlyStopping) else ""
             expected = f"expected an object with one of {', '.join(HOOKS)}"
             raise DTypeError(f"callbacks[{index}]: {expected}, got {shown(callback)}{hint}")
+        for hook in HOOKS:
+            method = getattr(callback, hook, None)
+            if method is not None and not callable(method):
+                raise DTypeError(f"callbacks[{index}]: expected a method {hook}, got {shown(method)}")
         every = getattr(callback, "every_steps", None)
         if every is not None:
             integer(every, f"callbacks[{index}]: every_steps", 1)
@@ -182,7 +186,8 @@ class Checkpoint(Callback):
     A full disk, or whatever else the system has against a file, does not end the fit: a warning says so once,
     the last file stays, and the next time is another attempt. If the last one has failed when the fit is
     over, a second warning tells which file there is. A folder that does not exist is an error before the
-    first step.
+    first step, and so are a path that is no file's and a trainer with a function of your own for its loss or
+    a schedule, which no file can hold.
 
     Parameters
     ----------
@@ -210,11 +215,15 @@ class Checkpoint(Callback):
             integer(self.every_steps, "Checkpoint: every_steps", 1)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Refuse a folder that does not exist."""
+        """Refuse a folder that does not exist, a path that is no file's, and what no file can hold."""
         object.__setattr__(self, "_saves", Saves())
-        folder = os.path.dirname(os.fsencode(self._path(trainer._epochs + 1, trainer.steps)))
+        trainer._check_saving()
+        first = os.fsencode(self._path(trainer._epochs + 1, trainer.steps))
+        folder = os.path.dirname(first)
         if folder and not os.path.isdir(folder):
             raise NotFoundError(f"{self.path}: expected a folder to save in, found none")
+        if os.path.exists(first) and not os.path.isfile(first):
+            raise ArgumentError(f"{self.path}: expected a regular file or none, found something else")
 
     def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
         """Save at multiples of every_steps."""
@@ -256,7 +265,7 @@ class Checkpoint(Callback):
         saves, path = self._saves, self._path(epoch, trainer.steps)
         try:
             trainer.save(path)
-        except FileError as error:
+        except (FileError, ArgumentError) as error:  # a later name may be that of a folder
             if not saves.failed:
                 self._warn(f"the fit goes on without a file of step {trainer.steps}: {error}")
             saves.failed, saves.reason = saves.failed + 1, str(error)

@@ -58,6 +58,20 @@ def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
     return _from_file(Trainer, *files.decode(data), threads, known)
 
 
+def descriptions(trainer: Trainer) -> dict[str, Any]:
+    """What a trainer was made of; ArgumentError where it or its network has a function, which no file can
+    hold."""
+    trainer.net._description()
+    found = {
+        "loss": files.describe(trainer.loss, "loss"),
+        "optimizer": files.describe(trainer.optimizer, "optimizer"),
+        "clip": files.describe(trainer.clip, "clip"),
+    }
+    if trainer.constraint is not None:
+        found["constraint"] = files.describe(trainer.constraint, "constraint")
+    return found
+
+
 def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     core, fit, run = trainer._core, trainer._fit, trainer._run
     history = asdict(trainer.history)
@@ -84,9 +98,7 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
     if run is not None:
         tensors += run.tensors(trainer.optimizer)
     about = {
-        "loss": files.describe(trainer.loss, "loss"),
-        "optimizer": files.describe(trainer.optimizer, "optimizer"),
-        "clip": files.describe(trainer.clip, "clip"),
+        **descriptions(trainer),
         "nonfinite": trainer.nonfinite,
         "seed": trainer.seed,
         "steps": trainer.steps,
@@ -106,8 +118,6 @@ def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
         tensors += [(f"averaged.{name}", value) for name, value in trainer._norms[1].items()]
     if core is not None and core.accumulates:
         about["accumulated"] = core.accumulated_read().tolist()
-    if trainer.constraint is not None:
-        about["constraint"] = files.describe(trainer.constraint, "constraint")
     if trainer._plan.statistic is not None:
         about["clip_state"] = trainer._plan.statistic.state()
     if trainer._masks:

@@ -112,6 +112,11 @@ class FitState:
     loaded: bool = False  # it came from a file, and has not gone on since
     data: Data | None = None  # while it runs
 
+    def steps_left(self) -> int:
+        """Updates up to the end of the fit."""
+        left = (self.terms.epochs - self.epoch) * -(-self.rows // self.batch_size)
+        return max(0, left - self.position // self.batch_size)
+
     def norms_of(
         self, trainer: Trainer, net: Network, check: Callable[[], None] = lambda: None
     ) -> dict[str, Array]:
@@ -244,8 +249,7 @@ def fit(
     if first:
         _when_free(lambda: setup_checks.check_targets(trainer, data.x, data.target, batch_size))
     trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
-    remaining = (epochs - state.epoch) * -(-data.count // batch_size) - state.position // batch_size
-    shown = progress_for(progress, trainer._epochs - state.epoch + epochs, max(0, remaining))
+    shown = progress_for(progress, trainer._epochs - state.epoch + epochs, state.steps_left())
     loop = loop_kind(trainer, data, state, hooks, shown.advance)
     trainer._fit, state.data = state, data
     try:
@@ -317,7 +321,7 @@ class Loop:
         self._pace = 1
         self._every = [hook.every_steps for hook in hooks if getattr(hook, "every_steps", None)]
         self._reports = np.zeros(0, _core.REPORT_DTYPE)
-        self._slices = any(hasattr(hook, "on_slice") for hook in hooks)
+        self._slices = any(getattr(hook, "on_slice", None) is not None for hook in hooks)
         self._warned = False
 
     def begin_epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
@@ -548,7 +552,7 @@ def _when_free(call: Callable[[], object]) -> None:
 
 
 def _call(hooks: list[Any], name: str, *arguments: Any) -> list[Any]:
-    return [getattr(hook, name)(*arguments) for hook in hooks if hasattr(hook, name)]
+    return [getattr(hook, name)(*arguments) for hook in hooks if getattr(hook, name, None) is not None]
 
 
 def _chain(start: float, values: Array) -> float:

@@ -18,7 +18,7 @@ from .callbacks import Callback
 from .checks import choice, compact_repr, integer, number, shown
 from .clipping.base import layers as check_layers
 from .effective import effective_weight, of_network, split
-from .errors import ArgumentError, DTypeError
+from .errors import ArgumentError, DTypeError, GradcoreError
 from .hypers import Range as Span
 from .hypers import scalar
 from .layers import Activation, Dense, Dropout
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Magnitude", "compact", "magnitude_masks", "shrink", "sparsity"]
 
 _SPARSITY = Span("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+_LOOKED_AT = 10_000  # steps of a schedule before a fit
 
 
 def magnitude_masks(
@@ -80,6 +81,11 @@ def magnitude_masks(
 
 
 def _weights(net: Network, skip: tuple[str, ...]) -> dict[str, Array]:
+    return of_network(net, _kept(net, skip))
+
+
+def _kept(net: Network, skip: tuple[str, ...]) -> list[str]:
+    """The names of all weights but those of the layers `skip`."""
     names = [info["name"] for info in net._info if info["role"] == "weight"]
     for layer in skip:
         if not any(name.startswith(f"{layer}.") for name in names):
@@ -87,7 +93,7 @@ def _weights(net: Network, skip: tuple[str, ...]) -> dict[str, Array]:
     kept = [name for name in names if not any(name.startswith(f"{layer}.") for layer in skip)]
     if not kept:
         raise ArgumentError("skip: expected a layer with weights left, got none")
-    return of_network(net, kept)
+    return kept
 
 
 def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
@@ -124,6 +130,11 @@ class Magnitude(Callback):
     skip : list of str, default ()
         Layers left alone. Those whose weights are frozen are, too.
 
+    Raises
+    ------
+    ArgumentError
+        By `fit`, before the first step: if no layer is left, or the schedule leaves its range.
+
     References
     ----------
     Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017.
@@ -151,19 +162,56 @@ class Magnitude(Callback):
         choice(self.scope, "Magnitude: scope", ("global", "layer"))
         object.__setattr__(self, "skip", check_layers(self.skip, "Magnitude: skip"))
 
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Refuse a trainer without a layer to prune, and a schedule that will leave its range in this fit."""
+        _free(trainer.net, self.skip, _frozen(trainer))
+        fit = trainer._fit
+        left = 0 if fit is None else fit.steps_left()
+        first = -(-(trainer.steps + 1) // self.every_steps) * self.every_steps
+        steps = range(first, trainer.steps + left + 1, self.every_steps)
+        if callable(self.sparsity):
+            for step in (*steps[:: max(1, len(steps) // _LOOKED_AT)], *steps[-1:]):
+                self._share(step)
+
     def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
         """Make new masks at multiples of every_steps."""
         if trainer.steps % self.every_steps == 0:
-            share = self.sparsity(trainer.steps) if callable(self.sparsity) else self.sparsity
+            share = self._share(trainer.steps)
             skip = dict.fromkeys((*self.skip, *_frozen(trainer)))
             made = magnitude_masks(trainer.net, share, scope=self.scope, skip=tuple(skip))
             trainer.set_masks({**trainer.masks(), **made})
+
+    def _share(self, step: int) -> float:
+        """The sparsity of a step."""
+        if not callable(self.sparsity):
+            return self.sparsity
+        value = self.sparsity(step)
+        try:
+            share = number(value, "")
+        except GradcoreError:
+            share = math.nan
+        if not _SPARSITY.contains(share):
+            raise ArgumentError(
+                f"Magnitude: sparsity: expected a number {_SPARSITY.text} from its schedule, "
+                f"got {shown(value)} at step {step}"
+            )
+        return share
 
 
 def _frozen(trainer: Trainer) -> list[str]:
     """Layers whose weights are frozen, or their magnitudes, which new masks would change."""
     found = (trainer.net._info[index] for index, (_, _, frozen) in trainer._groups if frozen)
     return [info["name"].rpartition(".")[0] for info in found if info["role"] in ("weight", "magnitude")]
+
+
+def _free(net: Network, skip: tuple[str, ...], frozen: list[str]) -> None:
+    """Refuse to skip layers that are not there, and to skip and freeze all of them."""
+    kept = _kept(net, skip)
+    if not any(name.rpartition(".")[0] not in frozen for name in kept):
+        raise ArgumentError(
+            "Magnitude: expected a layer with weights that are neither skipped nor frozen, got none: frozen "
+            f"are the layers {', '.join(dict.fromkeys(frozen))}"
+        )
 
 
 # ---- Units ----

@@ -661,6 +661,10 @@ class Trainer(Conflicts):
         """
         checkpoint.save(self, path)
 
+    def _check_saving(self) -> None:
+        """Refuse what no file can hold."""
+        checkpoint.descriptions(self)
+
     @classmethod
     def load(
         cls,

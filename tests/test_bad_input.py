@@ -133,6 +133,9 @@ def test_other_mistakes_are_refused_with_advice():
     stop = callbacks.EarlyStopping(patience=3)
     with pytest.raises(errors.DTypeError, match="give it as early_stopping="):
         trainer.fit(x, y, epochs=1, batch_size=3, callbacks=[stop])
+    half = type("Half", (), {"on_slice": lambda *_: None, "on_epoch_end": 3})()
+    with pytest.raises(errors.DTypeError, match=r"^callbacks\[0\]: expected a method on_epoch_end, got 3"):
+        trainer.fit(x, y, epochs=1, batch_size=3, callbacks=[half])
     with pytest.raises(errors.DTypeError, match="expected an EarlyStopping, a number of epochs or None"):
         trainer.fit(x, y, epochs=1, batch_size=3, early_stopping={"patience": 3})
     with pytest.raises(errors.DTypeError, match="one by one"):

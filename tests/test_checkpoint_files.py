@@ -5,7 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradcore import Dense, Network, Trainer, callbacks, checkpoint, errors, optimizers
+from gradcore import (
+    Dense,
+    Dropout,
+    Network,
+    Trainer,
+    callbacks,
+    checkpoint,
+    clipping,
+    errors,
+    losses,
+    optimizers,
+    schedules,
+)
 
 
 def make():
@@ -127,11 +139,43 @@ def test_a_folder_that_is_not_there_is_an_error_before_the_first_step(tmp_path):
 
 
 def test_what_can_never_be_saved_is_an_error(tmp_path):
+    trainer = make()
     with pytest.raises(errors.ArgumentError, match="regular file"):
-        fit(make(), callbacks.Checkpoint(tmp_path))
-    trainer = Trainer(make().net, "mse", optimizers.SGD(lr=lambda step: 0.1))
-    with pytest.raises(errors.ArgumentError, match="lr"):
-        fit(trainer, callbacks.Checkpoint(tmp_path / "ck"))
+        fit(trainer, callbacks.Checkpoint(tmp_path))
+    assert trainer.steps == 0
+
+
+def function(step):
+    return 0.1
+
+
+@pytest.mark.parametrize(
+    ("layers", "arguments"),
+    [
+        ([], {"optimizer": optimizers.SGD(lr=function)}),
+        ([], {"optimizer": optimizers.EMA(optimizers.Adam(0.1), decay=schedules.Scale(function, 2.0))}),
+        ([], {"loss": lambda output, target: (0.0, 0 * output)}),
+        ([], {"clip": clipping.GlobalNorm(function)}),
+        ([], {"clip": [clipping.ByValue(1.0), clipping.Noise(function)]}),
+        ([Dropout(function)], {}),
+        ([Dense(2, penalty=losses.L2(function))], {}),
+    ],
+)
+def test_functions_that_no_file_can_hold_are_found_before_the_first_step(layers, arguments, tmp_path):
+    net = Network([*layers, Dense(2)], inputs=3, dtype="float64")
+    trainer = Trainer(net, **{"loss": "mse", "optimizer": optimizers.SGD(0.1), **arguments})
+    with pytest.raises(errors.ArgumentError, match="function"):
+        fit(trainer, callbacks.Checkpoint(tmp_path / "ck", every_steps=10))
+    assert trainer.steps == 0
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_later_name_that_is_a_folder_does_not_end_the_fit(tmp_path):
+    (tmp_path / "ck-2").mkdir()
+    with pytest.warns(RuntimeWarning, match="the fit goes on without a file of step 8: .*regular file"):
+        history = fit(make(), callbacks.Checkpoint(tmp_path / "ck-{epoch}"))
+    assert len(history) == 3
+    assert (tmp_path / "ck-3").is_file()
 
 
 # ---- Columns that callbacks add ----

@@ -157,6 +157,55 @@ def test_a_checkpoint_takes_the_masks_along(tmp_path):
     assert_same(resumed.net.parameters(), whole.net.parameters())
 
 
+@pytest.mark.parametrize(
+    ("frozen", "skip", "message"),
+    [
+        (["*"], (), "neither skipped nor frozen, got none: frozen are the layers 0, 2, 3"),
+        (["*.weight"], (), "neither skipped nor frozen"),
+        (["2.*", "3.weight"], ["0"], "neither skipped nor frozen"),
+        ([], ["0", "2", "3"], "expected a layer with weights left"),
+        ([], ["1"], "expected layers that have weights, got '1'"),
+        ([], ["0", "7"], "expected layers that have weights, got '7'"),
+    ],
+)
+def test_a_fit_without_a_layer_to_prune_is_refused_before_its_first_step(frozen, skip, message):
+    groups = [(pattern, {"frozen": True}) for pattern in frozen]
+    trainer = Trainer(network(), "cross_entropy", optimizers.Adam(0.01, groups=groups))
+    before = trainer.net.parameters()
+    callback = pruning.Magnitude(0.5, every_steps=10, skip=skip)
+    with pytest.raises(gradcore.ArgumentError, match=message):
+        trainer.fit(x, y, epochs=4, batch_size=20, callbacks=[callback], progress=False)
+    assert trainer.steps == 0
+    assert_same(trainer.net.parameters(), before)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "message"),
+    [
+        (schedules.Polynomial(0.0, 1.0, 40), r"in \[0, 1\) from its schedule, got 1.0 at step 40"),
+        (schedules.Join([schedules.Constant(0.5), schedules.Constant(1.5)], [30]), "got 1.5 at step 30"),
+        (lambda step: -0.1 if step == 50 else 0.5, "got -0.1 at step 50"),
+        (lambda step: "half", "got 'half' at step 10"),
+    ],
+)
+def test_a_schedule_that_leaves_its_range_in_the_fit_is_refused_before_its_first_step(sparsity, message):
+    trainer = Trainer(network(), "cross_entropy", optimizers.Adam(0.01))
+    callback = pruning.Magnitude(sparsity, every_steps=10)
+    options = {"batch_size": 20, "callbacks": [callback], "progress": False}
+    with pytest.raises(gradcore.ArgumentError, match=message):
+        trainer.fit(x, y, epochs=6, **options)
+    assert trainer.steps == 0
+
+
+def test_a_schedule_is_looked_at_no_further_than_the_fit_goes():
+    trainer = Trainer(network(), "cross_entropy", optimizers.Adam(0.01))
+    callback = pruning.Magnitude(schedules.Polynomial(0.0, 1.0, 40), every_steps=10)
+    steps = -(-len(x) // 20)
+    assert 10 < 3 * steps < 40
+    trainer.fit(x, y, epochs=3, batch_size=20, callbacks=[callback], progress=False)
+    assert trainer.steps == 3 * steps
+
+
 # ---- Units ----
 
 
