@@ -94,7 +94,8 @@ class Case:
 def optimizer_class(name: str) -> Any:
     """The public class of an engine's optimizer; its constructor gets lr alone."""
     module: Any = import_module("gradcore.optimizers")
-    return next(kind for kind in map(vars(module).get, module.__all__) if getattr(kind, "name", "") == name)
+    kinds = (getattr(module, item) for item in module.__all__)
+    return next(kind for kind in kinds if getattr(kind, "name", "") == name and not kind.full_batch)
 
 
 def used_slots(name: str) -> int:

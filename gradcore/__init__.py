@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from . import callbacks, clipping, initializers, losses, optimizers, schedules
 from ._core import build_info, names
 from .alerts import GradcoreWarning, SetupWarning
-from .embedding import Embedding
 from .errors import (
     ArgumentError,
     BusyError,
@@ -23,23 +20,75 @@ from .errors import (
     ShapeError,
     StateError,
 )
-from .gates import GLU, Maxout, PReLU
-from .heads import Heads
-from .history import History
-from .layers import (
-    Activation,
-    AlphaDropout,
-    Dense,
-    Dropout,
-    GaussianNoise,
-    Layer,
-    LayerScale,
-    Residual,
-    Standardize,
-)
-from .network import Network
-from .norms import BatchNorm, LayerNorm, RMSNorm
-from .trainer import Trainer
+from .lazy import on_demand
+
+if TYPE_CHECKING:
+    from . import (
+        callbacks,
+        clipping,
+        datasets,
+        health,
+        initializers,
+        kernels,
+        losses,
+        optimizers,
+        pruning,
+        schedules,
+        search,
+    )
+    from .embedding import Embedding
+    from .gates import GLU, Maxout, PReLU
+    from .heads import Heads
+    from .history import History
+    from .layers import (
+        Activation,
+        AlphaDropout,
+        Dense,
+        Dropout,
+        GaussianNoise,
+        Layer,
+        LayerScale,
+        Residual,
+        Standardize,
+    )
+    from .network import Network
+    from .norms import BatchNorm, LayerNorm, RMSNorm
+    from .trainer import Trainer
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            ".callbacks": (),
+            ".clipping": (),
+            ".datasets": (),
+            ".embedding": ("Embedding",),
+            ".gates": ("GLU", "Maxout", "PReLU"),
+            ".heads": ("Heads",),
+            ".health": (),
+            ".history": ("History",),
+            ".initializers": (),
+            ".kernels": (),
+            ".layers": (
+                "Activation",
+                "AlphaDropout",
+                "Dense",
+                "Dropout",
+                "GaussianNoise",
+                "Layer",
+                "LayerScale",
+                "Residual",
+                "Standardize",
+            ),
+            ".losses": (),
+            ".network": ("Network",),
+            ".norms": ("BatchNorm", "LayerNorm", "RMSNorm"),
+            ".optimizers": (),
+            ".pruning": (),
+            ".schedules": (),
+            ".search": (),
+            ".trainer": ("Trainer",),
+        },
+    )
 
 __version__: str = build_info()["version"]
 
@@ -92,15 +141,3 @@ __all__ = [
     "schedules",
     "search",
 ]
-
-_ON_DEMAND = ("datasets", "health", "kernels", "pruning", "search")  # imported when they are first named
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ON_DEMAND:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})

@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from .arrays import Array
@@ -245,6 +244,8 @@ class Checkpoint(Callback):
 
     def _path(self, epoch: int, step: int) -> Any:
         """The path of a file; ArgumentError if the braces in it are not understood."""
+        from string import Formatter
+
         text = os.fspath(self.path)
         if isinstance(text, bytes):
             return text

@@ -12,7 +12,7 @@ from . import _core, files
 from .arrays import Array
 from .callbacks import StopState
 from .checks import flag, integer, number
-from .clipping import Clip
+from .clipping.base import Clip
 from .engine import factors
 from .errors import FormatError
 from .fitting import FitState, Sums

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StateError
-from .head_losses import PerHead
 
 if TYPE_CHECKING:
     from . import _core
-    from .losses import Loss
+    from .loss_base import Loss
     from .network import Network
 
 
@@ -50,6 +49,8 @@ class Conflicts:
         >>> sorted(trainer.conflicts()["up", "down"])
         ['conflicts', 'cosine', 'steps']
         """
+        from .head_losses import PerHead
+
         loss = self._loss
         if not isinstance(loss, PerHead) or not loss.surgery:
             raise StateError("conflicts: expected a trainer with losses.PerHead(..., surgery=True)")

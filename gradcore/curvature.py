@@ -11,7 +11,7 @@ from . import losses
 from .arrays import Array
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .loss_base import Loss
     from .network import Network
 
 __all__ = ["CurvatureProducts"]

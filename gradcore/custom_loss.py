@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,9 @@ from .checks import compact_repr, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .loss_base import Loss
 from .schedules.base import Checked
+
+if TYPE_CHECKING:
+    from .network import Network
 
 LossFunction = Callable[[Array, Array], tuple[float, Array]]
 _STEP = 1e-3  # of the differences in `check`, relative to the size of an output
@@ -72,9 +76,20 @@ class Custom(Loss):
             raise ShapeError(f"{name}: expected {rows} rows, as many as X has, got shape {array.shape}")
         return array
 
+    def for_core(self, outputs: int, target: Any) -> dict[str, Any]:
+        """What the core's trainer is to know of it."""
+        return {"loss": self}
+
     def row_weights(self, value: object, rows: int) -> Any:
         """Refused: the function sees whole batches."""
         raise ArgumentError("sample_weight: expected none for a loss of your own, which sees whole batches")
+
+    def score(
+        self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]
+    ) -> dict[str, float]:
+        """The loss of all rows at once."""
+        core = net._core
+        return {"loss": self(net._turns.read(core, partial(core.predict, x), "evaluate"), target)[0]}
 
     def __call__(self, output: Array, target: Array) -> tuple[float, Array]:
         """Loss and gradient, checked, of `output`'s dtype; the core and evaluate() call this."""

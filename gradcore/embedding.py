@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import initializers
 from .checks import integer, shown
 from .errors import ArgumentError, DTypeError, ShapeError
-from .initializers import Initializer
+from .initializer import Initializer
 from .layers import Layer, Standardize
 
 if TYPE_CHECKING:

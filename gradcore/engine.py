@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _core, losses
+from . import _core
 from .clipping.base import Plan
 from .hypers import CLIP, Hypers
 
@@ -17,7 +17,7 @@ def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.Trainer:
     """A core's trainer for batches of up to `capacity` rows, for targets like `target`, without any state."""
     engine = _core.Trainer(
         trainer.net._core,
-        **_loss(trainer.loss, trainer._outputs, target),
+        **trainer.loss.for_core(trainer._outputs, target),
         optimizer=trainer.optimizer.name,
         flags=trainer.optimizer.flags(),
         clip=trainer._plan.option,
@@ -53,14 +53,6 @@ def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
 def factors(engine: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
     """The factors that the optimizer keeps of matrices: index of the parameter, and side."""
     return [(i, side) for i in range(len(parameters)) for side in (0, 1) if engine.factor_order(i, side)]
-
-
-def _loss(loss: losses.Loss, outputs: int, target: Any) -> dict[str, Any]:
-    if isinstance(loss, losses.PerHead):
-        return {"loss": None, "heads": loss.heads(target), "surgery": loss.surgery}
-    if isinstance(loss, losses.Custom):
-        return {"loss": loss}
-    return {"loss": loss.name, "loss_options": loss.options(outputs, target)}
 
 
 def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> None:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+import importlib
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 
-from . import (
-    _core,
-    clipping,
-    embedding,
-    gates,
-    heads,
-    initializers,
-    layers,
-    losses,
-    norms,
-    optimizers,
-    schedules,
-)
+from . import _core
 from .arrays import Array
-from .callbacks import EarlyStopping
 from .checks import file_path, shown
+from .clipping.base import Clip, Constraint
 from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError, MemoryLimitError
+from .initializer import Initializer
+from .layers import Layer, Residual
+from .loss_base import Loss
+from .penalty import Penalty
 from .rule import Rule
+from .schedules.base import Checked
 
 _T = TypeVar("_T")
 Tensors = list[tuple[str, Array]]
@@ -37,50 +30,47 @@ FORMAT_VERSION = 1
 _KEYS = {"format", "format_version", "kind", "network", "metadata", "trainer"}
 
 
-def _classes(module: Any, base: type) -> Iterable[type]:
-    later = getattr(module, "ON_DEMAND", ())  # `_class` imports them when they are needed
-    found = (getattr(module, name) for name in module.__all__ if name not in later)
-    return (item for item in found if isinstance(item, type) and issubclass(item, base) and item is not base)
-
-
-_REGISTRY: dict[str, type] = {
-    f"{module.__name__.rpartition('.')[2]}.{item.__name__}": item
-    for module, base in (
-        (layers, layers.Layer),
-        (norms, layers.Layer),
-        (gates, layers.Layer),
-        (embedding, layers.Layer),
-        (heads, layers.Layer),
-        (initializers, initializers.Initializer),
-        (optimizers, optimizers.Optimizer),
-        (clipping, clipping.Clip),
-        (clipping, clipping.Constraint),
-        (losses, losses.Loss),
-        (losses, losses.Penalty),
-        (schedules, object),
-    )
-    for item in _classes(module, base)
+# The modules whose classes files may name, as in "optimizers.Adam", and what those classes are. A module is
+# imported when a file, or an object that is saved, has something of it.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "layers": (Layer,),
+    "norms": (Layer,),
+    "gates": (Layer,),
+    "embedding": (Layer,),
+    "heads": (Layer,),
+    "initializers": (Initializer,),
+    "optimizers": (Rule,),
+    "clipping": (Clip, Constraint),
+    "losses": (Loss, Penalty),
+    "schedules": (Checked,),
 }
-_REGISTRY["callbacks.EarlyStopping"] = EarlyStopping
-_REGISTRY["optimizers.Group"] = optimizers.Group
-_NAMES = {item: name for name, item in _REGISTRY.items()}
+_SINGLE = ("callbacks.EarlyStopping", "optimizers.Group")  # of no such kind
 
 
 def _class(name: str) -> type:
     """The class of a name in a file; KeyError if there is none."""
-    own = name.removeprefix("optimizers.")
-    if own != name and own in optimizers.ON_DEMAND:
-        found = getattr(optimizers, own)
-        if isinstance(found, type) and issubclass(found, Rule):
-            return found
-    return _REGISTRY[name]
+    place, _, own = name.partition(".")
+    if name in _SINGLE:
+        single: type = getattr(importlib.import_module(f".{place}", __package__), own)
+        return single
+    kinds, module = _KINDS[place], importlib.import_module(f".{place}", __package__)
+    found = getattr(module, own) if own in module.__all__ else None
+    if isinstance(found, type) and issubclass(found, kinds) and found not in kinds:
+        return found
+    raise KeyError(name)
 
 
-def _name(kind: type) -> str | None:
+@lru_cache
+def _name(kind: Hashable) -> str | None:
     """The name in files of a class; None if it has none."""
-    name = f"optimizers.{kind.__name__}"
-    known = kind.__name__ in optimizers.ON_DEMAND and issubclass(kind, Rule)
-    return name if known and _class(name) is kind else _NAMES.get(kind)
+    for place in (*_KINDS, "callbacks"):
+        name = f"{place}.{getattr(kind, '__name__', '')}"
+        try:
+            if _class(name) is kind:
+                return name
+        except KeyError:
+            continue
+    return None
 
 
 def describe(value: object, name: str) -> Any:
@@ -89,7 +79,7 @@ def describe(value: object, name: str) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [describe(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    kind = _name(type(value))
+    kind = _name(type(value))  # type: ignore[arg-type]  # classes are hashable
     if kind is None:
         raise ArgumentError(
             f"{name}: expected a number or a class of gradcore where it is saved, got {value!r}"
@@ -109,12 +99,13 @@ def build(description: Any) -> Any:
     if not isinstance(description, dict):
         return description
     options = dict(description)
-    kind = _class(options.pop("type"))
-    if kind is losses.Custom:
+    name = options.pop("type")
+    kind = _class(name)
+    if name == "losses.Custom":
         raise FormatError("losses.Custom: expected a class that a file can hold, got a function of Python")
     built = {key: build(value) for key, value in options.items()}
-    if kind is layers.Residual:
-        return layers.Residual(*built.pop("layers"), **built)
+    if kind is Residual:
+        return Residual(*built.pop("layers"), **built)
     known = {field.name: field for field in fields(kind)}
     missing = [
         key
@@ -164,6 +155,8 @@ def _fits(value: Any, annotation: str) -> bool:
 
 def header(kind: str, **parts: Any) -> dict[str, str]:
     """The metadata of a file: what it is, and its parts as JSON."""
+    import json
+
     return {
         "format": "gradcore",
         "format_version": str(FORMAT_VERSION),
@@ -174,6 +167,8 @@ def header(kind: str, **parts: Any) -> dict[str, str]:
 
 def parts(metadata: Mapping[str, str], kinds: tuple[str, ...]) -> dict[str, Any]:
     """The parts of a file's metadata; FormatError if it is not one of `kinds`."""
+    import json
+
     if metadata.get("format") != "gradcore":
         raise FormatError("file: expected one that gradcore saved, got another safetensors file")
     version = metadata.get("format_version", "")
@@ -226,6 +221,9 @@ def _naming(path: object) -> Iterator[None]:
 
 def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     """CRC-32 of all but itself, in the order of the names: metadata, then names, dtypes, shapes and bytes."""
+    import json
+    import zlib
+
     about = [sorted(metadata.items())]
     crc = zlib.crc32(json.dumps(about).encode())
     for name in sorted(tensors):
@@ -292,7 +290,7 @@ def reading() -> Iterator[None]:
         raise FormatError(f"file: its description does not fit its content: {error}") from error
 
 
-def check_weights(stack: tuple[layers.Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
+def check_weights(stack: tuple[Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
     """Refuse a description whose weights are not those of the file before it costs memory."""
     width = inputs
     for index, layer in enumerate(stack):

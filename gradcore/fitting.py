@@ -25,13 +25,13 @@ from .frames import Label
 from .history import History
 from .hypers import LR
 from .progress import progress_for
-from .refreshing import has_norms, refreshed
+from .refreshing import refreshed
 from .resuming import Terms, choose, contents
 from .scaling import Scaling
 from .scoring import score
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .loss_base import Loss
     from .network import Network
     from .trainer import Trainer
 
@@ -389,14 +389,14 @@ class Loop:
         """Make the running averages of a network whose weights are an average those of its weights: a
         schedule-free optimizer trains, and BatchNorm sees, others."""
         trainer = self.trainer
-        if trainer._schedule_free and has_norms(trainer.net):
+        if trainer._schedule_free and trainer.net._has_norms:
             found = self.state.norms_of(trainer, trainer.net, self.check)
             _when_free(lambda: trainer.net.set_parameters(found))
 
     def refresh_average(self) -> None:
         """Keep the running averages that the averaged weights have with the rows of this fit."""
         trainer, core = self.trainer, self.trainer._core
-        if core is not None and core.updates and trainer._averages and has_norms(trainer.net):
+        if core is not None and core.updates and trainer._averages and trainer.net._has_norms:
             found = self.state.norms_of(trainer, trainer._average(), self.check)
             trainer._norms = core.updates, found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
 from .errors import ArgumentError, ShapeError
-from .initializers import Initializer
+from .initializer import Initializer
 from .layers import Activation, Layer
 
 if TYPE_CHECKING:

@@ -180,6 +180,10 @@ class PerHead(Loss):
             for (name, loss, columns), part in zip(self._each(), parts, strict=True)
         ]
 
+    def for_core(self, outputs: int, target: Any) -> dict[str, Any]:
+        """What the core's trainer is to know of it, for targets like `target`."""
+        return {"loss": None, "heads": self.heads(target), "surgery": self.surgery}
+
     def soft(self, target: Any) -> int:
         """A bit for each head whose targets are probabilities where labels would do too."""
         pairs = zip(self.losses, target, strict=True)

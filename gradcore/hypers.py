@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _core
 from .checks import number, shown
 from .errors import ArgumentError, DTypeError
-from .schedules import Scalar, Schedule
+from .schedules.base import Scalar, Schedule
 from .schedules.listening import Listener, hear
 from .schedules.plateau import PlateauState, ReduceOnPlateau
 

@@ -8,8 +8,9 @@ in float64 and then rounded to the network's dtype.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,19 @@ from .checks import choice, compact_repr, flag, number, shown
 from .errors import ArgumentError, DTypeError
 from .gains import gain
 from .initializer import Initializer
-from .network_init import depth_scaled, fixup, lsuv
-from .structured_init import Identity, Orthogonal, Siren, Sparse
+from .lazy import on_demand
+
+if TYPE_CHECKING:
+    from .network_init import depth_scaled, fixup, lsuv
+    from .structured_init import Identity, Orthogonal, Siren, Sparse
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            ".network_init": ("depth_scaled", "fixup", "lsuv"),
+            ".structured_init": ("Identity", "Orthogonal", "Siren", "Sparse"),
+        },
+    )
 
 __all__ = [
     "Constant",
@@ -280,23 +292,23 @@ class VarianceScaling(Initializer):
         return self.distribution, 0.0, deviation / (_TRUNCATED if self.distribution != "normal" else 1.0)
 
 
-_NAMES: dict[str, type[Initializer]] = {
-    "glorot_uniform": GlorotUniform,
-    "glorot_normal": GlorotNormal,
-    "he_uniform": HeUniform,
-    "he_normal": HeNormal,
-    "lecun_uniform": LecunUniform,
-    "lecun_normal": LecunNormal,
-    "orthogonal": Orthogonal,
-    "uniform": Uniform,
-    "normal": Normal,
-    "truncated_normal": TruncatedNormal,
-    "zeros": Constant,
-    "siren": Siren,
-    "variance_scaling": VarianceScaling,
-    "sparse": Sparse,
-    "identity": Identity,
-    "delta_orthogonal": Orthogonal,
+_NAMES: dict[str, str] = {  # of the classes
+    "glorot_uniform": "GlorotUniform",
+    "glorot_normal": "GlorotNormal",
+    "he_uniform": "HeUniform",
+    "he_normal": "HeNormal",
+    "lecun_uniform": "LecunUniform",
+    "lecun_normal": "LecunNormal",
+    "orthogonal": "Orthogonal",
+    "uniform": "Uniform",
+    "normal": "Normal",
+    "truncated_normal": "TruncatedNormal",
+    "zeros": "Constant",
+    "siren": "Siren",
+    "variance_scaling": "VarianceScaling",
+    "sparse": "Sparse",
+    "identity": "Identity",
+    "delta_orthogonal": "Orthogonal",
 }
 
 
@@ -318,4 +330,5 @@ def get(value: Initializer | str, name: str = "initializer") -> Initializer:
         return value
     if not isinstance(value, str):
         raise DTypeError(f"{name}: expected an initializer or its name, got {shown(value)}")
-    return _NAMES[choice(value, name, _NAMES)]()
+    kind: type[Initializer] = getattr(sys.modules[__name__], _NAMES[choice(value, name, _NAMES)])
+    return kind()

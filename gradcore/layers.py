@@ -10,10 +10,10 @@ from . import _core, initializers
 from .checks import Abstract, choice, compact_repr, flag, integer, number, shown
 from .errors import ArgumentError, DTypeError, ShapeError
 from .hypers import DEVIATION, SHARE, Range, scalar
-from .initializers import Initializer
+from .initializer import Initializer
 from .intervals import ANY, Interval, of_activation
-from .penalties import Penalty
-from .schedules import Scalar
+from .penalty import Penalty
+from .schedules.base import Scalar
 
 if TYPE_CHECKING:
     from ._core import LayerSpec
@@ -37,6 +37,7 @@ class Layer(Abstract):
     abstract: ClassVar[bool] = True
 
     random: ClassVar[bool] = False  # whether training draws random numbers for it
+    keeps_averages: ClassVar[bool] = False  # of what batches were like, to normalise with in evaluation
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""

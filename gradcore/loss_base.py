@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -75,6 +76,10 @@ class Loss(Abstract):
             "parameters": [math.nan if value is None else float(value) for value in values],
             "vector": self.vector(outputs),
         }
+
+    def for_core(self, outputs: int, target: Any) -> dict[str, Any]:
+        """What the core's trainer is to know of it, for targets like `target`."""
+        return {"loss": self.name, "loss_options": self.options(outputs, target)}
 
     def vector(self, outputs: int) -> NDArray[np.float64] | None:
         """The loss's number for each output, if it has such."""
@@ -198,6 +203,34 @@ class Loss(Abstract):
             raise ArgumentError(f"{name}: expected a network with Heads to monitor {monitor}")
         if monitor.endswith("accuracy") and not self.classifies:
             raise ArgumentError(f"{name}: expected a classification loss to monitor {monitor}")
+
+    # ---- Evaluation ----
+
+    def score(
+        self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]
+    ) -> dict[str, float]:
+        """Mean loss, without penalties, and accuracy, in pieces of a size that only the network decides.
+
+        `check` is called after each of them.
+        """
+        core, read = net._core, net._turns.read
+        step = max(256, 2**28 // max(1, net.elements))
+        total = summed = mass = accuracy = 0.0
+        options = self.options(net.outputs, target)
+        for start in range(0, len(x), step):
+            at = slice(start, start + step)
+            part = None if weight is None else weight[at]
+            if part is not None and not part.any():
+                continue
+            arguments = self.name, x[at], target[at], part, options
+            of_part, right, divisor, weights = read(core, partial(core.evaluate, *arguments), "evaluate")
+            total, summed = total + divisor, summed + divisor * of_part
+            mass, accuracy = mass + weights, accuracy + weights * right
+            check()
+        result = {"loss": summed / total if total else 0.0}
+        if mass and not math.isnan(accuracy):
+            result["accuracy"] = accuracy / mass
+        return result
 
     # ---- What one with heads adds to the sums of an epoch and to its row of the history ----
 

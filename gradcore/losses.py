@@ -10,26 +10,62 @@ are penalties on the weights of a layer.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from . import _core
 from .checks import choice, shown
-from .custom_loss import Custom, LossFunction, check
 from .errors import DTypeError
-from .head_losses import PerHead
+from .lazy import on_demand
 from .loss_base import Loss
-from .loss_classes import (
-    BinaryCrossEntropy,
-    BinaryFocal,
-    CrossEntropy,
-    Focal,
-    Hinge,
-    KLDivergence,
-    SquaredHinge,
-)
-from .loss_regression import MAE, MSE, Cosine, GaussianNLL, Huber, LogCosh, Poisson, Quantile, SmoothL1
-from .penalties import L1, L2, Elastic, Penalty
 from .schedules.base import Checked
+
+if TYPE_CHECKING:
+    from .custom_loss import Custom, LossFunction, check
+    from .head_losses import PerHead
+    from .loss_classes import (
+        BinaryCrossEntropy,
+        BinaryFocal,
+        CrossEntropy,
+        Focal,
+        Hinge,
+        KLDivergence,
+        SquaredHinge,
+    )
+    from .loss_regression import MAE, MSE, Cosine, GaussianNLL, Huber, LogCosh, Poisson, Quantile, SmoothL1
+    from .penalties import L1, L2, Elastic
+    from .penalty import Penalty
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            ".custom_loss": ("Custom", "check"),
+            ".head_losses": ("PerHead",),
+            ".loss_classes": (
+                "BinaryCrossEntropy",
+                "BinaryFocal",
+                "CrossEntropy",
+                "Focal",
+                "Hinge",
+                "KLDivergence",
+                "SquaredHinge",
+            ),
+            ".loss_regression": (
+                "MAE",
+                "MSE",
+                "Cosine",
+                "GaussianNLL",
+                "Huber",
+                "LogCosh",
+                "Poisson",
+                "Quantile",
+                "SmoothL1",
+            ),
+            ".penalties": ("L1", "L2", "Elastic"),
+            ".penalty": ("Penalty",),
+        },
+    )
 
 __all__ = [
     "L1",
@@ -59,13 +95,24 @@ __all__ = [
     "get",
 ]
 
-_LOSSES: dict[str, type[Loss]] = {
-    item.name: item
-    for item in (
-        MSE, MAE, Huber, SmoothL1, LogCosh, Quantile, Poisson, GaussianNLL, Cosine, BinaryCrossEntropy, Hinge,
-        SquaredHinge, BinaryFocal, CrossEntropy, Focal, KLDivergence,
-    )
-}  # fmt: skip
+_CLASSES = {  # by the core's name
+    "mse": "MSE",
+    "mae": "MAE",
+    "huber": "Huber",
+    "smooth_l1": "SmoothL1",
+    "log_cosh": "LogCosh",
+    "quantile": "Quantile",
+    "poisson": "Poisson",
+    "gaussian_nll": "GaussianNLL",
+    "cosine": "Cosine",
+    "binary_cross_entropy": "BinaryCrossEntropy",
+    "hinge": "Hinge",
+    "squared_hinge": "SquaredHinge",
+    "binary_focal": "BinaryFocal",
+    "cross_entropy": "CrossEntropy",
+    "focal": "Focal",
+    "kl_divergence": "KLDivergence",
+}
 
 
 def get(value: Loss | str | LossFunction | Mapping[str, Loss | str]) -> Loss:
@@ -80,14 +127,19 @@ def get(value: Loss | str | LossFunction | Mapping[str, Loss | str]) -> Loss:
     if isinstance(value, Loss):
         return value
     if isinstance(value, Mapping):
+        from .head_losses import PerHead
+
         return PerHead(value)
     if callable(value) and not isinstance(value, type | Checked):
+        from .custom_loss import Custom
+
         return Custom(value)
     if not isinstance(value, str):
         raise DTypeError(f"loss: expected a loss, its name or a function, got {shown(value)}")
-    return _LOSSES[choice(value, "loss", _core.names("loss"))]()
+    return named(choice(value, "loss", _core.names("loss")))()
 
 
 def named(name: str) -> type[Loss]:
     """The class of a loss's name."""
-    return _LOSSES[name]
+    found: type[Loss] = getattr(sys.modules[__name__], _CLASSES[name])
+    return found

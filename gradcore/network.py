@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import (
-    _core,
-    class_names,
-    effective,
-    embedding,
-    files,
-    folding,
-    heads,
-    inputs,
-    outputs,
-    refreshing,
-    scaling,
-    summary,
-)
+from . import _core, class_names, effective, embedding, files, heads, inputs, outputs, scaling
 from .arrays import Array, as_array, as_dtype, as_matrix, as_weights, check_finite
 from .checks import choice, dtype_name, flag, integer
 from .curvature import CurvatureProducts
@@ -32,7 +19,7 @@ from .errors import ArgumentError, DTypeError, FormatError, ShapeError, StateErr
 from .frames import Label
 from .hypers import Hypers, rates_of
 from .layers import Dense, Layer, Standardize, check_layers
-from .penalties import schedule_penalties, set_strengths
+from .penalty import schedule_penalties, set_strengths
 from .sharing import Turns
 
 if TYPE_CHECKING:
@@ -289,7 +276,14 @@ class Network(CurvatureProducts):
         1      Dense(3)                3          27
         4 inputs, 3 outputs, 67 trainable numbers, float32
         """
+        from . import summary
+
         return summary.table(self)
+
+    @property
+    def _has_norms(self) -> bool:
+        """Whether a layer has running averages."""
+        return any(layer.keeps_averages for layer in self._places.values())
 
     # ---- What it computes ----
 
@@ -651,9 +645,11 @@ class Network(CurvatureProducts):
         >>> {name: value.tolist() for name, value in net.parameters().items() if "running" in name}
         {'0.running_mean': [2.0], '0.running_var': [2.0]}
         """
+        from . import refreshing
+
         x = inputs.convert(self, X, "X", finite=True)
         size = refreshing.BATCH if batch_size is None else integer(batch_size, "batch_size", 2)
-        if not refreshing.has_norms(self):
+        if not self._has_norms:
             return
         if len(x) < 2:
             raise ShapeError(f"X: expected at least 2 rows, which a variance needs, got {len(x)}")
@@ -700,6 +696,8 @@ class Network(CurvatureProducts):
         >>> [type(layer).__name__ for layer in net.fold_batchnorm().layers]
         ['Dense', 'Activation', 'Dense']
         """
+        from . import folding
+
         layers, values = folding.folded(self._layers, self.parameters())
         result = Network(
             layers,

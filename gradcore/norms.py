@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .checks import compact_repr, flag, number
 from .errors import ArgumentError
@@ -68,6 +68,8 @@ class BatchNorm(Layer):
     >>> list(net.parameters())[1:5]
     ['1.gamma', '1.beta', '1.running_mean', '1.running_var']
     """
+
+    keeps_averages: ClassVar[bool] = True
 
     momentum: float | None = field(default=0.1, kw_only=True)
     eps: float = field(default=1e-5, kw_only=True)

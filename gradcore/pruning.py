@@ -23,7 +23,7 @@ from .hypers import Range as Span
 from .hypers import scalar
 from .layers import Activation, Dense, Dropout
 from .network import Network
-from .schedules import Scalar
+from .schedules.base import Scalar
 from .schedules.listening import listens
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from . import _core, losses
 from .arrays import Array
 from .hypers import rates_of
-from .norms import BatchNorm
 
 if TYPE_CHECKING:
     from ._core import LayerSpec
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 BATCH = 1024  # rows, where nothing else is said
 _ROLES = ("running_mean", "running_var", "batches")
-
-
-def has_norms(net: Network) -> bool:
-    """Whether a layer has running averages."""
-    return any(isinstance(layer, BatchNorm) for layer in net._places.values())
 
 
 def refreshed(

@@ -11,10 +11,10 @@ from .errors import ArgumentError
 
 if TYPE_CHECKING:
     from .hypers import Column
-    from .losses import Loss
+    from .loss_base import Loss
     from .network import Network
     from .plain import Average
-    from .schedules import Scalar
+    from .schedules.base import Scalar
 
 __all__ = ["Rule"]
 

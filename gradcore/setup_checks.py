@@ -20,12 +20,10 @@ import numpy as np
 
 from .alerts import SetupWarning
 from .arrays import Array
-from .head_losses import PerHead
 from .heads import Heads
 from .intervals import ANY, Interval
 from .layers import Activation, Dense, Layer
-from .losses import Loss
-from .norms import BatchNorm
+from .loss_base import Loss
 
 if TYPE_CHECKING:
     from .network import Network
@@ -102,8 +100,11 @@ class _End:
 def _ends(net: Network, loss: Loss) -> list[_End]:
     stack = [(str(index), layer) for index, layer in enumerate(net.layers)]
     position, last = stack[-1]
-    if not isinstance(last, Heads) or not isinstance(loss, PerHead):
+    if not isinstance(last, Heads):
         return [_End("", loss, tuple(stack), slice(0, net.outputs))]
+    from .head_losses import PerHead
+
+    assert isinstance(loss, PerHead)
     losses = dict(loss.losses)
     columns = {name: slice(first, first + width) for name, first, width in net._heads}
     return [
@@ -145,7 +146,7 @@ def check_targets(trainer: Trainer, x: Array, target: Any, batch_size: int) -> N
     for end, part in zip(ends, parts, strict=True):
         _check_target(trainer, end, x, part)
     if batch_size == 1 and len(x) > 1:
-        norms = [(place, layer) for place, layer in net._places.items() if isinstance(layer, BatchNorm)]
+        norms = [(place, layer) for place, layer in net._places.items() if layer.keeps_averages]
         for place, layer in norms[:1]:
             _warn(
                 f"batch_size: expected batches of several rows for layers[{place}], {layer!r}, got 1: "

@@ -14,33 +14,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, checkpoint, class_names, fitting, inputs, losses, scaling, setup_checks
+from . import _core, class_names, inputs, losses, scaling, setup_checks
 from .arrays import Array, check_finite
-from .callbacks import EarlyStopping
 from .checks import choice, integer, shown
-from .clipping import Clip, Constraint
 from .clipping.base import plan
 from .conflicts import Conflicts
-from .custom_loss import LossFunction
 from .effective import masked_parameters
 from .engine import make_engine, move_state
 from .errors import ArgumentError, BusyError, DTypeError, ShapeError, StateError
 from .history import History
 from .hypers import LR, Hypers
-from .losses import Loss
-from .masks import checked_masks
+from .loss_base import Loss
 from .network import Network
-from .norms import BatchNorm
 from .optimizers.base import LEARNED
-from .penalties import set_strengths
+from .penalty import set_strengths
 from .plain import mean_of_weights
-from .refreshing import has_norms
-from .reloading import Changes
 from .rule import Rule
 from .scoring import score
 from .turns import Turn
 
 if TYPE_CHECKING:
+    from .callbacks import EarlyStopping
+    from .clipping.base import Clip, Constraint
+    from .custom_loss import LossFunction
+    from .fitting import FitState
     from .second_order.run import Run
 
 __all__ = ["Trainer"]
@@ -131,7 +128,7 @@ class Trainer(Conflicts):
         self._dtype = net.dtype
         self._core: _core.Trainer | None = None
         self._soft = 0  # not 0: the core takes targets that are probabilities where labels would do too
-        self._fit: fitting.FitState | None = None
+        self._fit: FitState | None = None
         self._fitting = Turn()
         self._epochs = 0  # completed, over all fits
         self._masks: dict[str, Array] = {}
@@ -398,6 +395,8 @@ class Trainer(Conflicts):
             Of trainable parameters, frozen ones too, in their shapes; False: set to 0 now, and after every
             update. An empty dict frees all of them.
         """
+        from .masks import checked_masks
+
         self._net._core.require_free()
         checked, old = checked_masks(self.net, masks), self._masks
         frozen = {self.net._info[at]["name"] for at, (_, _, frozen) in self._groups if frozen}
@@ -472,7 +471,7 @@ class Trainer(Conflicts):
         with self._net._turns.steady("averaged"):
             net, core = self._average(), self._core
             updates = 0 if core is None else core.updates
-        if not updates or not has_norms(net):
+        if not updates or not net._has_norms:
             return net
         fit = self._fit
         if fit is not None and fit.data is not None:
@@ -502,7 +501,7 @@ class Trainer(Conflicts):
         layers: dict[str, list[tuple[bool, bool]]] = {}
         for at, info in enumerate(self.net._info):
             position = info["name"].rpartition(".")[0]
-            if isinstance(self.net._places[position], BatchNorm):
+            if self.net._places[position].keeps_averages:
                 layers.setdefault(position, []).append((info["trainable"], at in frozen))
         return frozenset(
             position
@@ -617,6 +616,8 @@ class Trainer(Conflicts):
         RuntimeWarning
             If the fit that is resumed has nothing left to do, so that no step is taken.
         """
+        from . import fitting
+
         if not self._fitting.take():
             raise BusyError("fit: this trainer is in another fit")
         owns = False
@@ -659,10 +660,14 @@ class Trainer(Conflicts):
         ArgumentError
             If a schedule or the loss is a function of your own, which no file can hold.
         """
+        from . import checkpoint
+
         checkpoint.save(self, path)
 
     def _check_saving(self) -> None:
         """Refuse what no file can hold."""
+        from . import checkpoint
+
         checkpoint.descriptions(self)
 
     @classmethod
@@ -713,9 +718,14 @@ class Trainer(Conflicts):
         >>> slower.steps, slower.learning_rate
         (1, 0.01)
         """
+        from . import checkpoint
+        from .reloading import Changes
+
         return checkpoint.load(cls, path, threads, isa, Changes(optimizer, clip, frozen))
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from . import checkpoint
+
         return checkpoint.restore, (checkpoint.encode(self), self.net._threads, self.net._isa)
 
     def __repr__(self) -> str:

@@ -48,6 +48,11 @@ def started(*arguments, stdout=subprocess.PIPE):
             process.kill()
 
 
+def public(module):
+    """The public names of a module with their values, as the globals of an `eval`."""
+    return {name: getattr(module, name) for name in module.__all__}
+
+
 def digest(arrays):
     """A fingerprint of the bits of a dict of arrays, names included."""
     sha = hashlib.sha256()

@@ -9,7 +9,7 @@ import reference
 from gradcore import BatchNorm, Dense, Dropout, Heads, Network, Trainer, losses, optimizers
 from heads_problem import HEADS, INPUTS, LOSSES, TRUNK, WEIGHTS
 from reference_heads import HeadsNet, surgery_orders
-from support import assert_same, norm_error
+from support import assert_same, norm_error, public
 
 
 def still(step):
@@ -97,7 +97,7 @@ def test_positions_names_and_the_summary():
         "3.log_variance",
     ]  # fmt: skip
     assert net.outputs == 8
-    assert eval(repr(net), vars(gradcore).copy()).parameters().keys() == net.parameters().keys()
+    assert eval(repr(net), public(gradcore)).parameters().keys() == net.parameters().keys()
     small = Network([Dense(4), Heads({"a": Dense(2), "b": [Dense(3), Dense(1)]}, uncertainty=True)], inputs=3)
     assert small.summary().splitlines() == [
         "layer  description                 outputs  parameters",

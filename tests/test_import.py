@@ -1,32 +1,64 @@
-"""Importing gradcore is light: no heavy module, few modules beyond NumPy's, no threads, no environment."""
+"""Importing gradcore is light: what is not used is not imported, no threads start, the environment stays."""
 
+import ast
+import importlib
 import json
+from pathlib import Path
 
+import gradcore
+import pytest
 from support import run_python
 
-HEAVY = ("torch", "pandas", "matplotlib", "tqdm", "scipy", "sklearn", "argparse", "multiprocessing",
-         "asyncio", "concurrent.futures", "unittest", "http", "email", "xml", "sqlite3")  # fmt: skip
+PACKAGE = Path(gradcore.__file__).parent
 
-NEW_MODULES = """
-import sys, json, {first}
-before = set(sys.modules)
-import gradcore
-print(json.dumps(sorted(set(sys.modules) - before)))
+# Beside NumPy and what that needs, `import gradcore` loads these and nothing else.
+OWN = {"__future__", "gradcore", "gradcore._core", "gradcore.alerts", "gradcore.errors", "gradcore.lazy"}
+OF_CYTHON = ("_cython_", "cython_runtime")
+
+# What a program that trains does not load before it calls something that needs it.
+LATER = set(
+    """
+    argparse asyncio concurrent.futures csv ctypes.util email gzip hashlib http json matplotlib
+    multiprocessing pandas pathlib scipy sklearn sqlite3 string tempfile torch tqdm unittest xml
+    gradcore.callbacks gradcore.checkpoint gradcore.clipping.gradients gradcore.custom_loss
+    gradcore.datasets gradcore.fitting gradcore.folding gradcore.gates gradcore.head_losses
+    gradcore.health gradcore.kernels gradcore.loss_classes gradcore.masks gradcore.network_init
+    gradcore.norms gradcore.optimizers.matrices gradcore.optimizers.moments gradcore.penalties
+    gradcore.pruning gradcore.refreshing gradcore.reloading gradcore.resuming gradcore.schedules.cycles
+    gradcore.schedules.decay gradcore.search gradcore.second_order gradcore.structured_init
+    gradcore.summary
+    """.split()
+)
+
+TRAIN = """
+from gradcore import Dense, Network, Trainer, optimizers
+trainer = Trainer(Network([Dense(3, 'relu'), Dense(1)], inputs=2), 'mse', optimizers.Adam())
+trainer.step(numpy.eye(2), [1.0, 2.0])
+trainer.net.predict(numpy.eye(2))
 """
 
 
-def new_modules(first):
-    return json.loads(run_python(NEW_MODULES.format(first=first)).stdout)
+def loaded_by(code):
+    """The modules that the code loads in a fresh process that has NumPy."""
+    text = f"import json, sys, numpy\nbefore = set(sys.modules)\n{code}\n"
+    return set(json.loads(run_python(text + "print(json.dumps(sorted(set(sys.modules) - before)))").stdout))
 
 
-def test_import_pulls_no_heavy_module():
-    loaded = new_modules("numpy")
-    assert not [name for name in loaded if name in HEAVY or name.startswith(tuple(f"{h}." for h in HEAVY))]
+def test_import_loads_the_core_and_nothing_else():
+    found = {name for name in loaded_by("import gradcore") if not name.startswith(OF_CYTHON)}
+    assert found <= OWN, found - OWN
 
 
-def test_import_adds_few_modules_beyond_its_own():
-    others = [name for name in new_modules("numpy") if not name.startswith("gradcore")]
-    assert len(others) <= 40, others
+def test_training_loads_what_it_uses():
+    needless = loaded_by(TRAIN) & LATER
+    assert not needless, needless
+
+
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_what_is_said_to_come_later_exists(name):
+    """Names that no module has would be absent without being left out."""
+    if name.startswith("gradcore"):
+        assert importlib.util.find_spec(name)
 
 
 def test_import_starts_no_thread_and_changes_no_environment():
@@ -70,4 +102,139 @@ for c in classes:
     assert issubclass(c, errors.GradcoreError), c
     assert any(b.__module__ == 'builtins' and b not in (Exception, BaseException, object)
                for b in c.__mro__), c
+""")
+
+
+# ---- Names that are imported when they are asked for ----
+
+LAZY = {
+    path: ast.parse(path.read_text())
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "= on_demand(\n" in path.read_text() and path.name != "lazy.py"
+}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def branches(tree):
+    """What type checkers read of a lazy module and what the interpreter does: names by module."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            seen = {}
+            for item in node.body:
+                of_package = item.module is None
+                for alias in item.names:
+                    place = "." * item.level + (alias.name if of_package else item.module)
+                    seen.setdefault(place, set()).update(() if of_package else {alias.name})
+            call = next(part for part in ast.walk(node.orelse[0]) if isinstance(part, ast.Call))
+            table = ast.literal_eval(call.args[1])
+            return seen, {place: set(names) for place, names in table.items()}
+    raise AssertionError("no branch for type checkers")
+
+
+@pytest.mark.parametrize("path", LAZY, ids=module_name)
+def test_type_checkers_see_what_the_interpreter_finds(path):
+    seen, table = branches(LAZY[path])
+    public = set(importlib.import_module(module_name(path)).__all__)
+    for place, names in table.items():
+        assert names <= seen.get(place, set()), place
+        assert seen[place] - names <= {"LossFunction"}, place  # types alone
+    assert seen.keys() == table.keys()
+    assert {name for names in table.values() for name in names} <= public
+
+
+@pytest.mark.parametrize("path", LAZY, ids=module_name)
+def test_every_public_name_is_found_and_listed(path):
+    run_python(f"""
+import {module_name(path)} as module
+for name in module.__all__:
+    assert name in dir(module), name
+    assert getattr(module, name) is getattr(module, name)
+    assert name in vars(module), name
+assert not [name for name in dir(module) if not hasattr(module, name)]
+try:
+    module.no_such_name
+except AttributeError as error:
+    assert "no_such_name" in str(error) and module.__name__ in str(error)
+else:
+    raise SystemExit("no error")
+""")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from gradcore import *; Network; optimizers.Adam; schedules.Cosine; search.range_test",
+        "import gradcore.schedules; gradcore.schedules.Cosine; gradcore.optimizers.LBFGS",
+        "import gradcore; gradcore.optimizers.adam.Adam; gradcore.layers.Dense; gradcore.losses.Huber",
+        "import gradcore.optimizers as o; from gradcore.optimizers.sgd import SGD; assert o.SGD is SGD",
+        "from gradcore.trainer import Trainer; import gradcore; assert gradcore.Trainer is Trainer",
+        "import gradcore, pickle; pickle.loads(pickle.dumps(gradcore.optimizers.Adam(lr=0.1)))",
+        "import pickle; pickle.loads(b'cgradcore.optimizers.adam\\nAdam\\n.')()",
+        "import gradcore; assert gradcore.__version__ == gradcore.build_info()['version']",
+    ],
+)
+def test_names_are_found_in_every_way(code):
+    run_python(code)
+
+
+def test_every_module_can_be_the_first():
+    """No module needs another one to be imported before it."""
+    names = [module_name(path) for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"]
+    assert len(names) > 80
+    run_python(f"""
+import os
+import numpy
+for name in {names}:
+    child = os.fork()
+    if not child:
+        __import__(name)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, name
+""")
+
+
+def test_modules_import_each_other_in_one_direction():
+    """So that two threads that import different ones at a time never see half of one."""
+    files = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+    needs = {}
+    for name, path in files.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        needs[name] = set()
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1])
+            place = f"{base}.{node.module}" if node.module else base
+            needs[name] |= {place} if node.module else set()
+            needs[name] |= {f"{place}.{alias.name}" for alias in node.names}
+        needs[name] &= files.keys() - {name}
+    while needs:
+        free = {name for name, others in needs.items() if not others & needs.keys()}
+        assert free, f"a circle among {sorted(needs)}"
+        needs = {name: others for name, others in needs.items() if name not in free}
+
+
+def test_two_threads_may_ask_for_a_name_first():
+    run_python("""
+import threading
+import gradcore
+names = [name for name in gradcore.__all__]
+found, start = [], threading.Barrier(8)
+
+def look(turn):
+    start.wait()
+    found.append({name: getattr(gradcore, name) for name in names[turn:] + names[:turn]})
+
+threads = [threading.Thread(target=look, args=(5 * turn,)) for turn in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 8
+for name in names:
+    assert all(one[name] is found[0][name] for one in found), name
 """)

@@ -24,6 +24,7 @@ from gradcore import (
 )
 from gradcore.schedules import Cosine, Join, Linear, ReduceOnPlateau, Scale, Warmup
 from gradcore.schedules.listening import hear, listens
+from support import public
 
 STEPS = 3  # of an epoch of `fit` below
 
@@ -365,7 +366,7 @@ def test_previews_and_plain_arrays_see_what_it_begins_as():
     assert w[0] == pytest.approx(0.6)
     trained(schedule, 3)
     assert schedule(4) == 0.8  # the description has not changed
-    assert eval(repr(schedule), vars(schedules)) == schedule
+    assert eval(repr(schedule), public(schedules)) == schedule
 
 
 def test_full_batch_methods_refuse_it():

@@ -17,6 +17,7 @@ import test_gates
 import test_gradients
 import test_optimizer_styles as styles
 from gradcore import _core, clipping, optimizers, schedules
+from support import public
 
 # vectors of a layer: the first array by which it is known
 LAYER_VECTORS = {
@@ -81,7 +82,7 @@ def test_schedules():
     held = {word for row in peers.values() for word in re.findall(r"[A-Z]\w+", row[0])} | {"ReduceOnPlateau"}
     held = held - {"True"} | {"OneCycleMomentum"}  # by OneCycle(...).momentum()
     assert set(make_schedule_vectors.PLATEAUS) <= vectors
-    kinds = {name for name, item in vars(schedules).items() if isinstance(item, type)}
+    kinds = {name for name, item in public(schedules).items() if isinstance(item, type)}
     assert kinds == held | SCHEDULES_ALONE
     assert not held & SCHEDULES_ALONE
 

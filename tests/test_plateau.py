@@ -10,6 +10,7 @@ import pytest
 import reference_schedules
 from gradcore import FormatError, Trainer, files, optimizers, schedules
 from gradcore.schedules.plateau import PlateauState
+from support import public
 
 VECTORS = np.load(make_schedule_vectors.PATH)
 
@@ -25,7 +26,7 @@ def rates(rule, metrics):
 
 @pytest.mark.parametrize("name", make_schedule_vectors.PLATEAUS)
 def test_reductions_are_those_of_pytorch_and_optax(name):
-    rule = eval(make_schedule_vectors.PLATEAUS[name][0], vars(schedules))
+    rule = eval(make_schedule_vectors.PLATEAUS[name][0], public(schedules))
     assert rates(rule, make_schedule_vectors.metrics()) == pytest.approx(VECTORS[name], rel=1e-12)
 
 

@@ -17,6 +17,7 @@ import reference_schedules as rs
 from gradcore import files, optimizers, schedules
 from hypothesis import given
 from hypothesis import strategies as st
+from support import public
 
 VECTORS = np.load(make_schedule_vectors.PATH)
 PEERS = {**make_schedule_vectors.PEERS, **make_schedule_vectors.MOMENTUM}
@@ -28,7 +29,7 @@ values = st.floats(1e-6, 10.0)
 
 @pytest.mark.parametrize("name", PEERS)
 def test_1000_steps_are_those_of_pytorch_or_optax(name):
-    schedule, want = eval(PEERS[name][0], vars(schedules)), VECTORS[name]
+    schedule, want = eval(PEERS[name][0], public(schedules)), VECTORS[name]
     got = schedules.values(schedule, make_schedule_vectors.STEPS)
     assert np.abs(got - want).max() <= 1e-12 * np.abs(want).max()
     assert got == pytest.approx(want, rel=1e-12, abs=1e-15)
@@ -162,7 +163,7 @@ BAD = [
 @pytest.mark.parametrize(("expression", "field"), BAD, ids=[expression for expression, _ in BAD])
 def test_bad_options_are_refused(expression, field):
     with pytest.raises(gradcore.GradcoreError, match=f"{re.escape(field)}.*: expected"):
-        eval(expression, {"math": math, **vars(schedules)})
+        eval(expression, {"math": math, **public(schedules)})
 
 
 def test_a_plot_has_the_curve(tmp_path):
@@ -256,7 +257,7 @@ ALL = [
 
 
 def test_every_schedule_is_in_the_table():
-    kinds = {item for item in vars(schedules).values() if isinstance(item, type)}
+    kinds = {item for item in public(schedules).values() if isinstance(item, type)}
     assert {type(schedule) for schedule in ALL} == kinds
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from ..checks import Abstract, compact_repr, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import CLIP, POSITIVE, Column, Range, scalar
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..checks import number
 from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, Range
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import Clip, apart_from, check_order, layers
 
 if TYPE_CHECKING:

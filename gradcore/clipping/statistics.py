@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ..checks import choice, integer, number
 from ..errors import ArgumentError
 from ..hypers import OPEN, PERCENT, POSITIVE, Range
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import Clip
 
 

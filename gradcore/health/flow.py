@@ -12,7 +12,7 @@ from ..arrays import Array
 from ..checks import shown
 from ..effective import Values, effective_weight, norm_of_gradient
 from ..errors import ArgumentError, DTypeError
-from ..losses import Loss
+from ..loss_base import Loss
 from ..network import Network
 from ..optimizers import SGD
 from ..trainer import Trainer

@@ -7,20 +7,53 @@ has one, is the default.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .adam import Adam, AdamW
-from .adaptive import Adadelta, Adagrad, RMSprop
-from .averages import EMA, SAM, SWA, Accumulate, Lookahead
-from .base import FirstOrder, Group, Optimizer, layerwise
-from .matrices import SOAP, Muon
-from .moments import ADOPT, AdaBelief, Adamax, Adan, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW, Yogi
-from .norms import LAMB, LARS, Prodigy
-from .sgd import SGD, Rprop, ScheduleFreeSGD
+from ..lazy import on_demand
 
 if TYPE_CHECKING:
     from ..second_order import LBFGS, ConjugateGradient, LevenbergMarquardt, Minimum, NewtonCG, minimize
+    from .adam import Adam, AdamW
+    from .adaptive import Adadelta, Adagrad, RMSprop
+    from .averages import EMA, SAM, SWA, Accumulate, Lookahead
+    from .base import FirstOrder, Group, Optimizer, layerwise
+    from .matrices import SOAP, Muon
+    from .moments import ADOPT, AdaBelief, Adamax, Adan, AdEMAMix, Lion, NAdam, RAdam, ScheduleFreeAdamW, Yogi
+    from .norms import LAMB, LARS, Prodigy
+    from .sgd import SGD, Rprop, ScheduleFreeSGD
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "..second_order": (
+                "LBFGS",
+                "ConjugateGradient",
+                "LevenbergMarquardt",
+                "Minimum",
+                "NewtonCG",
+                "minimize",
+            ),
+            ".adam": ("Adam", "AdamW"),
+            ".adaptive": ("Adadelta", "Adagrad", "RMSprop"),
+            ".averages": ("EMA", "SAM", "SWA", "Accumulate", "Lookahead"),
+            ".base": ("FirstOrder", "Group", "Optimizer", "layerwise"),
+            ".matrices": ("SOAP", "Muon"),
+            ".moments": (
+                "ADOPT",
+                "AdaBelief",
+                "Adamax",
+                "Adan",
+                "AdEMAMix",
+                "Lion",
+                "NAdam",
+                "RAdam",
+                "ScheduleFreeAdamW",
+                "Yogi",
+            ),
+            ".norms": ("LAMB", "LARS", "Prodigy"),
+            ".sgd": ("SGD", "Rprop", "ScheduleFreeSGD"),
+        },
+    )
 
 __all__ = [
     "LBFGS",
@@ -62,12 +95,3 @@ __all__ = [
     "layerwise",
     "Yogi",
 ]
-
-ON_DEMAND = ("LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG", "minimize")
-
-
-def __getattr__(name: str) -> Any:
-    """What looks at the whole objective is imported when it is first named."""
-    if name in ON_DEMAND:
-        return getattr(importlib.import_module("gradcore.second_order"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..hypers import NOT_NEGATIVE, POSITIVE, SHARE, Range
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import BY_STYLE, FirstOrder
 
 

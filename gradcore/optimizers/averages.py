@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DTypeError, StateError
 from ..hypers import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
 from ..plain import Average, Parameters, mean_of_weights
 from ..rule import Rule
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import FirstOrder, Optimizer
 
 

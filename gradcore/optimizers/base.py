@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DTypeError
 from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
 from ..plain import Average, GradientFunction, Gradients, Parameters, PlainState
 from ..rule import Rule
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 
 BY_STYLE: Any = None  # the default of an option that depends on the style
 

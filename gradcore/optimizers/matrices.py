@@ -11,7 +11,7 @@ from .. import _core
 from ..checks import choice, integer, number, shown
 from ..errors import ArgumentError, DTypeError
 from ..hypers import NOT_NEGATIVE, POSITIVE, UNIT, Range, scalar
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import BY_STYLE, FirstOrder
 
 SCALES = ("spectral", "unclamped", "rms")

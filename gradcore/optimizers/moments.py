@@ -9,7 +9,7 @@ from .. import _core
 from ..arrays import Array
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, Range, scalar
 from ..plain import Parameters
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import BY_STYLE, FirstOrder
 
 

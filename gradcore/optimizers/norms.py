@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, POSITIVE, SHARE, Range, scalar
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import BY_STYLE, FirstOrder
 
 

@@ -10,7 +10,7 @@ from ..errors import ArgumentError
 from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
 from ..plain import Parameters
 from ..rule import Rule
-from ..schedules import Scalar
+from ..schedules.base import Scalar
 from .base import BY_STYLE, FirstOrder
 
 

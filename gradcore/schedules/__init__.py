@@ -5,24 +5,55 @@ first update sees ``schedule(0)``. The classes here can be stored in a checkpoin
 be pasted back. A `ReduceOnPlateau` listens to the metrics of `fit` as well.
 """
 
-from .base import Scalar, Schedule
-from .cycles import Cyclic, OneCycle, OneCycleMomentum, WarmRestarts
-from .decay import (
-    Constant,
-    Cosine,
-    Exponential,
-    InverseSqrt,
-    InverseTime,
-    Linear,
-    MultiStep,
-    Piecewise,
-    Polynomial,
-    Step,
-)
-from .noise import LogUniform, Uniform, Walk
-from .phases import FlatCosine, Join, Scale, Warmup, WarmupStableDecay
-from .plateau import ReduceOnPlateau
-from .preview import plot, values
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import on_demand
+
+if TYPE_CHECKING:
+    from .base import Scalar, Schedule
+    from .cycles import Cyclic, OneCycle, OneCycleMomentum, WarmRestarts
+    from .decay import (
+        Constant,
+        Cosine,
+        Exponential,
+        InverseSqrt,
+        InverseTime,
+        Linear,
+        MultiStep,
+        Piecewise,
+        Polynomial,
+        Step,
+    )
+    from .noise import LogUniform, Uniform, Walk
+    from .phases import FlatCosine, Join, Scale, Warmup, WarmupStableDecay
+    from .plateau import ReduceOnPlateau
+    from .preview import plot, values
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            ".base": ("Scalar", "Schedule"),
+            ".cycles": ("Cyclic", "OneCycle", "OneCycleMomentum", "WarmRestarts"),
+            ".decay": (
+                "Constant",
+                "Cosine",
+                "Exponential",
+                "InverseSqrt",
+                "InverseTime",
+                "Linear",
+                "MultiStep",
+                "Piecewise",
+                "Polynomial",
+                "Step",
+            ),
+            ".noise": ("LogUniform", "Uniform", "Walk"),
+            ".phases": ("FlatCosine", "Join", "Scale", "Warmup", "WarmupStableDecay"),
+            ".plateau": ("ReduceOnPlateau",),
+            ".preview": ("plot", "values"),
+        },
+    )
 
 __all__ = [
     "Constant",

@@ -25,7 +25,6 @@ from .base import (
     value_at,
     within,
 )
-from .decay import Constant
 
 # The name of the hyperparameter whose schedule, a function that cannot be looked into, a training calls.
 AT_WORK: ContextVar[str] = ContextVar("AT_WORK", default="")
@@ -102,6 +101,8 @@ class ReduceOnPlateau(Checked):
             count(self.patience, f"ReduceOnPlateau: patience in the style of {self.style}")
         if isinstance(self.schedule, ReduceOnPlateau):
             raise self.refuse("schedule", "another schedule than a ReduceOnPlateau")
+        from .decay import Constant
+
         start = self.schedule.value if isinstance(self.schedule, Constant) else self.schedule
         if not callable(start) and start < self.lowest:
             raise self.refuse("lowest", f"at most {start}, where it begins")

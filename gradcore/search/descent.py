@@ -15,7 +15,7 @@ from ..arrays import Array
 from ..checks import choice, integer, number, shown
 from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
-from ..losses import Loss
+from ..loss_base import Loss
 from ..masks import checked_masks
 from ..network import Network
 from ..norms import BatchNorm

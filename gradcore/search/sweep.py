@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, fitting
 from ..checks import choice, integer, number, shown
-from ..clipping import Clip, Constraint
+from ..clipping.base import Clip, Constraint
 from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
-from ..losses import Loss
+from ..loss_base import Loss
 from ..network import Network
 from ..optimizers import Adam
 from ..rule import Rule

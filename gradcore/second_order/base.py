@@ -20,7 +20,7 @@ from ..hypers import LR, NOT_NEGATIVE, Column, Range
 from ..rule import Rule
 
 if TYPE_CHECKING:
-    from ..losses import Loss
+    from ..loss_base import Loss
     from ..network import Network
     from ..plain import Gradients, Parameters
 

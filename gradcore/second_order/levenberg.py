@@ -13,7 +13,7 @@ from ..hypers import POSITIVE, Range
 from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point, Vector
 
 if TYPE_CHECKING:
-    from ..losses import Loss
+    from ..loss_base import Loss
     from ..network import Network
 
 __all__ = ["LevenbergMarquardt"]

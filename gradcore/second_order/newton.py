@@ -15,7 +15,7 @@ from .base import NO_PROGRESS, Advance, Memory, Objective, Point, Vector, dot
 from .searching import Searching
 
 if TYPE_CHECKING:
-    from ..losses import Loss
+    from ..loss_base import Loss
     from ..network import Network
 
 __all__ = ["NewtonCG"]

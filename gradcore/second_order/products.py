@@ -22,7 +22,7 @@ from ..errors import ArgumentError, ShapeError
 from ..layers import Activation, Dense, Dropout, Layer, Residual, Standardize
 
 if TYPE_CHECKING:
-    from ..losses import Loss
+    from ..loss_base import Loss
     from ..network import Network
 
 Values = Mapping[str, Array]
