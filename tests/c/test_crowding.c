@@ -1,0 +1,181 @@
+/* Pieces of work that anybody may take, callers that share the CPUs, pauses after threads that came late. */
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "internal.h"
+#include "check.h"
+
+/* ---- pieces ---- */
+
+enum { SHARES = 4, PIECES = 300 };
+
+typedef struct ring { /* every share adds what its neighbour had at the last barrier */
+    uint64_t number[2][SHARES];
+    int visits[SHARES], count;
+    pthread_t caller;
+    int by_caller, first_by_others; /* pieces of other shares by the caller; of the first by others */
+} ring;
+
+static void turn_ring(void *context, grc_team *team, int share, int count)
+{
+    ring *r = context;
+    volatile char deep[4096]; /* its stack is its own, whoever steps onto it */
+    memset((char *)deep, share + 1, sizeof deep);
+    for (int i = 0; i < PIECES; i++) {
+        const uint64_t *before = r->number[i % 2];
+        r->number[(i + 1) % 2][share] = 31 * before[share] + before[(share + 1) % count] + (uint64_t)i;
+        r->visits[share]++;
+        const int called = pthread_equal(pthread_self(), r->caller) != 0;
+        if (share > 0)
+            __atomic_fetch_add(&r->by_caller, called, __ATOMIC_RELAXED);
+        else
+            r->first_by_others += !called;
+        grc_barrier(team);
+        for (size_t k = 0; k < sizeof deep; k += 64)
+            CHECK(deep[k] == share + 1);
+    }
+    if (share == 0)
+        r->count = count;
+}
+
+static void test_pieces(void)
+{
+    uint64_t number[2][SHARES] = {{1, 2, 3, 4}};
+    int helped = 0;
+    for (int i = 0; i < PIECES; i++)
+        for (int s = 0; s < SHARES; s++)
+            number[(i + 1) % 2][s] = 31 * number[i % 2][s] + number[i % 2][(s + 1) % SHARES] + (uint64_t)i;
+    for (int run = 0; run < 20; run++) {
+        ring r = {.number = {{1, 2, 3, 4}}, .caller = pthread_self()};
+        grc_team_run(SHARES, 0, &turn_ring, &r);
+        if (r.count != SHARES) /* built without threads, or none can be had */
+            return;
+        for (int s = 0; s < SHARES; s++)
+            CHECK(r.number[PIECES % 2][s] == number[PIECES % 2][s] && r.visits[s] == PIECES);
+        CHECK(r.first_by_others == 0); /* callbacks run in the caller's thread, on its stack */
+        helped += r.by_caller;
+    }
+#ifdef GRC_STRESS
+    CHECK(helped > 0);
+#else
+    (void)helped;
+#endif
+}
+
+/* ---- floating-point state ---- */
+
+typedef struct denormal {
+    double sum[SHARES];
+} denormal;
+
+static void add_denormals(void *context, grc_team *team, int share, int count)
+{
+    denormal *d = context;
+    (void)count;
+    for (int i = 0; i < 50; i++) {
+        volatile double least = 4.9406564584124654e-324;
+        d->sum[share] += least + least;
+        grc_barrier(team);
+    }
+}
+
+static void test_denormals_whoever_adds_them(void)
+{
+    for (int run = 0; run < 10; run++) {
+        denormal kept = {{0}}, flushed = {{0}};
+        grc_team_run(SHARES, 0, &add_denormals, &kept);
+        grc_team_run(SHARES, 1, &add_denormals, &flushed);
+        for (int s = 0; s < SHARES; s++) {
+            CHECK(kept.sum[s] == 100 * 4.9406564584124654e-324 || kept.sum[s] == 0); /* 0: a share that did not come */
+#if defined(__x86_64__) || defined(__aarch64__)
+            CHECK(flushed.sum[s] == 0);
+#endif
+        }
+        CHECK(kept.sum[0] > 0);
+    }
+}
+
+/* ---- callers at once ---- */
+
+static void test_callers_share_the_cpus(void)
+{
+    const int cpus = grc_threads_default();
+    for (int wanted = 1; wanted <= 64; wanted *= 4) {
+        int got[5];
+        for (int i = 0; i < 5; i++) {
+            got[i] = grc_crowd_enter(wanted);
+            CHECK(got[i] >= 1 && got[i] <= wanted);
+            CHECK_NOTE(i == 0 || got[i] == 1 || got[i] * (i + 1) <= cpus, "%d of %d for caller %d", got[i], cpus, i);
+        }
+        for (int i = 0; i < 5; i++)
+            grc_crowd_leave();
+    }
+}
+
+/* ---- late threads ---- */
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int threads_of_one_caller(int wanted)
+{
+    const int got = grc_crowd_enter(wanted);
+    grc_crowd_leave();
+    return got;
+}
+
+/* Seconds until teams are tried again. */
+static double pause_after(int64_t lost)
+{
+    const double begin = seconds();
+    grc_crowd_late(lost);
+    CHECK(threads_of_one_caller(2) == 1);
+    while (threads_of_one_caller(2) == 1 && seconds() < begin + 30)
+        ;
+    return seconds() - begin;
+}
+
+static void test_pauses_grow_and_end(void)
+{
+    while (threads_of_one_caller(2) == 1) /* the callers of the test before are remembered for a while */
+        ;
+    const double first = pause_after(1000000), second = pause_after(1000000), third = pause_after(1000000);
+    CHECK_NOTE(first >= 4e-3, "%g s", first);
+    CHECK_NOTE(second >= 16e-3, "%g s", second); /* lateness right after a pause makes the next one longer */
+    CHECK_NOTE(third >= 64e-3, "%g s", third);
+    for (int i = 0; i < 3; i++)
+        CHECK_NOTE(pause_after(INT64_MAX / 64) >= 0.99, "pause %d", i);
+    CHECK(pause_after(1) < 30); /* a second at most; the bound is for slow machines */
+}
+
+static void do_nothing(void *context, grc_team *team, int share, int count)
+{
+    (void)team, (void)share;
+    *(int *)context = count;
+}
+
+static void test_who_lends_tells_how_many(void)
+{
+    int count = 0;
+    grc_crowd_late(1000000);
+    CHECK(grc_team_lend(3, 0, &do_nothing, &count) == 1 && count == 1);
+    CHECK(grc_team_lend(1, 0, &do_nothing, &count) == 1 && count == 1);
+}
+
+int main(void)
+{
+    test_pieces();
+    test_denormals_whoever_adds_them();
+    if (grc_threads_default() > 1) {
+        test_callers_share_the_cpus();
+        test_pauses_grow_and_end();
+    }
+    test_who_lends_tells_how_many();
+    return check_report();
+}
