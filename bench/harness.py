@@ -26,8 +26,9 @@ from typing import Any, NoReturn
 from machine import environment
 
 HERE = Path(__file__).parent
-PAUSE = 0.05  # seconds before a turn, and between two looks whether the others are idle
-IDLE = 0.002  # seconds of processor time in a look that still count as idle
+LOOK = 0.01  # seconds before a turn, and between two looks whether the others are idle: a tick of any system
+BLIND = 0.05  # seconds before a turn where the system does not tell of another process
+IDLE = 0.0005  # seconds of processor time in a look that still count as idle
 SETTLE = 1.0  # seconds to wait at most for the others; a worker that spins for ever is no reason to hang
 PATIENCE = 900.0  # seconds that one request may take
 QUICK_TURN = 0.005  # a turn of a quick run; turns as short as this wait for nobody
@@ -89,10 +90,21 @@ class Worker:
         self.request("open", factory, keywords)
 
     def request(self, *message: Any) -> Any:
+        self.post(*message)
+        return self.answer(str(message[0]))
+
+    def post(self, *message: Any) -> None:
+        """Ask without waiting, so that several workers are at it together; answer() is due afterwards."""
         try:
             self.connection.send(message)
+        except ConnectionError:
+            raise WorkerError(f"worker died, exit status {self.process.wait()}") from None
+
+    def answer(self, wanted: str) -> Any:
+        """wanted: what it was asked, for the message where nothing comes."""
+        try:
             if not self.connection.poll(PATIENCE):
-                raise WorkerError(f"no answer to {message[0]} within {PATIENCE:.0f} s")
+                raise WorkerError(f"no answer to {wanted} within {PATIENCE:.0f} s")
             status, result = self.connection.recv()
         except (EOFError, ConnectionError):
             raise WorkerError(f"worker died, exit status {self.process.wait()}") from None
@@ -110,9 +122,7 @@ class Worker:
         return float(self.request("time", mode, warm, calls))
 
     def processor_time(self) -> float:
-        """Seconds of all its threads so far; 0 where the system does not tell of another process."""
-        if not sys.platform.startswith("linux"):
-            return 0.0
+        """Seconds of all its threads so far, on Linux."""
         return time.clock_gettime((~self.process.pid << 3) | 2)  # what clock_getcpuclockid(3) makes of a pid
 
     def close(self) -> None:
@@ -128,10 +138,13 @@ def settle(workers: Sequence[Worker]) -> None:
     """Wait until no worker computes: OpenBLAS threads, for one, spin for up to 0.15 s after a call."""
     if not workers:
         return
+    if not sys.platform.startswith("linux"):
+        time.sleep(BLIND)
+        return
     deadline = time.monotonic() + SETTLE
     before = sum(worker.processor_time() for worker in workers)
     while True:
-        time.sleep(PAUSE)
+        time.sleep(LOOK)
         after = sum(worker.processor_time() for worker in workers)
         if after - before < IDLE or time.monotonic() > deadline:
             return

@@ -15,6 +15,7 @@ MODULES = {
     "kernels": "kernels",
     "training": "training",
     "scaling": "scaling",
+    "contention": "contention",
     "startup": "startup",
     "compare": "harness",
     "plot": "plot",
