@@ -154,7 +154,7 @@ def test_compare_refuses_what_is_no_result(capsys, results, tmp_path):
         (["startup", "--contenders", "abacus"], "--contenders: invalid choice"),
         (["compare", "a"], "the following arguments are required: new"),
         (["--fast"], "unrecognized arguments: --fast"),
-        (["abacus"], "bench: expected one of kernels, training, scaling, contention, startup, compare, plot"),
+        (["abacus"], "bench: expected one of kernels, training, scaling, contention, regret, startup"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, message):
@@ -163,9 +163,10 @@ def test_wrong_usage_is_one_line(capsys, arguments, message):
     assert message in err
 
 
-@pytest.mark.parametrize(
-    "suite", ["kernels", "training", "scaling", "contention", "startup", "compare", "plot"]
-)
+SUITES = ("kernels", "training", "scaling", "contention", "regret", "startup")
+
+
+@pytest.mark.parametrize("suite", [*SUITES, "compare", "plot"])
 def test_help_of_every_suite_ends_with_an_example(capsys, suite):
     status, out, _ = bench(capsys, suite, "--help")
     assert status == 0 and f"example: gradcore bench {suite}" in out

@@ -16,6 +16,7 @@ MODULES = {
     "training": "training",
     "scaling": "scaling",
     "contention": "contention",
+    "regret": "regret",
     "startup": "startup",
     "compare": "harness",
     "plot": "plot",
