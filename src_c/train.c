@@ -256,6 +256,12 @@ static void derive_again(gradcore_trainer *tr, grc_team *team, int t, int count)
     grc_derive(tr->net, GRC_NEW_VALUES, t, count);
 }
 
+/* Is there another part? Only then do the weights stay as they are trained: to show them and to go on rounds. */
+static int goes_on(const slice *s, int64_t done)
+{
+    return done == s->part && done < s->steps && !is_over(s);
+}
+
 static void run_team(void *context, grc_team *team, int t, int count)
 {
     slice *s = context;
@@ -270,9 +276,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
     memcpy(running, tr->running, sizeof running);
     if (s->adopt)
         grc_adopt(tr, team, t, count);
-    if (s->live && updates / parts > 0)
+    const int enters = s->live && i == 0 && updates / parts > 0;
+    if (enters)
         grc_enter_training(tr, t, count);
-    if ((s->adopt && grc_promises(tr, GRC_MASKS)) || (s->live && updates / parts > 0))
+    if ((s->adopt && grc_promises(tr, GRC_MASKS)) || enters)
         derive_again(tr, team, t, count);
     if (s->refresh)
         grc_refresh(x, t, count);
@@ -344,9 +351,10 @@ static void run_team(void *context, grc_team *team, int t, int count)
         if (stop)
             break;
     }
-    if (updates / parts > 0)
+    const int leaves = !goes_on(s, i) && updates / parts > 0;
+    if (leaves)
         grc_leave_training(tr, team, running, t, count);
-    if (s->live && updates / parts > 0)
+    if (leaves && s->live)
         derive_again(tr, team, t, count);
     if (t == 0) {
         memcpy(tr->running, running, sizeof running);
@@ -378,7 +386,7 @@ static void run_slice(slice *s)
         const int count = grc_team_for(n, threads, &run_team, s);
         grc_tuner_stop(&t->tuner, s->done - begin, count, 1e-9 * (double)s->lost);
         s->adopt = s->refresh = 0;
-    } while (s->done == s->part && s->done < s->steps && !is_over(s));
+    } while (goes_on(s, s->done));
     grc_place_input(t->x, NULL, 0);
     if (s->failed == GRADCORE_OK && s->done < s->steps)
         s->failed = s->turns[s->done % 2].failed;

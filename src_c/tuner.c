@@ -67,6 +67,8 @@ int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int up
     if (!same)
         begin(u, n, rows, update, heavy);
     u->strangers = 0;
+    if (u->most == 1) /* the clock takes a while, too */
+        return 1;
     if (!u->asking && u->most != u->least && u->spent >= u->next)
         ask(u);
     const int64_t most = steps_in(u->asking ? (u->warm < WARM ? WARM : TURN) : PART, u->mean);
@@ -131,7 +133,7 @@ static void take_turn(grc_tuner *u, int64_t steps, double taken)
 
 void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost)
 {
-    if (u->stranger || !u->most || steps == 0)
+    if (u->stranger || u->most <= 1 || steps == 0)
         return;
     const double taken = seconds() - u->begin - lost, step = taken / (double)steps;
     u->spent += taken;
