@@ -152,6 +152,33 @@ static void a_callers_factor_counts_and_can_end_the_run(void)
     }
 }
 
+/* A gradient whose norm is bounded moves a parameter by lr times the bound, and no further. */
+static void rules_bound_what_a_step_moves(void)
+{
+    static double before[INPUTS * HIDDEN], after[INPUTS * HIDDEN];
+    const gradcore_rule rule[] = {RULE(.name = "tensor_norm", .limit = 1e-3), RULE(.name = "max_norm", .limit = 1e3)};
+    gradcore_network *n = NULL;
+    gradcore_trainer *t = make(NULL, 2, NULL, &n);
+    gradcore_report reports[4];
+    double hypers[GRADCORE_HYPERS] = {0}, ledger[PARAMETERS][3];
+    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
+                                .target_stride = OUTPUTS, .rows = ROWS};
+    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
+                        .hypers = hypers, .reports = reports};
+    hypers[GRADCORE_LR] = 0.5;
+    CHECK(gradcore_trainer_set_rules(t, rule, 2, NULL) == GRADCORE_OK);
+    CHECK(gradcore_network_read(n, 0, before, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK);
+    CHECK(gradcore_network_read(n, 0, after, NULL) == GRADCORE_OK);
+    double moved = 0;
+    for (int i = 0; i < INPUTS * HIDDEN; i++)
+        moved += (after[i] - before[i]) * (after[i] - before[i]);
+    CHECK_NOTE(fabs(sqrt(moved) - 0.5e-3) < 1e-12, "moved by %g", sqrt(moved));
+    CHECK(gradcore_trainer_ledger(t, ledger[0], NULL) == GRADCORE_OK);
+    CHECK(ledger[0][0] == 1 && ledger[0][1] == 1 && ledger[0][2] > 0 && ledger[0][2] < 1);
+    destroy(n, t);
+}
+
 static void misuse_is_refused(void)
 {
     gradcore_network *n = NULL;
@@ -184,6 +211,7 @@ int main(void)
     one_hash_for_all();
     failed_allocations_leave_the_rules();
     a_callers_factor_counts_and_can_end_the_run();
+    rules_bound_what_a_step_moves();
     misuse_is_refused();
     return check_report();
 }
