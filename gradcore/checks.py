@@ -86,6 +86,23 @@ def choice(value: object, name: str, options: Iterable[str]) -> str:
     return value
 
 
+def texts(value: object, name: str) -> tuple[str, ...]:
+    """`value`, a list or another collection of texts, as a tuple; a single text is refused."""
+    found: list[str] = []
+    if not isinstance(value, str | bytes) and isinstance(value, Iterable):
+        try:
+            for item in value:
+                if not isinstance(item, str):
+                    raise DTypeError(f"{name}[{len(found)}]: expected a text, got {shown(item)}")
+                found.append(str(item))
+            return tuple(found)
+        except DTypeError:
+            raise
+        except Exception:  # an object of the user's
+            pass
+    raise DTypeError(f"{name}: expected a list of texts, got {shown(value)}")
+
+
 _MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy", "grad_norm")
 _HEAD_MONITOR = re.compile(r"[\w-]+\.(loss|accuracy)", re.ASCII)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import frames
 from .arrays import Array
-from .checks import shown
+from .checks import shown, texts
 from .errors import ArgumentError, DTypeError, ShapeError
 
 Names = tuple[str, ...]
@@ -100,12 +100,11 @@ def keys_by_number(pairs: Iterable[tuple[Any, Any]], known: Names, name: str) ->
 
 def check_names(names: object, outputs: int, where: str) -> Names:
     """`names` as different texts, one for each of `outputs`; two for a single one."""
-    if isinstance(names, str | bytes) or not isinstance(names, Sequence | np.ndarray):
-        raise DTypeError(f"{where}: expected a sequence of texts, got {shown(names)}")
-    for name in names:
-        if not isinstance(name, str):
-            raise DTypeError(f"{where}: expected texts, got {shown(name)} among them")
-    result = tuple(str(name) for name in names)
+    if not isinstance(names, Sequence | np.ndarray):
+        raise DTypeError(
+            f"{where}: expected a list of texts, in the order of the classes, got {shown(names)}"
+        )
+    result = texts(names, where)
     wanted = max(2, outputs)
     if len(result) != wanted:
         raise ShapeError(f"{where}: expected {wanted} texts{_each(outputs)}, got {len(result)}")

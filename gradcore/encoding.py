@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import choice, flag
-from .errors import ArgumentError, FormatError
+from .arrays import as_table
+from .checks import choice, flag, shown
+from .errors import ArgumentError, DTypeError, FormatError, MemoryLimitError
 from .tables import Column, Table, class_name, first_not_number, is_text, parse_number, share_of_numbers
 
 __all__ = ["Encoding"]
@@ -81,6 +82,7 @@ class Encoding:
         task : {"classes", "number"}, optional
             Default: classes for texts, booleans, and whole numbers of at most 20 different values.
         """
+        _check_table(table)
         values = table[target]
         _refuse_missing(table, target)
         if not is_text(values):
@@ -137,6 +139,7 @@ class Encoding:
         FormatError
             Naming the row and column of what is missing, not a number, or no category seen in training.
         """
+        _check_table(table)
         absent = [name for name in self.features if name not in table]
         if absent:
             hint = "" if table.header else "; it has no header, so its columns are named by their positions"
@@ -166,13 +169,18 @@ class Encoding:
 
     def targets(self, table: Table) -> NDArray[Any]:
         """y of a table that has the target: class numbers, int64, or scaled numbers, float32."""
+        _check_table(table)
         if self.classes:
             return _codes(table, self.target, self.classes)
         return ((_numbers(table, self.target) - self.mean) / self.scale).astype(np.float32)
 
     def unscaled(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """The numbers that the outputs of a network stand for, (rows,)."""
-        return outputs[:, 0].astype(np.float64) * self.scale + self.mean
+        column = as_table(outputs, "outputs")[:, 0]
+        try:
+            return column.astype(np.float64) * self.scale + self.mean
+        except MemoryError as error:
+            raise MemoryLimitError(f"outputs: expected an array that fits in memory: {error}") from None
 
     def to_json(self) -> str:
         """As text, for the metadata of a model file."""
@@ -208,8 +216,13 @@ class Encoding:
             )
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise FormatError(
-                f"data: expected the description of a table, got {text[:80]!r}: {error}"
+                f"data: expected the description of a table, got {shown(text)[:80]}: {error}"
             ) from None
+
+
+def _check_table(table: object) -> None:
+    if not isinstance(table, Table):
+        raise DTypeError(f"table: expected a Table, as load_csv returns it, got {shown(table)}")
 
 
 def _task(values: Column) -> Task:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from .checks import file_path
+from .checks import file_path, integer, shown
 from .errors import ArgumentError, DTypeError, FileError
 from .optional import optional
 
@@ -109,6 +109,8 @@ class History:
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch; columns that `row` lacks get NaN."""
+        for column, value in _items(row):
+            _check_entry(column, value)
         for column in row:
             if column in self.columns():
                 continue
@@ -124,11 +126,8 @@ class History:
         if not len(self):
             return
         last = self.last()
-        for column, value in row.items():
-            if not isinstance(column, str) or not column:
-                raise DTypeError(f"row: expected names of columns, got {column!r}")
-            if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-                raise DTypeError(f"row[{column!r}]: expected a number, got {value!r}")
+        for column, value in _items(row):
+            _check_entry(column, value)
             before = last.get(column)
             if before is None and not math.isnan(value):
                 if column not in self.columns():
@@ -151,6 +150,7 @@ class History:
 
     def since(self, start: int) -> History:
         """A copy of the rows from number `start` on."""
+        start = integer(start, "start")
         tables = (self.heads, self.layers, self.added)
         heads, layers, added = ({name: values[start:] for name, values in table.items()} for table in tables)
         columns: dict[str, Any] = {column: self[column][start:] for column in _COLUMNS}
@@ -206,3 +206,16 @@ def _cell(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def _items(row: object) -> ItemsView[Any, Any]:
+    if not isinstance(row, Mapping):
+        raise DTypeError(f"row: expected a dict of numbers by column, got {shown(row)}")
+    return row.items()
+
+
+def _check_entry(column: object, value: object) -> None:
+    if not isinstance(column, str) or not column:
+        raise DTypeError(f"row: expected names of columns, got {shown(column)}")
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise DTypeError(f"row[{column!r}]: expected a number, got {shown(value)}")

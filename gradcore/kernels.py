@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 
 from . import _core, losses
 from .arrays import Array, columns_contiguous
-from .checks import flag, number
-from .errors import ArgumentError, ShapeError
+from .checks import flag, number, shown
+from .errors import ArgumentError, MemoryLimitError, ShapeError
 from .kernels_arrays import float_array as _float_array
 from .kernels_arrays import float_matrix as _float_matrix
 from .kernels_arrays import output as _output
@@ -27,7 +27,12 @@ from .outputs import softmax as _softmax
 
 
 def _contiguous(array: Array) -> Array:
-    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    try:
+        return np.array(array, order="C")
+    except MemoryError as error:
+        raise MemoryLimitError(f"array: expected one that fits in memory: {error}") from None
 
 
 def _alpha(name: str, alpha: float | None) -> float:
@@ -35,7 +40,7 @@ def _alpha(name: str, alpha: float | None) -> float:
     if alpha is None:
         return default
     if not default:
-        raise ArgumentError(f"alpha: expected none for {name}, got {alpha!r}")
+        raise ArgumentError(f"alpha: expected none for {name}, got {shown(alpha)}")
     return number(alpha, "alpha")
 
 

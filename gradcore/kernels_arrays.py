@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, as_array, as_dtype
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -42,9 +42,14 @@ def float_matrix(
 
 def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "out") -> Array:
     if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise DTypeError(f"{name}: expected a {dtype} array, got {getattr(out, 'dtype', type(out).__name__)}")
+        try:
+            return np.empty(shape, dtype)
+        except MemoryError as error:
+            raise MemoryLimitError(f"{name}: expected a result that fits in memory: {error}") from None
+    if not isinstance(out, np.ndarray):
+        raise DTypeError(f"{name}: expected a {dtype} array, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise DTypeError(f"{name}: expected a {dtype} array, got {out.dtype}")
     if out.shape != shape:
         raise ShapeError(f"{name}: expected shape {shape}, got {out.shape}")
     if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 
 from . import _core, inputs
 from .arrays import Array, as_dtype
-from .checks import integer, number
+from .checks import flag, integer, number, shown
 from .effective import check_free, of_network, stored_weights
-from .errors import ArgumentError, StateError
+from .errors import ArgumentError, DTypeError, StateError
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -73,6 +73,7 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     >>> bool(abs(np.arctanh(z.astype(float)).var() - 1) < 0.02)
     True
     """
+    _check_net(net)
     tolerance, tries = number(tolerance, "tolerance"), integer(tries, "tries", 1, 1000)
     if not 0 < tolerance < 1:
         raise ArgumentError(f"tolerance: expected a number in (0, 1), got {tolerance}")
@@ -176,6 +177,13 @@ def _blocks(net: Network) -> list[list[str]]:
     return found
 
 
+def _check_net(net: object) -> None:
+    from .network import Network
+
+    if not isinstance(net, Network):
+        raise DTypeError(f"net: expected a Network, got {shown(net)}")
+
+
 def depth_scaled(net: Network) -> float:
     """Divide the last weights of every residual block by sqrt(blocks): their sum keeps its variance.
 
@@ -206,6 +214,7 @@ def depth_scaled(net: Network) -> float:
     >>> initializers.depth_scaled(net)
     0.5
     """
+    _check_net(net)
     blocks = _blocks(net)
     factor = 1.0 / math.sqrt(len(blocks))
     if factor < 1.0:
@@ -257,6 +266,8 @@ def fixup(net: Network, *, head: bool = True) -> float:
     >>> bool(net.parameters()["1.1.weight"].any())
     False
     """
+    _check_net(net)
+    head = flag(head, "head")
     blocks = _blocks(net)
     stored = net.parameters()
     weights = of_network(net, [name for own in blocks for name in own])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from . import _core
+from .checks import shown, texts
 from .errors import ArgumentError, DTypeError
 from .network import Network
 from .optimizers.averages import Averaging
@@ -41,7 +42,7 @@ class Changes:
         """The optimizer to go on with, which takes the state of the `saved` one as it is."""
         found = saved if self.optimizer is None else self.optimizer
         if not isinstance(found, Rule):
-            raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {found!r}")
+            raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(found)}")
         if self.frozen is not None:
             found = _with_frozen(found, self.frozen, network)
         for what, kept, wanted in zip(_STATE, _state(saved, network), _state(found, network), strict=True):
@@ -69,13 +70,9 @@ def _state(optimizer: Rule, network: Network) -> tuple[Any, ...]:
 
 def _with_frozen(optimizer: Rule, patterns: object, network: Network) -> Rule:
     """The optimizer with these parameters frozen, and no others."""
-    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
-        raise DTypeError(f"frozen: expected a list of patterns of names, got {patterns!r}")
-    given = list(patterns)
+    given = texts(patterns, "frozen")
     names = [info["name"] for info in network._info if info["trainable"] or info["role"] in LEARNED]
     for index, pattern in enumerate(given):
-        if not isinstance(pattern, str):
-            raise DTypeError(f"frozen[{index}]: expected a pattern of names, got {pattern!r}")
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ArgumentError(
                 f"frozen[{index}]: expected a pattern of {', '.join(names)}, got {pattern!r}"

@@ -17,8 +17,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import path_name
-from .errors import ArgumentError, FileError, FormatError, NotFoundError
+from .checks import integer, path_name, shown, texts
+from .errors import ArgumentError, DTypeError, FileError, FormatError, NotFoundError
 from .headers import MISSING, SAMPLE, has_names, is_number
 from .optional import optional
 
@@ -57,9 +57,11 @@ class Table:
         return name in self.names
 
     def __getitem__(self, name: str) -> Column:
+        if not isinstance(name, str):
+            raise DTypeError(f"{self.source}: expected the name of a column, got {shown(name)}")
         if name not in self.names:
-            shown = ", ".join(self.names[:20]) + (" ..." if self.names[20:] else "")
-            raise ArgumentError(f"{self.source}: expected a column {name!r}, got {shown}")
+            some = ", ".join(self.names[:20]) + (" ..." if self.names[20:] else "")
+            raise ArgumentError(f"{self.source}: expected a column {name!r}, got {some}")
         return self.columns[self.names.index(name)]
 
     def __repr__(self) -> str:
@@ -67,6 +69,7 @@ class Table:
 
     def without(self, names: Collection[str]) -> Table:
         """The table without some columns, all of which it must have."""
+        names = texts(names, "names")
         for name in names:
             self[name]
         kept = [i for i, name in enumerate(self.names) if name not in names]
@@ -80,6 +83,9 @@ class Table:
 
     def place(self, row: int, name: str) -> str:
         """Where a cell stands, for a message."""
+        row = integer(row, "row", 0, max(0, len(self) - 1))
+        if not isinstance(name, str):
+            raise DTypeError(f"name: expected the name of a column, got {shown(name)}")
         where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{self.source}: {where}, column {name!r}"
 
@@ -135,7 +141,8 @@ def load_csv(
         FormatError names the line that is not like the others.
     """
     if header is not None and not isinstance(header, bool | np.bool_):
-        raise ArgumentError(f"header: expected True, False or None, got {header!r}")
+        raise ArgumentError(f"header: expected True, False or None, got {shown(header)}")
+    text, names = texts(text, "text"), texts(names, "names")
     name = path_name(path)
     try:
         with opening(name), _open_text(name) as file:
@@ -184,6 +191,7 @@ def load_parquet(path: object, *, text: Collection[str] = ()) -> Table:
     text : collection of str
         Columns to take as texts although they hold numbers.
     """
+    text = texts(text, "text")
     pyarrow = optional("pyarrow", "to read Parquet")
     parquet = optional("pyarrow.parquet", "to read Parquet")
     name = path_name(path)
@@ -269,9 +277,9 @@ def _has_names(
         quoted -= set(_quoted(source, delimiter, sample[0][1], len(first)))
     found = has_names(first, below, quoted)
     if found is None:
-        shown = ", ".join(map(repr, first[:5])) + (", ..." if first[5:] else "")
+        some = ", ".join(map(repr, first[:5])) + (", ..." if first[5:] else "")
         raise FormatError(
-            f"{source}: line {line}: expected the names of the columns or a row of data, got {shown}, which "
+            f"{source}: line {line}: expected the names of the columns or a row of data, got {some}, which "
             "could be either; say which by --header or --no-header, in Python by header=True or False"
         )
     return found

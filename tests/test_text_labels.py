@@ -271,11 +271,11 @@ REFUSED = {
     "weight twice": (lambda t: fit(t, class_weight={"dog": 1.0, 1: 2.0}), A, "got 'dog' and its number 1"),
     "weight without texts": (lambda t: fit(make(), y=NUMBERS, class_weight={"dog": 1.0}), A, "net.classes"),
     "surrogates": (lambda t: fit(make(), y=np.where(NUMBERS == 1, "\ud800", TEXTS)), A, "a file can hold"),
-    "classes: text": (lambda t: setattr(t.net, "classes", "abc"), D, "sequence of texts"),
-    "classes: number": (lambda t: setattr(t.net, "classes", [1, "b", "c"]), D, "got 1 among"),
+    "classes: text": (lambda t: setattr(t.net, "classes", "abc"), D, "list of texts"),
+    "classes: number": (lambda t: setattr(t.net, "classes", [1, "b", "c"]), D, r"classes\[0\]: .* got 1"),
     "classes: two": (lambda t: setattr(t.net, "classes", ["b", "c"]), S, "3 texts, one for each .*, got 2"),
     "classes: twice": (lambda t: setattr(t.net, "classes", ["b", "c", "b"]), A, "'b' twice"),
-    "classes: set": (lambda t: setattr(t.net, "classes", {"b", "c", "a"}), D, "sequence of texts"),
+    "classes: set": (lambda t: setattr(t.net, "classes", {"b", "c", "a"}), D, "list of texts"),
     "label": (lambda t: make().net.predict(X, output="label"), errors.StateError, r"net\.classes"),
 }  # fmt: skip
 

@@ -406,7 +406,9 @@ def product(
         parts = net._checked(v)
         direction = {name: parts[net._index[name]] for name in names}
     else:
-        flat = np.ascontiguousarray(as_dtype(as_array(v, "v"), "v", net.dtype))
+        given = as_array(v, "v")
+        split(given, infos, "v")  # compares shapes before anything is converted
+        flat = np.ascontiguousarray(as_dtype(given, "v", net.dtype))
         direction = split(flat, infos, "v")
         check_finite(flat, "v")
     curvature = Curvature(net, net._core_parameters(), x, target, weight, loss)

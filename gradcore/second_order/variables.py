@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, as_array, check_finite
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
 from .base import Vector
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -29,11 +29,14 @@ class Variables:
         self._dtypes = {
             key: part.dtype if part.dtype in _FLOATS else np.dtype(np.float64) for key, part in parts.items()
         }
-        for (_, name, _), part in zip(self._items(x0), parts.values(), strict=True):
-            check_finite(part, name)
         if not sum(part.size for part in parts.values()):
             raise ShapeError("x0: expected at least one number, got none")
-        self.start = self.flat(x0, "x0")
+        try:
+            self.start = self.flat(x0, "x0")
+        except MemoryError as error:
+            raise MemoryLimitError(f"x0: expected arrays that fit in memory: {error}") from None
+        for (_, name, _), part in zip(self._items(x0), parts.values(), strict=True):
+            check_finite(part, name)
         self.precision = max(float(np.finfo(dtype).eps) for dtype in self._dtypes.values())
         self._plain = all(dtype == np.float64 for dtype in self._dtypes.values())
 
