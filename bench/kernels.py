@@ -1,11 +1,13 @@
-"""Time of each kernel next to NumPy: products, activations, losses, optimizers, statistics, layers.
+"""Public functions on plain arrays next to NumPy; with --full the catalogue of all kernels.
 
-    python bench/kernels.py                              # everything: half an hour
-    python bench/kernels.py --only gemm --dtypes float32 # cases whose title contains this
-    python bench/kernels.py --only peak                  # the table "one thread, percent of the FMA peak"
-    python bench/kernels.py --only "activation gelu" --quick
+    python bench/kernels.py                                     # gradcore.kernels against NumPy: minutes
+    python bench/kernels.py --only gemm --dtypes float32        # cells whose title contains this
+    python bench/kernels.py --full                              # the catalogue: most of an hour
+    python bench/kernels.py --full --only peak                  # "one thread, percent of the FMA peak"
+    python bench/kernels.py --full --only "activation gelu" --quick
 
-Contenders are the call that a user makes, each instruction set's kernel alone on one thread, and NumPy.
+Without --full see kernel_library.py. Contenders of the catalogue are the call that a user makes, each
+instruction set's kernel alone on one thread, and NumPy; it has layers, optimizers, clips and statistics too.
 The shares are of the FMA rate and the copy bandwidth that peak.py measures in the same run.
 """
 
@@ -20,12 +22,13 @@ from importlib import import_module
 from typing import Any
 
 import harness
+import kernel_library
 import kernel_peak
 from harness import Record, Unsupported, Worker, WorkerError, say
 from kernel_cases import COPIED, DTYPES, Case, all_cases
 from peak import copy_bandwidth, fma_peak
 
-ROUNDS = 9
+ROUNDS, FULL_TURN = 9, 0.03  # of the catalogue
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -104,20 +107,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser = harness.Parser(
         prog="gradcore bench kernels",
         description="Kernel times of gradcore and NumPy.",
-        epilog='example: gradcore bench kernels --only "gemm forward" --jsonl new.jsonl',
+        epilog="example: gradcore bench kernels --only gemm --jsonl new.jsonl",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose title contains this")
     parser.add_argument(
+        "--full", action="store_true", help="the catalogue of all kernels, instruction sets and peaks instead"
+    )
+    parser.add_argument(
         "--contenders", nargs="+", choices=("gradcore", "numpy"), default=["gradcore", "numpy"],
-        help="default: both",
+        help="of the catalogue (default: both)",
     )  # fmt: skip
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="default: both; float32 with --quick")
     core: Any = import_module("gradcore._core")
     parser.add_argument(
         "--isas", nargs="*", choices=core.names("isa"), metavar="ISA",
-        help=f"to measure alone, of {', '.join(core.names('isa'))} (default: all but scalar)",
+        help=f"to measure alone with --full, of {', '.join(core.names('isa'))} (default: all but scalar)",
     )  # fmt: skip
-    harness.add_common_options(parser, turn=0.03)
+    harness.add_common_options(parser, turn=kernel_library.TURN)
     return parser
 
 
@@ -135,6 +141,27 @@ def choose_cases(arguments: argparse.Namespace) -> list[Case]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     arguments = harness.parse(parser, argv)
+    if arguments.full and arguments.turn == kernel_library.TURN:
+        arguments.turn = FULL_TURN
+    return catalogue(parser, arguments) if arguments.full else library(parser, arguments)
+
+
+def library(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """Every public function against NumPy."""
+    arguments.dtypes = arguments.dtypes or list(DTYPES)
+    cells = kernel_library.choose_cells(arguments)
+    if not cells:
+        parser.error(f"--only: expected part of a call's title, got {arguments.only!r}")
+    try:
+        records = kernel_library.run(arguments, cells)
+    except WorkerError as error:
+        say(f"failed: {error}")
+        return 1
+    harness.finish_report(arguments, records, kernel_library.report(records))
+    return 0
+
+
+def catalogue(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     core: Any = import_module("gradcore._core")
     vector_isas = [isa for isa in core.names("isa") if isa != "scalar"]
     isas = arguments.isas if arguments.isas is not None else vector_isas[::-1]

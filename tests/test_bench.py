@@ -147,7 +147,16 @@ def test_compare_refuses_what_is_no_result(capsys, results, tmp_path):
         (["training", "--rounds", "0"], "--rounds: expected a whole number >= 1"),
         (["training", "--turn", "inf"], "--turn: expected a number > 0"),
         (["training", "--jsonl", "no/such/folder/f"], "--jsonl: expected a file in an existing folder"),
-        (["kernels", "--only", "no such kernel", "--contenders", "numpy"], "--only: expected part of a case"),
+        (["kernels", "--only", "no such kernel"], "--only: expected part of a call's title"),
+        (
+            ["kernels", "--full", "--only", "no such kernel", "--contenders", "numpy"],
+            "--only: expected part of a case",
+        ),
+        (["contention", "--loads", "3 busy"], "--loads: invalid choice: '3 busy'"),
+        (["contention", "--counts", "0"], "--counts: expected a whole number >= 1"),
+        (["contention", "--contenders", "abacus"], "--contenders: invalid choice: 'abacus'"),
+        (["regret", "--steps", "31"], "--steps: expected a multiple of 30, the steps of an epoch, got '31'"),
+        (["regret", "--state", "cold"], "--state: invalid choice: 'cold'"),
         (["kernels", "--isas", "mmx"], "--isas: invalid choice: 'mmx'"),
         (["scaling", "--max-flops", "-1"], "--max-flops: expected a number > 0"),
         (["scaling", "--threads", "0"], "--threads: expected a whole number >= 1"),
@@ -339,8 +348,12 @@ QUICK = ("--quick", "--rounds", 1, "--turn", "0.001")
     ("suite", "options"),
     [
         ("training", ("--nets", "a", "policy", "--optimizers", "momentum", "--clip", "none", "0.5")),
-        ("kernels", ("--only", "1×10000")),
-        ("kernels", ("--only", "peak 64 wide")),
+        ("kernels", ("--full", "--only", "1×10000")),
+        ("kernels", ("--full", "--only", "peak 64 wide")),
+        ("kernels", ("--only", "gemm")),
+        ("contention", ("--only", "step", "gemm", "--loads", "idle", "1 busy", "numpy", "loader")),
+        ("contention", ("--only", "fit", "predict", "trainers", "--loads", "idle")),
+        ("regret", ("--widths", "8", "--batches", "16", "--steps", "30")),
         ("scaling", ("--only", "threads", "batch", "grid", "--max-flops", "2e5")),
         ("startup", ()),
     ],
@@ -351,7 +364,8 @@ def test_a_script_runs_and_its_results_can_be_read(capfd, tmp_path, suite, optio
         options = (*options, *QUICK)
     else:
         options = ("--quick", "--rounds", 1)
-    status, out, err = bench(capfd, suite, *options, "--contenders", "gradcore", "numpy", "--jsonl", path)
+    contenders = () if suite == "regret" else ("--contenders", "gradcore", "numpy")
+    status, out, err = bench(capfd, suite, *options, *contenders, "--jsonl", path)
     assert status == 0, err
     assert "A quick run: the times mean nothing." in out and "- commit: " in out and "- cpu: " in out
     records = harness.read_records(path)
@@ -408,3 +422,150 @@ def test_a_case_beyond_the_caches_is_held_against_a_copy_in_turns_with_it(monkey
     case = Case("optimizer", "adam", 1, 10_000_000)
     (record,) = kernels.measure(case, {"gradcore": Idle(), "copy": Idle()}, 1, 0.0)
     assert record.notes == {"rate": "20 GB/s", "of limit": "80 % copy"}
+
+
+# ---- Suites with verdicts ----
+
+
+def test_a_program_in_numpy_has_the_loss_and_the_gradient():
+    from gradcore import kernels
+
+    z = 2 * np.random.default_rng(0).standard_normal((6, 5))
+    for name, program in numpy_kernels.LOSSES.items():
+        target = np.arange(6) % 5 if name == "cross_entropy" else (z[::-1] > 0).astype(float)
+        values, wanted = getattr(kernels, name)(z, target, gradient=True)
+        d = np.empty_like(z)
+        np.testing.assert_allclose(program(z, target, d), values.mean(), rtol=1e-12)
+        np.testing.assert_allclose(d, wanted, rtol=1e-6, atol=1e-9)  # constants are float32
+
+
+def test_every_cell_does_the_same_in_both_libraries():
+    """The smallest of every function: what both wrote into `out`."""
+    import kernel_library as library
+
+    smallest = {}
+    for cell in sorted(library.all_cells(), key=lambda c: c.rows * c.columns * max(c.inner, 1)):
+        if cell.family != "update":
+            smallest.setdefault(cell.function + str(cell.options), cell)
+    assert len(library.all_cells()) >= 60
+    for cell in smallest.values():
+        out = library.made(cell.rows, cell.columns, cell.dtype, 6 if cell.function == "dense_backward" else 4)
+        written = []
+        for side in library.SIDES:
+            library.call_of(cell, side)()
+            written.append(out.copy())
+        np.testing.assert_allclose(*written, rtol=1e-4, atol=1e-5, err_msg=cell.title)
+    library.made.cache_clear()
+
+
+def library_records(ours, numpys):
+    times = {"gradcore": ours, "numpy": numpys}
+    return [
+        harness.make_record("kernels", f"{title}, idle, turns", side, [t], unit="call", calls=1, mean=t)
+        for side, each in times.items()
+        for title, t in each.items()
+    ]
+
+
+def test_kernels_are_judged_by_ratio_and_short_ones_by_difference():
+    import kernel_library as library
+
+    ours = {"long": 1e-5, "behind": 2e-5, "short": 1.3e-6, "too long": 1.5e-6}
+    numpys = {"long": 2e-5, "behind": 1e-5, "short": 1e-6, "too long": 1e-6}
+    pairs = library.pairs_of(library_records(ours, numpys), lambda record: record.median)
+    assert {p.title: p.met for p in pairs} == {
+        "long": True, "behind": False, "short": True, "too long": False
+    }  # fmt: skip
+    (line,) = library.summary(pairs, "medians")
+    assert "1 of 4 cells at 0.95 of NumPy or better, ahead in 1 (25 %" in line
+    assert "of 2 where NumPy takes under 2 µs, 1 take at most 400 ns more (the most: 500 ns)" in line
+    assert line.endswith("2 cells miss both: MISSED")
+    (line,) = library.summary([pairs[0]], "medians")
+    assert line.endswith("0 cells miss both: met")
+
+
+def contention_record(case, label, turns):
+    import contention
+
+    job = contention.Job("step", case, "", {})
+    return contention.job_record(job, "idle", label, turns)
+
+
+def test_own_choice_is_held_against_the_better_fixed_number():
+    import contention
+
+    records = [
+        contention_record("b", "gradcore", [[1.0, 1.0], [1.4, 1.4]]),
+        contention_record("b", "gradcore 1 thread", [[1.0, 1.0], [1.0, 1.0]]),
+        contention_record("b", "gradcore 2 threads", [[2.0, 2.0], [0.5, 0.5]]),
+        contention_record("b", "torch-fused", [[0.1], [0.1]]),
+    ]
+    (verdict,) = contention.verdicts(records)
+    assert (verdict.best, verdict.mean, verdict.p95) == ("gradcore 1 thread", pytest.approx(1.2), 1.4)
+    assert verdict.rounds == pytest.approx(1.2) and not verdict.met
+    assert "0 of 1 cases within both limits" in contention.verdict_report(records)
+    assert contention.verdict_report(records[:1]) == ""
+
+
+def test_the_95th_percentile():
+    import contention
+
+    assert contention.percentile_95(range(100)) == 95 and contention.percentile_95([3.0]) == 3.0
+
+
+def test_a_crowd_is_held_against_one_thread_each_and_one_alone():
+    import contention
+
+    def record(count, label, rate):
+        case = contention.crowd_case("b", "threads", count)
+        return harness.make_record(
+            "contention", case, label, [1 / rate], unit="step", calls=count, slowest=0.9
+        )
+
+    records = [record(1, "gradcore", 100), record(1, "gradcore 1 thread", 100)]
+    records += [record(4, "gradcore", 80), record(4, "gradcore 1 thread", 160)]
+    text = contention.crowd_report(records)
+    assert "| trainers b, 4 in threads | gradcore | 80 | 0.500 | 0.800 | 90 % |" in text
+    assert "1 of 2 cases with gradcore's own choice reach 0.9 of both; the least share is 0.500" in text
+
+
+def test_a_busy_process_ends_with_its_load(monkeypatch):
+    import contention
+
+    started = []
+    popen = contention.subprocess.Popen
+    monkeypatch.setattr(contention.subprocess, "Popen", lambda *a: started.append(popen(*a)) or started[-1])
+    with contention.busy(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert all(process.returncode is not None for process in started)
+
+
+def test_regret_counts_what_is_above_its_limits():
+    import regret
+
+    def records(state, steps, width, own, best):
+        case = regret.case_name(state, steps, width, 16)
+        times = {"gradcore": own, "1 thread": best, "2 threads": 2 * best}
+        return [
+            harness.make_record("regret", case, label, [t], unit="fit", calls=1, steps=steps)
+            for label, t in times.items()
+        ]
+
+    found = records("fresh", 30, 8, 115e-6, 100e-6)  # 15 µs more
+    found += records("fresh", 30, 64, 1.2e-3, 1e-3)
+    found += records("warm", 300, 8, 1.04e-3, 1e-3)
+    text = regret.report(found)
+    assert "fresh, 30 steps: 1 of 2 cells within 1.05 (wanted: 90%), 1 above 1.1 (wanted: 0)" in text
+    assert "the largest ratio is 1.200: MISSED" in text
+    assert "warm, 300 steps: 1 of 1 cells within 1.05 (wanted: 90%), 0 above 1.1" in text
+    assert text.endswith("the largest ratio is 1.040: met")
+
+
+def test_a_child_that_fails_says_why():
+    import regret
+
+    fits = regret.Fits({"threads": 1})
+    net = asdict(regret.make_net(8, 4))
+    assert fits.fresh(net, regret.EPOCH) > 0
+    with pytest.raises(RuntimeError, match="a child of regret.py failed: .*threads"):
+        regret.Fits({"threads": -1}).fresh(net, regret.EPOCH)

@@ -284,7 +284,7 @@ def test_bars_of_zero_and_non_finite_values():
 
 def test_bench_hands_its_options_on(capsys, tmp_path):
     path = tmp_path / "r.jsonl"
-    options = ("--only", "peak 64 wide", "--quick", "--jsonl", path)
+    options = ("--full", "--only", "peak 64 wide", "--quick", "--jsonl", path)
     assert run(capsys, "bench", "kernels", *options)[0] == 0
     status, out, _ = run(capsys, "bench", "compare", path, path)
     assert status == 0 and "peak 64 wide" in out

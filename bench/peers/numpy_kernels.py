@@ -6,6 +6,7 @@ has it. gelu has no entry: NumPy has no erf. Constants are float32, which arrays
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -273,11 +274,77 @@ def binary_cross_entropy(z: Array, target: Array, d: Array) -> float:
     return value
 
 
+def mae(z: Array, target: Array, d: Array) -> float:
+    np.subtract(z, target, out=d)
+    value = float(np.mean(np.abs(d)))
+    np.sign(d, out=d)
+    d *= np.float32(1 / d.size)
+    return value
+
+
+def huber(z: Array, target: Array, d: Array) -> float:
+    e = z - target
+    np.clip(e, -1, 1, out=d)
+    e -= np.multiply(d, np.float32(0.5))
+    e *= d  # |e| <= 1: e e / 2; beyond: |e| - 1/2
+    d *= np.float32(1 / d.size)
+    return float(np.mean(e))
+
+
+def log_cosh(z: Array, target: Array, d: Array) -> float:
+    np.subtract(z, target, out=d)
+    value = float(np.mean(np.logaddexp(d, -d))) - math.log(2)
+    np.tanh(d, out=d)
+    d *= np.float32(1 / d.size)
+    return value
+
+
+def squared_hinge(z: Array, target: Array, d: Array) -> float:
+    """Targets are 0 and 1."""
+    sign = 2 * target - ONE
+    np.multiply(z, sign, out=d)
+    np.subtract(ONE, d, out=d)
+    np.maximum(d, 0, out=d)
+    value = float(np.vdot(d, d)) / d.size
+    d *= sign
+    d *= np.float32(-2 / d.size)
+    return value
+
+
+def hinge(z: Array, target: Array, d: Array) -> float:
+    """Targets are 0 and 1."""
+    sign = 2 * target - ONE
+    margin = ONE - z * sign
+    np.multiply(sign, margin > 0, out=d)
+    d *= np.float32(-1 / d.size)
+    return float(np.mean(np.maximum(margin, 0)))
+
+
+def poisson(z: Array, target: Array, d: Array) -> float:
+    np.exp(z, out=d)
+    value = float(np.mean(d - target * z))
+    d -= target
+    d *= np.float32(1 / d.size)
+    return value
+
+
 LOSSES: dict[str, Callable[[Array, Array, Array], float]] = {
     "mse": mse,
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
+    "mae": mae,
+    "huber": huber,
+    "log_cosh": log_cosh,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+    "poisson": poisson,
 }
+
+
+def softmax(z: Array, out: Array) -> None:
+    np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
 
 
 def sgd(w: Array, g: Array, slots: list[Array], t: Array) -> None:
