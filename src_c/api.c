@@ -79,6 +79,10 @@ static const gradcore_api api = {
     .trainer_write = &gradcore_trainer_write,
     .trainer_accumulated_read = &gradcore_trainer_accumulated_read,
     .trainer_accumulated_write = &gradcore_trainer_accumulated_write,
+    .optimizer_step_on = &gradcore_optimizer_step_on,
+    .activation = &gradcore_activation,
+    .softmax = &gradcore_softmax,
+    .loss_of = &gradcore_loss_of,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -1,9 +1,9 @@
-/* The kernels on plain arrays: optimizer updates, products, activations, losses, fills. */
+/* The kernels on plain arrays: optimizer updates, products, fills. elementwise.c has the others. */
 #include <math.h>
 #include <string.h>
 
-#include "loss.h"
 #include "matrix_arrays.h"
+#include "ranges.h"
 #include "rng.h"
 
 static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
@@ -47,6 +47,8 @@ typedef struct update_call {
     double lr, decay;
     grc_opt_args args;
     grc_matrix_work matrices;
+    double (*sums)[2]; /* of the chunks of the largest array, where they are measured */
+    int32_t threads;   /* 0: as many as an array is worth */
 } update_call;
 
 /* Elements that are measured at a time; their sums are added as the training step adds its chunks'. */
@@ -61,46 +63,102 @@ static void turn_to(update_call *c, const gradcore_array *array)
     grc_opt_prepare(c->optimizer, &c->args);
 }
 
-static void start_slots(const update_call *c, const gradcore_array *array)
+/* Some elements of one array; its slots where they begin. */
+typedef struct part {
+    const char *g;
+    char *w;
+    void *slots[GRC_SLOTS];
+    size_t n;
+} part;
+
+static part part_of(const gradcore_array *array, size_t first, size_t last)
 {
+    const size_t at = first * item_size(array->dtype);
+    part p = {.g = (const char *)array->g + at, .w = (char *)array->w + at, .n = last - first};
+    for (int i = 0; i < GRC_SLOTS; i++)
+        p.slots[i] = array->slots[i] ? (char *)array->slots[i] + at : NULL;
+    return p;
+}
+
+/* What slots have before the first update. */
+static void start_slots(const update_call *c, const gradcore_array *array, size_t first, size_t last)
+{
+    const part p = part_of(array, first, last);
     for (int i = 0; i < GRC_SLOTS; i++) {
         const enum grc_start start = grc_slot_start(c->optimizer, i);
-        if (array->slots[i] && start == GRC_START_WEIGHTS)
-            memcpy(array->slots[i], array->w, (size_t)array->n * item_size(array->dtype));
-        else if (array->slots[i] && (start == GRC_START_INITIAL || start == GRC_START_RATE))
+        if (p.slots[i] && start == GRC_START_WEIGHTS)
+            memcpy(p.slots[i], p.w, p.n * item_size(array->dtype));
+        else if (p.slots[i] && (start == GRC_START_INITIAL || start == GRC_START_RATE))
             c->kernels[array->dtype]->fill(
-                (size_t)array->n, grc_slot_value(c->optimizer, i, c->args.p, c->lr * array->lr_factor),
-                array->slots[i]);
+                p.n, grc_slot_value(c->optimizer, i, c->args.p, c->lr * array->lr_factor), p.slots[i]);
     }
 }
 
-/* The sums of one array in chunk order, each into lane chunk % 8. */
-static void measure_array(const update_call *c, const gradcore_array *array, double sum[2])
+/* One array's turn, in ranges; those of a measurement count chunks. */
+typedef struct turn {
+    const update_call *c;
+    const gradcore_array *array;
+    double (*sums)[2]; /* of each chunk */
+    int starts;        /* the slots are still to get their first values */
+} turn;
+
+static void measure_chunks(void *context, size_t first, size_t last)
 {
-    const size_t item = item_size(array->dtype), n = (size_t)array->n;
+    const turn *t = context;
+    const gradcore_array *array = t->array;
+    for (size_t chunk = first; chunk < last; chunk++) {
+        const size_t from = chunk * CHUNK, to = grc_min(from + CHUNK, (size_t)array->n);
+        if (t->starts)
+            start_slots(t->c, array, from, to);
+        const part p = part_of(array, from, to);
+        t->c->kernels[array->dtype]->opt_measure[t->c->optimizer](p.n, p.w, p.g, p.slots, &t->c->args,
+                                                                  t->sums[chunk]);
+    }
+}
+
+static void update_range(void *context, size_t first, size_t last)
+{
+    const turn *t = context;
+    const gradcore_array *array = t->array;
+    if (t->starts)
+        start_slots(t->c, array, first, last);
+    const part p = part_of(array, first, last);
+    t->c->kernels[array->dtype]->opt[t->c->optimizer](p.n, p.w, p.g, p.slots, &t->c->args);
+}
+
+/* Threads for one pass over an array: most of them wait for memory. */
+static int threads_for(const update_call *c, const gradcore_array *array)
+{
+    return grc_threads_for_work(c->threads, 1e-3 * (array->dtype == GRADCORE_FLOAT32 ? 1 : 2) * (double)array->n);
+}
+
+/* The sums of one array in chunk order, each into lane chunk % 8. */
+static void measure_array(update_call *c, const gradcore_array *array, double sum[2])
+{
+    const size_t chunks = ((size_t)array->n + CHUNK - 1) / CHUNK;
     double lane[2][8] = {{0}};
-    for (size_t at = 0; at < n; at += CHUNK) {
-        void *slots[GRC_SLOTS];
-        double part[2];
-        for (int i = 0; i < GRC_SLOTS; i++)
-            slots[i] = array->slots[i] ? (char *)array->slots[i] + at * item : NULL;
-        c->kernels[array->dtype]->opt_measure[c->optimizer](
-            grc_min(CHUNK, n - at), (const char *)array->w + at * item, (const char *)array->g + at * item, slots,
-            &c->args, part);
-        lane[0][at / CHUNK % 8] += part[0];
-        lane[1][at / CHUNK % 8] += part[1];
+    turn t = {.c = c, .array = array, .sums = c->sums, .starts = c->args.step == 1};
+    grc_run_ranges(threads_for(c, array), chunks, 1, &measure_chunks, &t);
+    for (size_t i = 0; i < chunks; i++) {
+        lane[0][i % 8] += c->sums[i][0];
+        lane[1][i % 8] += c->sums[i][1];
     }
     sum[0] = grc_fold_lanes(lane[0]);
     sum[1] = grc_fold_lanes(lane[1]);
+}
+
+static void update_array(update_call *c, const gradcore_array *array)
+{
+    turn t = {.c = c, .array = array, .starts = c->args.step == 1 && !grc_measures(c->optimizer)};
+    if (array->n)
+        grc_run_ranges(threads_for(c, array), (size_t)array->n, CHUNK, &update_range, &t);
 }
 
 static void update_body(void *p)
 {
     update_call *c = p;
     const enum grc_opt_kind kind = grc_optimizer_kind(c->optimizer);
-    double sum[2], total[2] = {0, 0};
-    for (size_t i = 0; i < c->count && c->args.step == 1; i++)
-        start_slots(c, &c->arrays[i]);
+    double sum[2] = {0, 0}, total[2] = {0, 0};
     for (size_t i = 0; i < c->count && kind == GRC_OPT_TOTAL; i++) {
         turn_to(c, &c->arrays[i]);
         measure_array(c, &c->arrays[i], sum);
@@ -111,6 +169,8 @@ static void update_body(void *p)
         const gradcore_array *array = &c->arrays[i];
         turn_to(c, array);
         if (array->rows && array->n) {
+            if (c->args.step == 1)
+                start_slots(c, array, 0, (size_t)array->n);
             grc_matrix_work_step(&c->matrices, array, &c->args);
             continue;
         }
@@ -118,7 +178,7 @@ static void update_body(void *p)
             measure_array(c, array, sum);
         if (grc_measures(c->optimizer))
             grc_opt_finish(c->optimizer, &c->args, kind == GRC_OPT_TENSOR ? sum : total);
-        c->kernels[array->dtype]->opt[c->optimizer]((size_t)array->n, array->w, array->g, array->slots, &c->args);
+        update_array(c, array);
     }
 }
 
@@ -151,12 +211,35 @@ static grc_status check_array(const gradcore_array *array, int optimizer, uint32
     return status != GRADCORE_OK ? status : grc_check_hypers(optimizer, array->dtype, 0, hypers, error);
 }
 
+/* Room for the sums of every chunk; opens what update_body needs besides. */
+static grc_status open_update(update_call *c, size_t *size, gradcore_error *error)
+{
+    size_t chunks = 0;
+    for (size_t i = 0; i < c->count && grc_measures(c->optimizer); i++)
+        chunks = grc_max(chunks, ((size_t)c->arrays[i].n + CHUNK - 1) / CHUNK);
+    *size = chunks * sizeof *c->sums;
+    if (*size && !(c->sums = grc_allocate(&grc_default_allocator, *size)))
+        return grc_fail(error, GRADCORE_NO_MEMORY, "optimizer_step: expected %zu bytes to work in, got none", *size);
+    return grc_matrix_work_open(&c->matrices, c->count, c->arrays, error);
+}
+
 grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step, const double *hypers,
                                    double *running, int64_t count, const gradcore_array *arrays,
                                    gradcore_error *error)
 {
+    return gradcore_optimizer_step_on(0, optimizer, flags, step, hypers, running, count, arrays, error);
+}
+
+grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, uint32_t flags, uint64_t step,
+                                      const double *hypers, double *running, int64_t count,
+                                      const gradcore_array *arrays, gradcore_error *error)
+{
     char known[GRC_NAMES_LENGTH];
-    update_call c = {.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count};
+    size_t size;
+    update_call c = {.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count,
+                     .threads = threads};
+    if (threads < 0 || threads > 1024)
+        return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
     if (c.optimizer == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "optimizer: expected one of %s, got '%.40s'",
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
@@ -186,13 +269,14 @@ grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64
     memcpy(c.args.p, hypers + GRADCORE_OWN, sizeof c.args.p);
     memcpy(c.args.running, running, sizeof c.args.running);
     c.matrices = (grc_matrix_work){.optimizer = c.optimizer, .kernels = {c.kernels[0], c.kernels[1]}};
-    const grc_status status = grc_matrix_work_open(&c.matrices, c.count, arrays, error);
-    if (status != GRADCORE_OK)
-        return status;
-    run_alone(&update_body, &c);
-    grc_matrix_work_close(&c.matrices);
-    memcpy(running, c.args.next, sizeof c.args.next);
-    return GRADCORE_OK;
+    const grc_status status = open_update(&c, &size, error);
+    if (status == GRADCORE_OK) {
+        run_alone(&update_body, &c);
+        grc_matrix_work_close(&c.matrices);
+        memcpy(running, c.args.next, sizeof c.args.next);
+    }
+    grc_release(&grc_default_allocator, c.sums, size);
+    return status;
 }
 
 grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
@@ -296,152 +380,6 @@ grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const v
         memcpy((char *)c + r * g.ldc * g.item, (char *)g.c + r * g.width * g.item, g.n * g.item);
     grc_release(&grc_default_allocator, arena.base, arena.used);
     return GRADCORE_OK;
-}
-
-/* ---- activations and losses ---- */
-
-typedef struct act_call {
-    const grc_kernels *k;
-    int activation;
-    double alpha;
-    size_t n, item;
-    const void *x, *d_y;
-    void *y;
-} act_call;
-static void act_forward_body(void *p)
-{
-    const act_call *c = p;
-    if (c->activation != GRC_ACT_identity)
-        c->k->act_forward[c->activation](1, c->n, c->x, c->y, c->n, c->alpha);
-    else if (c->y != c->x)
-        memmove(c->y, c->x, c->n * c->item);
-}
-
-/* In blocks, since the saved output of a block is needed beside x and d. */
-static void act_backward_body(void *p)
-{
-    const act_call *c = p;
-    double block[128], output[128];
-    const size_t step = sizeof block / c->item;
-    for (size_t i = 0; i < c->n; i += step) {
-        const size_t n = grc_min(step, c->n - i);
-        const char *x = (const char *)c->x + i * c->item;
-        memcpy(block, (const char *)c->d_y + i * c->item, n * c->item);
-        if (c->activation != GRC_ACT_identity) {
-            const int from_output = grc_saves_of(c->activation) == GRC_SAVES_OUTPUT;
-            if (from_output)
-                c->k->act_forward[c->activation](1, n, x, output, n, c->alpha);
-            c->k->act_backward[c->activation](1, n, from_output ? (const void *)output : x, block, n, c->alpha);
-        }
-        memcpy((char *)c->y + i * c->item, block, n * c->item);
-    }
-}
-
-static grc_status activation_call(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
-                                  const void *d_y, void *y, gradcore_error *error)
-{
-    char known[400];
-    const int found = grc_find_activation(name);
-    act_call c = {.k = kernels_for(dtype, NULL, error), .activation = found, .alpha = alpha, .n = (size_t)n,
-                  .x = x, .d_y = d_y, .y = y};
-    if (!c.k)
-        return GRADCORE_INVALID;
-    if (found == GRC_NONE)
-        return grc_fail(error, GRADCORE_INVALID, "activation: expected one of %s, got '%.40s'",
-                        grc_names("activation", known, sizeof known), name ? name : "(null)");
-    if (!x || !y || n < 0 || n > GRC_MOST_ELEMENTS)
-        return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
-    if (!(alpha >= grc_lowest_alpha(found) && alpha <= 1e6))
-        return grc_fail(error, GRADCORE_INVALID, "alpha: expected a number from %g to 1e6, got %g",
-                        grc_lowest_alpha(found), alpha);
-    c.item = item_size(dtype);
-    run_alone(d_y ? &act_backward_body : &act_forward_body, &c);
-    return GRADCORE_OK;
-}
-
-grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
-                                       const void *x, void *y, gradcore_error *error)
-{
-    return activation_call(name, dtype, alpha, n, x, NULL, y, error);
-}
-
-grc_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha, int64_t n, const void *x,
-                                        const void *d_y, void *d_x, gradcore_error *error)
-{
-    if (!d_y)
-        return grc_fail(error, GRADCORE_INVALID, "d_y: expected a pointer, got NULL");
-    return activation_call(name, dtype, alpha, n, x, d_y, d_x, error);
-}
-
-typedef struct loss_call {
-    const grc_kernels *k;
-    const grc_loss *loss;
-    size_t rows, cols, item;
-    const char *z, *target;
-    double *losses;
-    char *d;
-    grc_intrusion intrusion;
-} loss_call;
-
-/* Of row r; a label by way of *label, its copy. */
-static const void *target_of(loss_call *c, size_t r, int32_t *label)
-{
-    if (!c->loss->labels)
-        return c->target + r * c->loss->target_width * c->item;
-    *label = grc_take_label(c->loss, c->target, (int64_t)r, &c->intrusion);
-    return label;
-}
-
-static void loss_body(void *p)
-{
-    loss_call *c = p;
-    const grc_loss *l = c->loss;
-    int32_t label;
-    double divisor = 0;
-    for (size_t r = 0; r < c->rows; r++) {
-        const double mass = grc_loss_mass(l, c->k, target_of(c, r, &label));
-        divisor += mass > 0 ? mass : 0;
-    }
-    const double scale = divisor > 0 ? 1 / divisor : 0;
-    int32_t right;
-    for (size_t r = 0; r < c->rows; r++) {
-        const size_t at = r * c->cols * c->item;
-        c->k->loss[l->kind](1, c->cols, c->z + at, c->cols, target_of(c, r, &label), l->target_width, &scale,
-                            c->d ? c->d + at : NULL, c->losses + r, &right, &l->args);
-    }
-}
-
-grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z,
-                         const void *target, double *losses, void *d, gradcore_error *error)
-{
-    return gradcore_loss_rows(name, NULL, dtype, rows, cols, z, target, losses, d, error);
-}
-
-grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype,
-                              int64_t rows, int64_t cols, const void *z, const void *target, double *losses,
-                              void *d, gradcore_error *error)
-{
-    grc_loss loss;
-    const grc_kernels *k = kernels_for(dtype, NULL, error);
-    if (!k)
-        return GRADCORE_INVALID;
-    if (!z || !target || !losses || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
-        return grc_fail(error, GRADCORE_SHAPE, "z: expected at least 1 row and 1 column, got (%lld, %lld)",
-                        (long long)rows, (long long)cols);
-    grc_status status =
-        grc_loss_open(&loss, &grc_default_allocator, name, options, dtype, (size_t)cols, error);
-    if (status != GRADCORE_OK)
-        return status;
-    for (int64_t r = 0; loss.labels && r < rows && status == GRADCORE_OK; r++)
-        status = grc_loss_check_label(&loss, ((const int32_t *)target)[r], r, error);
-    loss_call c = {.k = k, .loss = &loss, .rows = (size_t)rows, .cols = (size_t)cols, .item = item_size(dtype),
-                   .z = z, .target = target, .losses = losses, .d = d};
-    if (status == GRADCORE_OK) {
-        run_alone(&loss_body, &c);
-        status = grc_report_intrusion(&c.intrusion, error);
-    }
-    grc_loss_close(&loss);
-    return status;
 }
 
 /* ---- random fills ---- */

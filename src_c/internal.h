@@ -567,6 +567,7 @@ double grc_lowest_alpha(int activation);
 int grc_find_loss(const char *name);
 int grc_find_optimizer(const char *name);
 int grc_loss_classifies(int loss);
+const char *grc_loss_target(int loss);     /* "values", "labels" or "halves"; NULL for no loss */
 const char *grc_loss_vector(int loss);     /* the name of its vector option, "" for none */
 typedef struct grc_loss_parameter {
     const char *name;

@@ -85,15 +85,31 @@ static grc_status keep_vector(grc_loss *l, const double *vector, int dtype, grad
     return GRADCORE_OK;
 }
 
+grc_status grc_loss_unknown(const char *name, gradcore_error *error)
+{
+    char known[GRC_NAMES_LENGTH];
+    return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
+                    grc_names("loss", known, sizeof known), name ? name : "(null)");
+}
+
 grc_status grc_loss_open(grc_loss *l, const gradcore_allocator *allocator, const char *name,
                          const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error)
 {
-    char known[400];
-    *l = (grc_loss){.kind = grc_find_loss(name), .outputs = outputs, .allocator = allocator};
-    if (l->kind == GRC_NONE)
-        return grc_fail(error, GRADCORE_INVALID, "loss: expected one of %s, got '%.40s'",
-                        grc_names("loss", known, sizeof known), name ? name : "(null)");
-    const char *target = gradcore_describe("loss", name, "target");
+    const int kind = grc_find_loss(name);
+    if (kind == GRC_NONE) {
+        *l = (grc_loss){.kind = GRC_NONE};
+        return grc_loss_unknown(name, error);
+    }
+    return grc_loss_open_kind(l, allocator, kind, options, dtype, outputs, error);
+}
+
+grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, int kind,
+                              const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error)
+{
+    const char *name = gradcore_list("loss", kind), *target = grc_loss_target(kind);
+    *l = (grc_loss){.kind = kind, .outputs = outputs, .allocator = allocator};
+    if (!name)
+        return grc_fail(error, GRADCORE_INVALID, "loss: expected 0 to %d, got %d", GRC_LOSS_COUNT - 1, kind);
     grc_status status = options ? check_options(l, name, options, error) : GRADCORE_OK;
     if (status == GRADCORE_OK)
         status = read_parameters(l, options, error);
@@ -144,17 +160,17 @@ double grc_loss_weigh(const grc_loss *l, const grc_kernels *kernels, double weig
     return own < 0 ? 0 : weight;
 }
 
-static int takes_label(const grc_loss *l, int32_t label)
+static int takes_label(const grc_loss *l, int64_t label)
 {
     return (label >= 0 && (size_t)label < l->outputs) || (l->args.ignores && label == l->args.ignore);
 }
 
-grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error)
+grc_status grc_loss_check_label(const grc_loss *l, int64_t label, int64_t row, gradcore_error *error)
 {
     if (takes_label(l, label))
         return GRADCORE_OK;
-    return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %d",
-                    (long long)row, (long long)l->outputs - 1, label);
+    return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %lld",
+                    (long long)row, (long long)l->outputs - 1, (long long)label);
 }
 
 /* ---- what changes under our hands ---- */
@@ -180,11 +196,15 @@ grc_status grc_report_intrusion(const grc_intrusion *in, gradcore_error *error)
                     (long long)in->got);
 }
 
-int32_t grc_take_label(const grc_loss *l, const void *labels, int64_t row, grc_intrusion *in)
+int32_t grc_found_label(const grc_loss *l, int64_t label, int64_t row, grc_intrusion *in)
 {
-    const int32_t label = ((const volatile int32_t *)labels)[row];
     if (takes_label(l, label))
-        return label;
+        return (int32_t)label;
     grc_note_intrusion(in, "target", row, label, (int64_t)l->outputs - 1);
     return 0;
+}
+
+int32_t grc_take_label(const grc_loss *l, const void *labels, int64_t row, grc_intrusion *in)
+{
+    return grc_found_label(l, ((const volatile int32_t *)labels)[row], row, in);
 }

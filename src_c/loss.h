@@ -19,6 +19,10 @@ typedef struct {
 /* options NULL: the defaults. The allocator must outlive the loss. */
 grc_status grc_loss_open(grc_loss *l, const gradcore_allocator *allocator, const char *name,
                          const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error);
+/* The same by its row of tables.h. */
+grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, int kind,
+                              const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error);
+grc_status grc_loss_unknown(const char *name, gradcore_error *error);
 void grc_loss_close(grc_loss *l);
 /* Is the divisor of a batch just the sum of its row weights? */
 int grc_loss_is_plain(const grc_loss *l);
@@ -26,7 +30,7 @@ int grc_loss_is_plain(const grc_loss *l);
 double grc_loss_mass(const grc_loss *l, const grc_kernels *kernels, const void *target);
 /* The weight of a row, given its own weight and target: 0 where it is ignored; what it adds to the divisor in *mass. */
 double grc_loss_weigh(const grc_loss *l, const grc_kernels *kernels, double weight, const void *target, double *mass);
-grc_status grc_loss_check_label(const grc_loss *l, int32_t label, int64_t row, gradcore_error *error);
+grc_status grc_loss_check_label(const grc_loss *l, int64_t label, int64_t row, gradcore_error *error);
 
 /* Arrays of the caller are checked before a call does anything, but the caller's other threads can write into them
  * while it runs. What decides an address is therefore read once, where it is used, and judged again there; what is
@@ -39,6 +43,8 @@ typedef struct grc_intrusion {
 void grc_note_intrusion(grc_intrusion *in, const char *array, int64_t at, int64_t got, int64_t most);
 /* Once the threads are done: an error if one of them has noted something. */
 grc_status grc_report_intrusion(const grc_intrusion *in, gradcore_error *error);
+/* The label of a row as it was found there, which has been in range. */
+int32_t grc_found_label(const grc_loss *l, int64_t label, int64_t row, grc_intrusion *in);
 /* labels[row], a class or the ignored index; nothing else reads labels that were handed in. */
 int32_t grc_take_label(const grc_loss *l, const void *labels, int64_t row, grc_intrusion *in);
 

@@ -199,6 +199,10 @@ int grc_loss_classifies(int loss)
 {
     return loss_rows[loss].classifies;
 }
+const char *grc_loss_target(int loss)
+{
+    return loss >= 0 && loss < GRC_LOSS_COUNT ? loss_rows[loss].target : NULL;
+}
 const char *grc_loss_vector(int loss)
 {
     return loss_rows[loss].vector;

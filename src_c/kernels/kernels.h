@@ -48,6 +48,9 @@ typedef void grc_act_forward_fn(size_t rows, size_t cols, const void *z, void *y
 /* d *= f'(.) elementwise, from `saved`: the output or the pre-activation, as tables.h says. */
 typedef void grc_act_backward_fn(size_t rows, size_t cols, const void *saved, void *d, size_t ld, double alpha);
 
+/* d_x = d_y f'(x) elementwise, whatever the training step keeps; d_x may be d_y. */
+typedef void grc_act_gradient_fn(size_t n, const void *x, const void *d_y, void *d_x, double alpha);
+
 /* Per row r: loss[r] = l_r (double, with the weights of args but without a row's own, mean over outputs where
  * the loss has several values), correct[r] = 1 where the prediction is right (argmax, ties to the lowest
  * index; sign for binary, all outputs right; 0 for losses that do not classify), and d = row_scale[r] * d l_r / d z. d may be NULL (evaluation) or alias
@@ -133,6 +136,8 @@ typedef struct grc_batch {
     const void *running_mean, *running_variance;
     const void *gamma, *beta;
 } grc_batch;
+/* SHARES: rows that are not negative and have the sum 1, to 1e-3. */
+enum grc_targets { GRC_IN_UNIT_INTERVAL, GRC_NOT_NEGATIVE, GRC_ZERO_OR_ONE, GRC_MINUS_ONE_OR_ONE, GRC_SHARES };
 enum grc_reduction { GRC_SUM, GRC_SUM_SQUARES, GRC_SUM_ABS, GRC_MAX_ABS };
 
 typedef struct grc_kernels {
@@ -141,6 +146,7 @@ typedef struct grc_kernels {
     grc_gemm_fn *gemm;
     grc_act_forward_fn *act_forward[GRC_ACT_COUNT];
     grc_act_backward_fn *act_backward[GRC_ACT_COUNT];
+    grc_act_gradient_fn *act_gradient[GRC_ACT_COUNT];
     grc_loss_fn *loss[GRC_LOSS_COUNT];
     grc_opt_fn *opt[GRC_OPT_COUNT];
     grc_opt_measure_fn *opt_measure[GRC_OPT_COUNT]; /* NULL for ELEMENTWISE */
@@ -248,6 +254,11 @@ typedef struct grc_kernels {
     void (*combine)(size_t n, double a, const void *x, double b, void *y);
     /* y (cols, rows) = the transpose of x (rows, cols). */
     void (*turn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y, size_t ldy);
+    /* y = exp(z - the largest of the row) over the sum of these, which is added in the order of a product with
+     * ones; a row with NaN, or whose largest is infinite, is NaN. y may alias z when ldz == ldy. */
+    void (*softmax)(size_t rows, size_t cols, const void *z, size_t ldz, void *y, size_t ldy);
+    /* Are all elements of contiguous x such targets? NaN never is. */
+    int (*targets_are)(enum grc_targets kind, size_t rows, size_t cols, const void *x);
 } grc_kernels;
 
 /* reduce.c. A finite |x| >= 2^15 as q pi / 2 + *high + *low, |*high| <= pi / 4; returns q modulo 4. */

@@ -84,6 +84,10 @@ typedef struct gradcore_api {
     __typeof__(gradcore_trainer_write) *trainer_write;
     __typeof__(gradcore_trainer_accumulated_read) *trainer_accumulated_read;
     __typeof__(gradcore_trainer_accumulated_write) *trainer_accumulated_write;
+    __typeof__(gradcore_optimizer_step_on) *optimizer_step_on;
+    __typeof__(gradcore_activation) *activation;
+    __typeof__(gradcore_softmax) *softmax;
+    __typeof__(gradcore_loss_of) *loss_of;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

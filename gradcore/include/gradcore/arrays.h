@@ -32,6 +32,11 @@ GRADCORE_API uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t f
 GRADCORE_API gradcore_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step,
                                                      const double *hypers, double *running, int64_t count,
                                                      const gradcore_array *arrays, gradcore_error *error);
+/* The same on at most so many threads; 0, as above: as many as each array is worth. The bits are the same. */
+GRADCORE_API gradcore_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, uint32_t flags,
+                                                        uint64_t step, const double *hypers, double *running,
+                                                        int64_t count, const gradcore_array *arrays,
+                                                        gradcore_error *error);
 /* The same for one array, and numbers that are not kept. Slots that the optimizer never uses are not read. */
 GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
                                                        uint64_t step, const double *hypers, int64_t n,
@@ -60,6 +65,44 @@ GRADCORE_API gradcore_status gradcore_loss_rows(const char *name, const gradcore
                                                 int32_t dtype, int64_t rows, int64_t cols, const void *z,
                                                 const void *target, double *losses, void *d,
                                                 gradcore_error *error);
+
+/* The functions above share large arrays among threads; these take how many at most, 0 for as many as the work is
+ * worth, and names as their index in gradcore_list. The bits do not depend on it. */
+
+/* y = f(x), or with d_y y = d_y f'(x): then y may be d_y but not x. */
+GRADCORE_API gradcore_status gradcore_activation(int32_t activation, int32_t dtype, double alpha, int64_t n,
+                                                 const void *x, const void *d_y, void *y, int32_t threads,
+                                                 gradcore_error *error);
+/* y = exp(z) / sum(exp(z)) of each row of contiguous z; y may be z. A row with NaN, or whose largest is infinite, is
+ * NaN. */
+GRADCORE_API gradcore_status gradcore_softmax(int32_t dtype, int64_t rows, int64_t cols, const void *z, void *y,
+                                              int32_t threads, gradcore_error *error);
+
+typedef enum gradcore_integer {
+    GRADCORE_INT8,
+    GRADCORE_INT16,
+    GRADCORE_INT32,
+    GRADCORE_INT64,
+    GRADCORE_UINT8,
+    GRADCORE_UINT16,
+    GRADCORE_UINT32,
+    GRADCORE_UINT64
+} gradcore_integer;
+
+/* As the arguments of gradcore_loss_rows. */
+typedef struct gradcore_loss_call {
+    uint32_t size; /* sizeof(gradcore_loss_call) */
+    int32_t loss, dtype, threads;
+    int64_t rows, cols;
+    const void *z, *target;
+    int64_t label_stride;  /* bytes between labels, which may be negative */
+    int32_t label_type;    /* gradcore_integer */
+    int32_t check_values;  /* refuse targets that are no labels and none that the loss is made for, as [0, 1] */
+    double *losses;
+    void *d; /* NULL, or the gradient of the mean; may be z */
+    const gradcore_loss_options *options; /* NULL: the defaults */
+} gradcore_loss_call;
+GRADCORE_API gradcore_status gradcore_loss_of(const gradcore_loss_call *call, gradcore_error *error);
 
 /* ---- Random numbers (Philox4x32-10) and initial values, the same on every platform ---- */
 

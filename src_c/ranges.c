@@ -1,0 +1,70 @@
+/* Elements of plain arrays in ranges, which whoever is there takes. */
+#include "ranges.h"
+
+enum { MOST_SHARES = 64, PIECES_A_SHARE = 4 };
+
+/* Each share is a run of neighbouring pieces with a preferred taker, for the caches and the pages. */
+typedef struct share {
+    _Alignas(GRC_PANEL_BYTES) atomic_size_t next;
+    size_t end;
+} share;
+typedef struct ranges {
+    size_t n, piece;
+    grc_range_fn *run;
+    void *context;
+    int count;
+    share shares[MOST_SHARES];
+} ranges;
+
+static void take(void *context, grc_team *team, int t, int count)
+{
+    ranges *r = context;
+    (void)team, (void)count;
+    for (int i = 0; i < r->count; i++) {
+        share *s = &r->shares[(t + i) % r->count];
+        size_t piece;
+        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end
+               && (piece = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end)
+            r->run(r->context, piece * r->piece, grc_min((piece + 1) * r->piece, r->n));
+    }
+}
+
+typedef struct alone {
+    size_t n;
+    grc_range_fn *run;
+    void *context;
+} alone;
+static void run_alone(void *context, grc_team *team, int t, int count)
+{
+    const alone *a = context;
+    (void)team, (void)t, (void)count;
+    a->run(a->context, 0, a->n);
+}
+
+int grc_threads_for_work(int wanted, double microseconds)
+{
+    if (wanted || microseconds < GRC_WORTH_SHARING)
+        return wanted ? wanted : 1;
+    const double most = microseconds / (GRC_WORTH_SHARING / 2);
+    const int threads = grc_threads_default();
+    return threads < most ? threads : (int)most;
+}
+
+void grc_run_ranges(int threads, size_t n, size_t unit, grc_range_fn *run, void *context)
+{
+    const size_t units = (n + unit - 1) / unit;
+    threads = (int)grc_min(grc_min((size_t)threads, units), MOST_SHARES);
+    if (threads <= 1) {
+        alone a = {n, run, context};
+        grc_team_run(1, 0, &run_alone, &a);
+        return;
+    }
+    ranges r = {.n = n, .run = run, .context = context, .count = threads};
+    r.piece = (units / ((size_t)threads * PIECES_A_SHARE) + 1) * unit;
+    const size_t pieces = (n + r.piece - 1) / r.piece;
+    for (int i = 0; i < threads; i++) {
+        atomic_init(&r.shares[i].next, pieces * (size_t)i / (size_t)threads);
+        r.shares[i].end = pieces * ((size_t)i + 1) / (size_t)threads;
+    }
+    grc_team_lend(threads, 0, &take, &r);
+}
