@@ -260,15 +260,33 @@ def optimizer_step(
     hypers: NDArray[np.float64],
     running: NDArray[np.float64],  # (RUNNING,), updated in place
     arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float, int]],
+    threads: int = 0,
 ) -> None: ...  # (w, g, SLOTS slots, lr_factor, weight_decay or NaN, rows of a matrix or 0) of each
 def gemm(
     a: Array, b: Array, bias: Array | None, out: Array | None, threads: int = 0, isa: str | None = None
 ) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size
-def activation_forward(name: str, x: Array, out: Array | None, alpha: float) -> Array: ...
-def activation_backward(name: str, x: Array, d_y: Array, out: Array | None, alpha: float) -> Array: ...
+def activation_forward(name: str, x: Array, out: Array | None, alpha: float, threads: int = 0) -> Array: ...
+def activation_backward(
+    name: str, x: Array, d_y: Array, out: Array | None, alpha: float, threads: int = 0
+) -> Array: ...
 def loss(
-    name: str, z: Array, target: Array, gradient: bool, options: LossOptions | None = None
+    name: str, z: Array, target: Array, gradient: bool, options: LossOptions | None = None, threads: int = 0
 ) -> tuple[NDArray[np.float64], Array | None]: ...
+
+# The same, and softmax, of arguments that need no conversion; None, and nothing done, where one may.
+def activation(
+    index: int, alpha: float, x: object, d_y: object, out: object, threads: int
+) -> Array | None: ...
+def softmax(z: object, out: object, threads: int) -> Array | None: ...
+def loss_of(
+    index: int,
+    z: object,
+    target: object,
+    out: object,
+    gradient: object,
+    options: LossOptions | None,
+    threads: int,
+) -> Array | tuple[Array, Array] | None: ...
 def fill(
     kind: str, seed: int, stream: int, rows: int, cols: int, a: float, b: float
 ) -> NDArray[np.float64]: ...

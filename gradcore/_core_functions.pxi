@@ -78,7 +78,7 @@ cdef void *factor(object value, str name, int typenum, int64_t order, bint writa
 
 
 # One update of a model: `arrays` holds (w, g, slots, lr_factor, weight_decay, rows) of each parameter.
-def optimizer_step(optimizer, flags, step, hypers, running, arrays):
+def optimizer_step(optimizer, flags, step, hypers, running, arrays, threads=0):
     cdef gradcore_error error
     cdef gradcore_status status
     cdef list keep = []
@@ -89,6 +89,7 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays):
     cdef uint64_t c_step = unsigned64(step, "step")
     cdef const double *c_hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
     cdef double *c_running = <double *>vector(running, "running", cnp.NPY_FLOAT64, GRADCORE_RUNNING)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
     cdef int64_t count = len(arrays), i
     cdef int typenum, slot
     c_arrays = <gradcore_array *>calloc_or_raise(count + 1, sizeof(gradcore_array))
@@ -117,8 +118,8 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays):
             a.weight_decay = real(weight_decay, "weight_decay")
         error.message[0] = 0
         with nogil:
-            status = gradcore_optimizer_step(c_optimizer, c_flags, c_step, c_hypers, c_running, count, c_arrays,
-                                             &error)
+            status = gradcore_optimizer_step_on(c_threads, c_optimizer, c_flags, c_step, c_hypers, c_running, count,
+                                                c_arrays, &error)
         check(status, &error)
     finally:
         free(c_arrays)
@@ -183,11 +184,22 @@ def gemm(a, b, bias, out, threads=0, isa=None):
     return out
 
 
-def activation_forward(name, x, out, alpha):
+cdef dict ACTIVATIONS = {name: i for i, name in enumerate(names("activation"))}
+
+
+cdef int activation_index(object name) except -1:
+    found = ACTIVATIONS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise (errors.ArgumentError if isinstance(name, str) else errors.DTypeError)(
+            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {shown(name)}")
+    return found
+
+
+def activation_forward(name, x, out, alpha, threads=0):
     cdef gradcore_error error
     cdef gradcore_status status
-    cdef list keep = []
-    cdef const char *c_name = text(name, "name", keep)
+    cdef int index = activation_index(name)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
     cdef double c_alpha = real(alpha, "alpha")
     cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
     cdef const void *c_x = same(x, "x", x, typenum, False)
@@ -198,16 +210,16 @@ def activation_forward(name, x, out, alpha):
     cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
     error.message[0] = 0
     with nogil:
-        status = gradcore_activation_forward(c_name, dtype, c_alpha, n, c_x, c_out, &error)
+        status = gradcore_activation(index, dtype, c_alpha, n, c_x, NULL, c_out, c_threads, &error)
     check(status, &error)
     return out
 
 
-def activation_backward(name, x, d_y, out, alpha):
+def activation_backward(name, x, d_y, out, alpha, threads=0):
     cdef gradcore_error error
     cdef gradcore_status status
-    cdef list keep = []
-    cdef const char *c_name = text(name, "name", keep)
+    cdef int index = activation_index(name)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
     cdef double c_alpha = real(alpha, "alpha")
     cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
     cdef const void *c_x = same(x, "x", x, typenum, False)
@@ -221,12 +233,12 @@ def activation_backward(name, x, d_y, out, alpha):
     cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
     error.message[0] = 0
     with nogil:
-        status = gradcore_activation_backward(c_name, dtype, c_alpha, n, c_x, c_d_y, c_out, &error)
+        status = gradcore_activation(index, dtype, c_alpha, n, c_x, c_d_y, c_out, c_threads, &error)
     check(status, &error)
     return out
 
 
-def loss(name, z, target, gradient, options=None):
+def loss(name, z, target, gradient, options=None, threads=0):
     cdef gradcore_error error
     cdef gradcore_loss_options c_options
     cdef gradcore_status status
@@ -237,6 +249,7 @@ def loss(name, z, target, gradient, options=None):
     cdef void *c_d = NULL
     cdef cnp.ndarray d = None
     cdef bint wanted = truth(gradient, "gradient")
+    cdef gradcore_loss_call call
     if z.ndim != 2:
         refuse_shape(z, "z", "shape (rows, outputs)")
     cdef int64_t rows = z.shape[0], cols = z.shape[1]
@@ -253,9 +266,14 @@ def loss(name, z, target, gradient, options=None):
     if wanted:
         d = empty_like(z, typenum)
         c_d = cnp.PyArray_DATA(d)
+    memset(&call, 0, sizeof(call))
+    call.size, call.loss, call.dtype = sizeof(call), names("loss").index(name), dtype
+    call.threads = integer(threads, "threads", 0, INT32_MAX)
+    call.rows, call.cols, call.z, call.target, call.losses, call.d = rows, cols, c_z, c_target, c_losses, c_d
+    call.label_type, call.label_stride, call.options = GRADCORE_INT32, sizeof(int32_t), &c_options
     error.message[0] = 0
     with nogil:
-        status = gradcore_loss_rows(c_name, &c_options, dtype, rows, cols, c_z, c_target, c_losses, c_d, &error)
+        status = gradcore_loss_of(&call, &error)
     check(status, &error)
     return losses, d
 

@@ -382,6 +382,37 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                        int64_t rows, int64_t cols, const void *z, const void *target,
                                        double *losses, void *d, gradcore_error *error)
 
+    gradcore_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, uint32_t flags,
+                                               uint64_t step, const double *hypers, double *running,
+                                               int64_t count, const gradcore_array *arrays,
+                                               gradcore_error *error)
+    gradcore_status gradcore_activation(int32_t activation, int32_t dtype, double alpha, int64_t n,
+                                        const void *x, const void *d_y, void *y, int32_t threads,
+                                        gradcore_error *error)
+    gradcore_status gradcore_softmax(int32_t dtype, int64_t rows, int64_t cols, const void *z, void *y,
+                                     int32_t threads, gradcore_error *error)
+    ctypedef enum gradcore_integer:
+        GRADCORE_INT8
+        GRADCORE_INT16
+        GRADCORE_INT32
+        GRADCORE_INT64
+        GRADCORE_UINT8
+        GRADCORE_UINT16
+        GRADCORE_UINT32
+        GRADCORE_UINT64
+    ctypedef struct gradcore_loss_call:
+        uint32_t size
+        int32_t loss, dtype, threads
+        int64_t rows, cols
+        const void *z
+        const void *target
+        int64_t label_stride
+        int32_t label_type, check_values
+        double *losses
+        void *d
+        const gradcore_loss_options *options
+    gradcore_status gradcore_loss_of(const gradcore_loss_call *call, gradcore_error *error)
+
     # Random numbers and initial values
     gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,
                                   int64_t cols, double a, double b, double *out, gradcore_error *error)
