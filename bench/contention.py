@@ -49,7 +49,10 @@ FIT_BATCHES = 20
 ROUNDS = 8
 LIMIT_MEAN, LIMIT_P95 = 1.15, 1.3
 LEAST_RATE = 0.9  # of many trainers, as a share of that with one thread each, and of one trainer alone
-QUICK_NETS, QUICK_FLOPS = ("shallow",), 1e7  # of a quick run: its nets, and its largest product
+DEFAULT_CONTENDERS = ("gradcore", "sklearn", "torch-fused", "jax", "numpy")
+# Of a quick run: nets, the largest product, loads, contenders (the others take seconds to import).
+QUICK_NETS, QUICK_FLOPS = ("shallow",), 1e7
+QUICK_LOADS, QUICK_CONTENDERS = ("idle", "1 busy", "numpy", "loader"), ("gradcore", "numpy")
 # A process that computes until its parent has gone; the parent ends it sooner.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(10000))"
 
@@ -338,10 +341,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="default: all")
     parser.add_argument("--nets", nargs="+", choices=CASES, help="default: all; with --quick the small ones")
-    parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help="default: all")
+    parser.add_argument("--loads", nargs="+", choices=LOADS, help="default: all")
     parser.add_argument(
         "--contenders", nargs="+", choices=("gradcore", *PEERS), metavar="NAME",
-        default=["gradcore", "sklearn", "torch-fused", "jax", "numpy"],
         help=f"of gradcore, {', '.join(PEERS)} (default: all but torch)",
     )  # fmt: skip
     parser.add_argument(
@@ -391,7 +393,11 @@ def run_crowds(arguments: argparse.Namespace, subjects: Sequence[Subject], round
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = harness.parse(make_parser(), argv)
-    rounds = arguments.rounds or (2 if arguments.quick else ROUNDS)
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
+    arguments.loads = arguments.loads or (QUICK_LOADS if arguments.quick else LOADS)
+    arguments.contenders = arguments.contenders or (
+        QUICK_CONTENDERS if arguments.quick else DEFAULT_CONTENDERS
+    )
     arguments.nets = arguments.nets or list(QUICK_NETS if arguments.quick else CASES)
     arguments.counts = arguments.counts or ((1, 2) if arguments.quick else COUNTS)
     subjects = subjects_of(arguments.contenders, arguments.threads or sorted({1, cores()}))
@@ -409,4 +415,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.run_script(main)

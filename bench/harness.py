@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
@@ -284,16 +284,33 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     return arguments
 
 
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """End the process with main's status; a reader of its output that has enough is no error."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again at its end
+        status = 1
+    except KeyboardInterrupt:
+        say("gradcore: interrupted")
+        status = 130
+    sys.exit(status)
+
+
 def finish_report(arguments: argparse.Namespace, records: Sequence[Record], text: str) -> None:
-    """Print the report with its environment; write the JSON lines where asked."""
+    """Write the JSON lines where asked, then print the report with its environment.
+
+    In this order, since who reads the report may have enough after its first lines.
+    """
     facts = environment()
-    quick = "\nA quick run: the times mean nothing.\n" if arguments.quick else ""
-    print(text, quick + "\nMeasured on:\n", report_environment(facts), sep="\n", flush=True)
     if arguments.jsonl:
         lines = [{"environment": facts, "arguments": {k: str(v) for k, v in vars(arguments).items()}}]
         with open(arguments.jsonl, "w") as file:
             for line in [*lines, *map(asdict, records)]:
                 file.write(json.dumps(line, default=str) + "\n")
+    quick = "\nA quick run: the times mean nothing.\n" if arguments.quick else ""
+    print(text, quick + "\nMeasured on:\n", report_environment(facts), sep="\n", flush=True)
 
 
 class BadFile(Exception):
@@ -369,4 +386,4 @@ def share(text: str) -> float:
 if __name__ == "__main__":
     if sys.argv[1:2] != ["compare"]:
         sys.exit("usage: python bench/harness.py compare OLD NEW [--threshold SHARE] [--contender NAME]")
-    sys.exit(main(sys.argv[2:]))
+    run_script(lambda: main(sys.argv[2:]))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -202,4 +201,4 @@ def catalogue(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.run_script(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,34 @@ FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 VARIABLES = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_", "XLA_", "GRADCORE_")
 
 
+def processor_seconds() -> tuple[float, float] | None:
+    """(computed, taken by the host) on all processors since the start of the system; None but on Linux."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, path.read_text().split()[1:9])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick
+
+
+BEGIN, LOAD, PROCESSOR = time.monotonic(), os.getloadavg(), processor_seconds()  # when a suite starts
+
+
+def others() -> str:
+    """What everything but this process and its children took of the cores since the start."""
+    end = processor_seconds()
+    if end is None or PROCESSOR is None:
+        return "unknown"
+    own = sum(os.times()[:4])
+    room = max(time.monotonic() - BEGIN, 1e-9) * (os.cpu_count() or 1)
+    computed = max(end[0] - PROCESSOR[0] - own, 0.0)
+    host = end[1] - PROCESSOR[1]
+    by = f"{100 * computed / room:.0f} % of all cores by other processes"
+    return f"{by}, {100 * host / room:.0f} % by the host"
+
+
 def environment() -> dict[str, Any]:
+    """The children must have been waited for."""
     cpu = cpu_info()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,6 +59,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": ", ".join(filter(None, map(package, PACKAGES))),
         "variables": " ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)),
+        "load at the start": f"{LOAD[0]:.1f} over 1 min, {LOAD[1]:.1f} over 5 min",
+        "taken meanwhile": others(),
         "load at the end": f"{os.getloadavg()[0]:.1f} over 1 min, {os.getloadavg()[1]:.1f} over 5 min",
     }
 

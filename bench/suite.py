@@ -1,4 +1,4 @@
-"""All benchmarks one after the other: startup, kernels, scaling, training.
+"""All benchmarks one after the other: startup, kernels, scaling, contention, regret, training.
 
 python bench/suite.py --output results         # hours; results/*.md, *.jsonl and pictures
 python bench/suite.py --quick                  # under two minutes: does everything run and agree?
@@ -6,23 +6,26 @@ python bench/suite.py --quick                  # under two minutes: does everyth
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
+import contention
 import harness
 import plot
 from harness import say
 from peers import CONTENDERS
 
-SUITES = ("startup", "kernels", "scaling", "training")
+SUITES = ("startup", "kernels", "scaling", "contention", "regret", "training")
 # The names of CONTENDERS that a suite knows, where it does not know them all.
 KNOWN = {
     "startup": ("gradcore", "numpy", "torch", "jax", "sklearn", "keras"),
     "kernels": ("gradcore", "numpy"),
+    "contention": ("gradcore", *contention.PEERS),
+    "regret": ("gradcore",),
 }
+ALONE = ("regret",)  # has no contenders to choose from
 
 
 def options_of(suite: str, quick: bool, contenders: Sequence[str]) -> list[str] | None:
@@ -30,6 +33,8 @@ def options_of(suite: str, quick: bool, contenders: Sequence[str]) -> list[str] 
     options = ["--quick"] if quick else []
     if contenders:
         known = [name for name in contenders if name in KNOWN.get(suite, CONTENDERS)]
+        if suite in ALONE:
+            return options if known else None
         return [*options, "--contenders", *known] if known else None
     return options
 
@@ -37,7 +42,7 @@ def options_of(suite: str, quick: bool, contenders: Sequence[str]) -> list[str] 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = harness.Parser(
         prog="gradcore bench",
-        description="All benchmarks one after the other: startup, kernels, scaling, training.",
+        description=f"All benchmarks one after the other: {', '.join(SUITES)}.",
         epilog="example: gradcore bench --quick",
     )
     parser.add_argument("--quick", action="store_true", help="few short turns: does it run, not how fast")
@@ -81,4 +86,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.run_script(main)

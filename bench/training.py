@@ -17,10 +17,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
+from typing import Any
 
 import harness
 from harness import Record, Unsupported, Worker, WorkerError, say
+from machine import environment
 from nets import NETS, RATES, Net, Rule, fashion_is_real, fashion_mnist
+from peak import fma_peak
 from peers import CONTENDERS
 
 VERIFY_STEPS = 20
@@ -29,6 +32,7 @@ START_TOLERANCE = 1e-5
 TOLERANCE = {"sklearn": 2e-2, "keras": 2e-2}  # their Adam puts epsilon elsewhere
 DEFAULT_TOLERANCE = 1e-3
 FACTORY = "peers:open_contender"
+ONE_CORE = ("a",)  # nets that no second core helps: their share is of the peak of one
 QUICK_FLOPS = 5e7  # of a step: the largest net of a quick run
 
 # (net, peers or None for all of them, gradcore's time may be at most this many times their best)
@@ -160,6 +164,42 @@ def verdicts(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def pasted(records: Sequence[Record], nets: Sequence[str]) -> str:
+    """The table of README.md: a row a net, machine and minute above it, shares of the peak beside the times.
+
+    The FMA peak is measured now; with 100 % of it, the products alone would take the whole time.
+    """
+    facts = environment()
+    core: Any = import_module("gradcore._core")
+    peak = fma_peak(str(core.build_info()["isa"]))
+    contenders = list(dict.fromkeys(record.contender for record in records))
+    rows = []
+    for name in nets:
+        net, mode = NETS[name], "epoch" if NETS[name].shuffle else "step"
+        found = {r.contender: r for r in records if r.case == f"{name} {mode}"}
+        shown = []
+        for contender in contenders:
+            record = found.get(contender)
+            if record is None:
+                shown.append("")
+                continue
+            steps = -(-net.epoch_rows // net.batch) if mode == "epoch" else 1
+            text = harness.duration(record.median)
+            if peak:
+                limit = peak.one if name in ONE_CORE else peak.every
+                text += f", {100 * net.flops * steps / record.median / 1e9 / limit:.0f} %"
+            shown.append(text)
+        if found:
+            rows.append([f"{net.title}{', an epoch' if mode == 'epoch' else ''}", *shown])
+    machine = f"{facts['cores']} cores of {facts['cpu']} ({facts['instruction sets']})"
+    head = f"{machine}, {facts['date'][:16]} UTC, taken meanwhile {facts['taken meanwhile']}, "
+    head += f"commit {facts['commit']}, {facts['packages']}."
+    if peak:
+        head += f" Shares are of the FMA peak, {peak.every:.0f} GFLOP/s on all cores; "
+        head += f"for {' and '.join(ONE_CORE)} of one core's, {peak.one:.0f}."
+    return f"{head}\n\n{harness.markdown(['net, batch', *contenders], rows)}"
+
+
 class Python(argparse.Action):
     """torch=/usr/bin/python3 -> {"torch": "/usr/bin/python3"}"""
 
@@ -201,6 +241,9 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--python", action=Python, default={}, metavar="CONTENDER=PATH", help="interpreter of a contender"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="also a table to paste: machine, minute, shares of the peak"
     )
     harness.add_common_options(parser)
     return parser
@@ -253,6 +296,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts += ["", harness.table(records, columns=columns), ""]
     if not arguments.quick:
         parts += verdicts(records)
+    if arguments.table:
+        parts += ["", pasted(records, arguments.nets), ""]
     if arguments.left_out:
         parts += ["", "Left out:", "", *(f"- {line}" for line in dict.fromkeys(arguments.left_out))]
     harness.finish_report(arguments, records, "\n".join(parts))
@@ -260,4 +305,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.run_script(main)

@@ -264,13 +264,13 @@ def _bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "measure the speed of a source checkout next to other libraries",
         "gradcore bench training --nets a b --contenders gradcore torch-fused",
     )
-    parser.usage = "gradcore bench [-h] [kernels|training|scaling|startup|compare|plot] [options]"
+    parser.usage = "gradcore bench [-h] [SUITE|compare|plot] [options]"
     parser.add_argument(  # for the help only, see _parse
         "options",
         nargs="*",
         metavar="SUITE",
-        help="kernels, training, scaling, startup (default: all four), compare or plot, then its options, "
-        "which SUITE --help lists; --quick runs all in two minutes",
+        help="kernels, training, scaling, contention, regret, startup (default: all of them), compare or "
+        "plot, then its options, which SUITE --help lists; --quick runs all in two minutes",
     )
 
 

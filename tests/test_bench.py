@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -422,6 +423,56 @@ def test_a_case_beyond_the_caches_is_held_against_a_copy_in_turns_with_it(monkey
     case = Case("optimizer", "adam", 1, 10_000_000)
     (record,) = kernels.measure(case, {"gradcore": Idle(), "copy": Idle()}, 1, 0.0)
     assert record.notes == {"rate": "20 GB/s", "of limit": "80 % copy"}
+
+
+def test_a_table_to_paste_names_machine_and_minute_and_the_share_of_the_peak(monkeypatch):
+    from peak import Limit
+
+    net = nets.NETS["a"]
+    seconds = net.flops / 50e9
+    records = [
+        harness.make_record("training", "a step", name, [t], unit="step", calls=1)
+        for name, t in (("gradcore", seconds), ("numpy", 10 * seconds))
+    ]
+    monkeypatch.setattr(training, "fma_peak", lambda isa: Limit(100.0, 200.0))
+    lines = training.pasted(records, ["a", "b"]).splitlines()
+    assert re.search(r"cores of .*, \d{4}-\d\d-\d\dT\d\d:\d\d UTC", lines[0])
+    assert "200 GFLOP/s on all cores; for a of one core's, 100" in lines[0]
+    assert lines[2] == "| net, batch | gradcore | numpy |"
+    times = [harness.duration(t) for t in (seconds, 10 * seconds)]
+    assert lines[4:] == [f"| {net.title} | {times[0]}, 50 % | {times[1]}, 5 % |"]
+
+
+def test_a_reader_that_has_enough_ends_a_script_quietly(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import harness; harness.run_script(lambda: print('x' * 100_000))"
+    done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, cwd=BENCH)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_results_are_written_before_the_report_is_printed(monkeypatch, tmp_path):
+    def has_enough(*arguments, **options):
+        raise BrokenPipeError
+
+    parser = harness.Parser()
+    harness.add_common_options(parser)
+    path = tmp_path / "r.jsonl"
+    arguments = harness.parse(parser, ["--jsonl", str(path)])
+    monkeypatch.setattr("builtins.print", has_enough)
+    with pytest.raises(BrokenPipeError):
+        harness.finish_report(arguments, [contention_record("b", "gradcore", [[1.0]])], "text")
+    assert len(harness.read_records(path)) == 1
+
+
+def test_all_suites_take_the_contenders_that_they_know():
+    import suite
+
+    assert set(suite.SUITES) == set(SUITES)
+    assert suite.options_of("regret", True, ["gradcore", "torch"]) == ["--quick"]
+    assert suite.options_of("regret", False, ["torch"]) is None
+    assert suite.options_of("contention", False, ["keras", "torch"]) == ["--contenders", "torch"]
 
 
 # ---- Suites with verdicts ----
