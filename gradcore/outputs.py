@@ -8,7 +8,7 @@ from . import _core
 from .arrays import Array
 from .checks import choice
 from .class_names import Names, labels
-from .errors import ArgumentError, StateError
+from .errors import ArgumentError, DTypeError, StateError
 
 __all__ = ["NAMES", "check", "softmax", "transform"]
 
@@ -21,11 +21,10 @@ def softmax(z: Array) -> Array:
     The largest is taken off first, so nothing overflows; a row with NaN, or whose largest is infinite, is
     NaN.
     """
-    with np.errstate(invalid="ignore"):
-        powers = np.ascontiguousarray(z - z.max(axis=1, keepdims=True))
-    _core.activation_forward("exponential", powers, powers, 0.0)
-    sums = _core.gemm(powers, np.ones((z.shape[1], 1), z.dtype), None, np.empty((len(z), 1), z.dtype))
-    shares: Array = np.divide(powers, sums, out=powers)
+    rows = np.require(z, requirements=["C", "A"])
+    shares: Array = np.empty(rows.shape, rows.dtype)
+    if rows.size and _core.softmax(rows, shares, 0) is None:
+        raise DTypeError(f"z: expected a float32 or float64 matrix, got {rows.dtype} of shape {rows.shape}")
     return shares
 
 

@@ -90,6 +90,15 @@ def test_softmax_has_the_bits_of_a_row_alone(cols, dtype):
         assert kernels.softmax(z, out=z) is z and same(z, y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (9, 17), (8, 256), (20, 257), (31, 600)])
+def test_softmax_adds_powers_as_a_product_with_ones_does(shape, dtype):
+    z = 5 * numbers(shape, dtype)
+    powers = kernels.exponential(z - z.max(1, keepdims=True))
+    right = powers / kernels.gemm(powers, np.ones((shape[1], 1), dtype))
+    assert same(kernels.softmax(z), right)
+
+
 def test_softmax_of_rows_without_one():
     z = np.zeros((9, 5), np.float32)
     z[0, 1], z[1, 2], z[2], z[3, 0] = np.nan, np.inf, -np.inf, -np.inf
