@@ -324,6 +324,16 @@ static void elements_of_what_multiplies(const char *isa)
         const double within = want[e] < -0.1 ? -0.1 : want[e] > 0.2 ? 0.2 : want[e];
         CHECK_NOTE(near(got[e], within), "element %d: %g, %g", e, got[e], within);
     }
+    double stored[PARAMETERS][MOST]; /* what fits already stays as it is, written as often as you like */
+    const void *src[PARAMETERS] = {stored[0], stored[1], stored[2], stored[3]};
+    for (int i = 0; i < PARAMETERS; i++)
+        read(p.n, i, stored[i]);
+    for (int again = 0; again < 3; again++)
+        CHECK(gradcore_trainer_write(p.t, p.n, src, NULL) == GRADCORE_OK);
+    for (int i = 0; i < PARAMETERS; i++) {
+        read(p.n, i, got);
+        CHECK_NOTE(memcmp(got, stored[i], (size_t)sizes[i] * sizeof *got) == 0, "parameter %d", i);
+    }
     destroy(p);
 }
 
