@@ -67,6 +67,7 @@ static double cost_of(int activation)
 {
     switch (activation) {
     case GRC_ACT_identity:
+        return 0; /* never shared: the C library copies large arrays past the caches, and pieces of them not */
     case GRC_ACT_relu:
     case GRC_ACT_leaky_relu:
     case GRC_ACT_hard_tanh:
