@@ -180,16 +180,39 @@ class Turns:
         time.sleep(_PAUSE)
 
 
+class Turn:
+    """A lock that nobody waits for, and that is free in a forked child.
+
+    The threads of the parent do not exist in the child; what they held there is nobody's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _SINGLE.add(self)
+
+    def take(self) -> bool:
+        """Take the turn; False where another thread has it."""
+        return self._lock.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """Give it back. A thread that has forked meanwhile may find it free already."""
+        if self._lock.locked():
+            self._lock.release()
+
+
 _ALL: weakref.WeakSet[Turns] = weakref.WeakSet()
+_SINGLE: weakref.WeakSet[Turn] = weakref.WeakSet()
 
 
-def _forget_steps() -> None:
-    """A forked child has none of the threads that were in a step."""
+def _forget_others() -> None:
+    """A forked child has none of the threads that were in a step, or had a turn."""
     me = threading.get_ident()
     for turns in list(_ALL):
         if turns._stepper != me:
             turns._stepper = 0
+    for turn in list(_SINGLE):
+        turn._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_steps)
+    os.register_at_fork(after_in_child=_forget_others)

@@ -31,7 +31,7 @@ from .penalty import set_strengths
 from .plain import mean_of_weights
 from .rule import Rule
 from .scoring import score
-from .turns import Turn
+from .sharing import Turn
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping
