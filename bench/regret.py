@@ -12,10 +12,12 @@ costs, and in one that has trained before ("warm").
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 import harness
@@ -41,11 +43,18 @@ def make_net(width: int, batch: int) -> Net:
     return Net(f"{width}", (*[width] * (HIDDEN + 1), 10), batch, "relu", "cross_entropy", EPOCH, 0, 1)
 
 
-class Fits:
-    """Whole fits of new trainers, in this process or in children that have made no step.
+CHILD = """
+import pickle, sys, regret
+options, net, steps = pickle.load(sys.stdin.buffer)
+print(regret.Fits(options).warm(net, steps))
+"""
 
-    A child is a copy of this process, which has imported everything and trained a step of a tiny net on one
-    thread to have done so; no thread of the engine has been started and no time of it taken.
+
+class Fits:
+    """Whole fits of new trainers, in this process or in new ones that have made no step.
+
+    A new one has imported everything and trained a step of a tiny net on one thread to have done so; no
+    thread of the engine has been started and no time of it taken.
     """
 
     def __init__(self, options: Fields) -> None:
@@ -64,26 +73,15 @@ class Fits:
         return perf_counter() - start
 
     def fresh(self, net: Fields, steps: int) -> float:
-        """The same in a child."""
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                try:
-                    result: object = self.warm(net, steps)
-                except Exception as error:
-                    result = f"{type(error).__name__}: {error}"
-                os.write(writer, pickle.dumps(result))
-            finally:
-                os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as pipe:
-            answer = pipe.read()
-        os.waitpid(child, 0)
-        result = pickle.loads(answer) if answer else "died"
-        if not isinstance(result, float):
-            raise RuntimeError(f"a child of regret.py failed: {result}")
-        return result
+        """The same in a new process: a forked child may start no threads."""
+        told = pickle.dumps((self.options, net, steps))
+        folder = str(Path(__file__).resolve().parent)
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD], input=told, capture_output=True, cwd=folder, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"a child of regret.py failed: {done.stderr.decode()[-500:]}")
+        return float(done.stdout)
 
     def close(self) -> None:
         pass
