@@ -7,6 +7,11 @@ from gradcore.gradcore cimport (
     gradcore_status, gradcore_trainer,
 )
 
+cdef class Steps:
+    cdef public unsigned long stepper  # the thread that is in a single step, or 0
+    cdef public object changer         # (process, thread) of who changes the network in slices, or None
+    cdef readonly set waiting          # (process, thread) of those who wait to read it
+
 cdef class Network:
     cdef gradcore_network *handle  # NULL until __init__ succeeded
     cdef int typenum               # NumPy's number of the element type

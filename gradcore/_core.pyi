@@ -72,9 +72,25 @@ class BuildInfo(TypedDict):
 REPORT_DTYPE: np.dtype[np.void]  # loss, correct, weight, norm, scale: f8; applied, rows: i4
 
 def build_info() -> BuildInfo: ...
-def short_labels(labels: Array, classes: int) -> Array | None: ...  # int64 (n,) as int32; None: not in range
+
+# Arrays of plain types, native byte order and any strides as the core takes them: themselves or copies.
+# None: not plain, or not in range; the Python layer looks closer. `dtype` is float32 or float64.
+def plain_targets(
+    y: object, dtype: np.dtype[Any], low: float | None = None, high: float | None = None, whole: bool = False
+) -> Array | None: ...  # (rows, columns), or (rows,) as one column
+def all_finite(value: object) -> bool | None: ...  # None: no contiguous array of float32 or float64
+def plain_labels(y: object, classes: int, ignored: int | None = None) -> Array | None: ...  # int32 (rows,)
 def names(family: str) -> list[str]: ...  # "activation", "loss", "optimizer", "layer", "isa"
 def describe(family: str, name: str, prop: str) -> str | None: ...
+
+class Steps:
+    """Who steps, who changes the network, and who waits for it; sharing.Turns has the rules."""
+
+    stepper: int  # the thread that is in a single step, or 0
+    changer: tuple[int, int] | None  # process and thread of who changes it in slices
+    @property
+    def waiting(self) -> set[tuple[int, int]]: ...
+    def begin_step(self) -> None: ...
 
 class Network:
     """Owns a gradcore_network."""
@@ -115,6 +131,8 @@ class Network:
     def training(self) -> bool: ...  # a call of a trainer is running
     @property
     def inside(self) -> bool: ...  # this thread is within one
+    def plain(self, x: object) -> Array | None: ...  # a plain array, converted where it must be
+    def predict_now(self, x: object, turns: Steps) -> Array | None: ...  # None: not plain, or in use now
     def predict(self, x: Array, out: Array | None = None) -> Array: ...  # (rows, inputs) -> (rows, outputs)
     def evaluate(
         self,
@@ -173,6 +191,11 @@ class Trainer:
     def train_step(
         self, x: Array, target: Target, weight: RowWeights, hypers: NDArray[np.float64]
     ) -> float: ...  # one update over all rows of x; hypers (HYPERS,); the loss before it. The fast path.
+    # The same without weights, of any plain x, announced to others; None, and nothing done, if it is none.
+    def step_now(
+        self, x: object, target: Array, hypers: NDArray[np.float64], turns: Steps
+    ) -> float | None: ...
+    def plain(self, x: object) -> Array | None: ...  # as Network.plain; None too where it has too many rows
     def last_report(self) -> tuple[float, float, float, float, float, bool, int]: ...  # of train_step
     def run(
         self,
@@ -219,6 +242,18 @@ class Trainer:
     def write(self, network: Network, arrays: Mapping[int, Array]) -> None: ...
     def state_read(self, slot: int, index: int) -> Array: ...
     def state_write(self, slot: int, index: int, value: Array) -> None: ...
+
+# The sums of an epoch (loss * weight, correct, weight, norm, scale) with the first `done` reports added, in
+# step order and without updates that were skipped; then how many were applied, and how many of these scaled.
+def add_reports(
+    reports: NDArray[np.void],
+    done: int,
+    loss: float,
+    correct: float,
+    weight: float,
+    norm: float,
+    scale: float,
+) -> tuple[float, float, float, float, float, int, int]: ...
 
 MOMENTUM: int
 NESTEROV: int

@@ -7,9 +7,10 @@ cimport cython
 cimport numpy as cnp
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.math cimport NAN
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport NAN, fabs, fabsf, floor
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT32_MAX, UINT64_MAX
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
 from posix.unistd cimport getpid
@@ -31,6 +32,7 @@ cdef extern from *:
 cnp.import_array()
 
 include "_core_checks.pxi"
+include "_core_inputs.pxi"
 
 HYPERS = GRADCORE_HYPERS
 MOMENTUM = GRADCORE_OPTIMIZER_MOMENTUM
@@ -83,24 +85,6 @@ def names(family):
             f"family: expected 'activation', 'loss', 'optimizer', 'layer' or 'isa', got {family!r}"
         )
     return found
-
-
-def short_labels(cnp.ndarray labels, int64_t classes):
-    cdef int64_t i, label, n
-    cdef cnp.npy_intp step
-    cdef const char *source
-    cdef int32_t *out
-    if labels.ndim != 1 or cnp.PyArray_TYPE(labels) != cnp.NPY_INT64 or not cnp.PyArray_ISBEHAVED_RO(labels):
-        return None
-    n, step = cnp.PyArray_DIM(labels, 0), cnp.PyArray_STRIDE(labels, 0)
-    cdef cnp.ndarray short = empty(cnp.NPY_INT32, 1, 1, n)
-    source, out = <const char *>cnp.PyArray_DATA(labels), <int32_t *>cnp.PyArray_DATA(short)
-    for i in range(n):
-        label = (<const int64_t *>(source + i * step))[0]
-        if label < 0 or label >= classes or label > INT32_MAX:
-            return None
-        out[i] = <int32_t>label
-    return short
 
 
 def describe(family, name, prop):
@@ -195,6 +179,15 @@ cdef dict dict_from(object arrays):
         return dict(arrays)
     except (TypeError, ValueError):
         raise errors.DTypeError(f"arrays: expected a mapping, got {shown(arrays)}") from None
+
+
+# Who is in a single step of a network, who changes it, and who waits for it; sharing.Turns has the rules.
+cdef class Steps:
+    def __cinit__(self):
+        self.waiting = set()
+
+    def begin_step(self):
+        raise NotImplementedError
 
 
 @cython.no_gc_clear
@@ -467,6 +460,37 @@ cdef class Network:
         error.message[0] = 0
         with nogil:
             status = gradcore_network_predict(self.handle, m.data, m.stride, m.rows, y, self.outputs, &error)
+        check(status, &error)
+        return out
+
+    def plain(self, x):
+        self.require()
+        return plain_matrix(x, self.typenum, self.inputs, False)
+
+    def predict_now(self, x, Steps turns):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef cnp.ndarray array, out
+        cdef cnp.npy_intp rows, stride
+        cdef const void *data
+        cdef void *y
+        self.require()
+        if turns.stepper != 0 or turns.changer is not None:
+            return None
+        found = plain_matrix(x, self.typenum, self.inputs, False)
+        if found is None:
+            return None
+        array = <cnp.ndarray>found
+        rows, stride = cnp.PyArray_DIM(array, 0), self.inputs
+        if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+            stride = cnp.PyArray_STRIDE(array, 0) // cnp.PyArray_ITEMSIZE(array)
+        out = empty(self.typenum, 2, rows, self.outputs)
+        data, y = cnp.PyArray_DATA(array), cnp.PyArray_DATA(out)
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_predict(self.handle, data, stride, rows, y, self.outputs, &error)
+        if status == GRADCORE_BUSY:
+            return None
         check(status, &error)
         return out
 

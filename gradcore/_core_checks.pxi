@@ -38,6 +38,8 @@ cdef str shown(object value):
 
 
 cdef int64_t integer(object value, str name, object low, object high) except? -1:
+    if type(value) is int and low <= value <= high:
+        return value
     try:
         number = operator.index(value)
     except TypeError:

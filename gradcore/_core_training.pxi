@@ -264,6 +264,30 @@ cdef class Trainer:
         self.finish(status, &error)
         return report.loss
 
+    # train_step of plain arrays without weights, announced to other threads; None, and nothing done, where x is
+    # not plain.
+    def step_now(self, x, target, hypers, Steps turns):
+        cdef unsigned long me = PyThread_get_thread_ident()
+        x = self.plain(x)
+        if x is None:
+            return None
+        turns.stepper = me
+        try:
+            if turns.waiting:
+                turns.begin_step()
+            return self.train_step(x, target, None, hypers)
+        finally:
+            if turns.stepper == me:
+                turns.stepper = 0
+
+    def plain(self, x):
+        cdef object found
+        self.require()
+        found = plain_matrix(x, self.network.typenum, self.network.inputs, False)
+        if found is None or cnp.PyArray_DIM(<cnp.ndarray>found, 0) > self.capacity:
+            return None
+        return found
+
     def last_report(self):
         cdef gradcore_report r = self.report
         if not self.reported:
@@ -523,7 +547,34 @@ cdef class Trainer:
         check(status, &error)
 
 
+# What the first `done` of a run's reports add to an epoch's sums, in step order: the sums of loss * weight, correct,
+# weight, norm and scale over applied steps, from those given; then how many those were, and how many were scaled.
+def add_reports(reports, done, loss, correct, weight, norm, scale):
+    cdef double c_loss = loss, c_correct = correct, c_weight = weight, c_norm = norm, c_scale = scale
+    cdef Py_ssize_t i, steps = integer(done, "done", 0, INT64_MAX), applied = 0, scaled = 0
+    cdef const gradcore_report *r
+    if not isinstance(reports, np.ndarray) or reports.ndim != 1 or len(reports) < steps:
+        refuse_dtype(reports, "reports", f"an array of {steps} reports or more")
+    r = reports_from(reports, len(reports))
+    for i in range(steps):
+        if r[i].applied:
+            c_loss += r[i].loss * r[i].weight
+            c_correct += r[i].correct
+            c_weight += r[i].weight
+            c_norm += r[i].norm
+            c_scale += r[i].scale
+            applied += 1
+            scaled += r[i].scale < 1.0
+    return c_loss, c_correct, c_weight, c_norm, c_scale, applied, scaled
+
+
 cdef gradcore_report *reports_from(object value, int64_t steps) except? NULL:
+    cdef cnp.ndarray array
+    if cnp.PyArray_Check(value):  # told without calls of Python
+        array = <cnp.ndarray>value
+        if (<object>cnp.PyArray_DESCR(array) is REPORT_DTYPE and cnp.PyArray_NDIM(array) == 1
+                and cnp.PyArray_DIM(array, 0) == steps and cnp.PyArray_ISCARRAY(array)):
+            return <gradcore_report *>cnp.PyArray_DATA(array)
     if not isinstance(value, np.ndarray) or value.dtype != REPORT_DTYPE or not value.flags.aligned:
         refuse_dtype(value, "reports", "an aligned array of REPORT_DTYPE")
     if value.shape != (steps,) or not value.flags.c_contiguous:

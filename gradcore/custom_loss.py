@@ -65,7 +65,7 @@ class Custom(Loss):
         if not own:
             raise DTypeError(f"Custom: function: expected a function, got {shown(self.function)}")
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: the number of its rows is to be checked."""
         return None
 

@@ -189,7 +189,7 @@ class PerHead(Loss):
         pairs = zip(self.losses, target, strict=True)
         return sum(int(loss.soft(part)) << i for i, ((_, loss), part) in enumerate(pairs))
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: a dict is looked at more closely."""
         return None
 

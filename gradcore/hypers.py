@@ -105,6 +105,7 @@ class Hypers:
             if isinstance(column.value, ReduceOnPlateau) and name == column.name:
                 self.listening.add(name)
         self._one = self._constant.copy()
+        self.constant = None if self._scheduled else self._one  # the row of all steps, if it never changes
         self._many = self._constant.reshape(1, -1).copy()
 
     def row(self, step: int) -> NDArray[np.float64]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .network import Network
     from .rule import Rule
 
-INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _MOST_WEIGHTS = 2**24  # of outputs; more are looked at no closer
 _SUM_TOLERANCE = 1e-3  # of probabilities, which may come from float16
 _RANGES = {
@@ -123,7 +122,7 @@ class Loss(Abstract):
         """Whether a converted target is probabilities where the loss also takes labels."""
         return False
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """`y` as the core of a network of `dtype` takes it, if that is quickly done; None if it is not."""
         raise NotImplementedError
 
@@ -274,11 +273,9 @@ class Values(Loss):
         """Columns of a target."""
         return outputs
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
-        """`y` of `dtype` as a matrix."""
-        if y.dtype is not dtype:
-            return None
-        return y if y.ndim == 2 else y.reshape(-1, 1)
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` as a matrix of `dtype`."""
+        return _core.plain_targets(y, dtype)
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` of shape (rows, columns), or (rows,) for one column, as a matrix of `dtype`."""
@@ -293,12 +290,9 @@ class Bounded(Values):
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
-        """`y` of `dtype` as a matrix, if all of it lies between the bounds."""
-        if not y.size or y.dtype is not dtype:
-            return None
-        inside = np.minimum.reduce(y, axis=None) >= self.low and np.maximum.reduce(y, axis=None) <= self.high
-        return super().ready(y, outputs, dtype) if inside else None
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` as a matrix of `dtype`, if all of it lies between the bounds."""
+        return _core.plain_targets(y, dtype, self.low, self.high)
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` as a matrix of `dtype`, all of it between the bounds."""
@@ -393,11 +387,9 @@ class Labels(Loss):
         """The label of rows that do not count, if any."""
         return None
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
-        """int32 labels themselves, whose range the core checks; int64 ones in range as int32."""
-        if y.dtype is INT32:
-            return y
-        return _core.short_labels(y, outputs) if y.dtype is INT64 else None
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """int32 labels themselves, whose range the core checks; whole numbers in range as int32."""
+        return _core.plain_labels(y, outputs, self.ignored())
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` of shape (rows,) or (rows, 1) as int32 labels."""

@@ -84,9 +84,9 @@ class BinaryFocal(YesOrNo):
     name: ClassVar[str] = "binary_focal"
     __repr__ = compact_repr
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
-        """`y` of `dtype` as a matrix, if all of it is 0 or 1."""
-        return super().ready(y, outputs, dtype) if ((y == 0) | (y == 1)).all() else None
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` as a matrix of `dtype`, if all of it is 0 or 1."""
+        return _core.plain_targets(y, dtype, 0.0, 1.0, True)
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` as a matrix of `dtype`, all of it 0 or 1."""
@@ -102,9 +102,10 @@ class _Margin(Bounded):
         """Scores that can be on both sides of the margin."""
         return Expected("scores from -1 to 1 or more,", Interval(-1.0, 1.0))
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
-        """`y` of `dtype` as a matrix, if all of it is 0 or 1, or all of it -1 or 1."""
-        return super().ready(y, outputs, dtype) if _is_signs(y) else None
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+        """`y` as a matrix of `dtype`, if all of it is 0 or 1, or all of it -1 or 1."""
+        made = super().ready(y, outputs, dtype)
+        return made if made is not None and _is_signs(made) else None
 
     def target(self, y: object, rows: int, outputs: int, dtype: np.dtype[Any], name: str = "y") -> Array:
         """`y` as a matrix of `dtype`, all of it 0 or 1, or all of it -1 or 1."""
@@ -331,7 +332,7 @@ class KLDivergence(Values):
         """Logits."""
         return logits("softmax")
 
-    def ready(self, y: Array, outputs: int, dtype: np.dtype[Any]) -> Array | None:
+    def ready(self, y: object, outputs: int, dtype: np.dtype[Any]) -> Array | None:
         """None: sums are to be checked."""
         return None
 

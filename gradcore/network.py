@@ -330,6 +330,10 @@ class Network(CurvatureProducts):
             names = self._classes
             return {name: outputs.transform(y, kinds[name], names.get(name)) for name, y in parts.items()}
         if isinstance(output, str) and output == "raw":
+            if self._centre is None and not self._tables:
+                found = self._core.predict_now(X, self._turns)
+                if found is not None:
+                    return found
             return self._predict(self._matrix(X))
         own = self._classes.get("")
         kind = outputs.check(output, self.outputs, own)
@@ -409,17 +413,10 @@ class Network(CurvatureProducts):
         return work.activations()
 
     def _matrix(self, X: object) -> Array:
-        if (  # what needs no conversion, told without calls
-            type(X) is np.ndarray
-            and X.dtype is self._dtype
-            and X.ndim == 2
-            and X.shape[1] == self._inputs
-            and X.shape[0]
-            and X.flags.carray
-            and self._centre is None
-            and not self._tables
-        ):
-            return X
+        if self._centre is None and not self._tables:
+            x = self._core.plain(X)
+            if x is not None:
+                return x
         return inputs.convert(self, X, "X")
 
     def _warn_unless_standardized(self, call: str) -> None:

@@ -16,12 +16,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from . import _core
 from .errors import BusyError
-
-if TYPE_CHECKING:
-    from . import _core
 
 T = TypeVar("T")
 
@@ -42,14 +40,16 @@ def _others(callers: set[_Caller]) -> set[_Caller]:
     return {one for one in list(callers) if one[0] == me[0] and one != me}
 
 
-class Turns:
-    """Who waits for a network, who reads it, and who changes it."""
+class Turns(_core.Steps):
+    """Who waits for a network, who reads it, and who changes it.
+
+    What small steps and predictions look at is in `_core.Steps`, where the core's binding sees it without a
+    call of Python: `waiting`, until they are through; `changer`; and `stepper`, a thread alone, since a pair
+    would cost a small step a tenth.
+    """
 
     def __init__(self) -> None:
-        self.waiting: set[_Caller] = set()  # until they are through
         self._reading: set[_Caller] = set()  # several values of one state
-        self._changer: _Caller | None = None
-        self._stepper = 0  # the thread that is in a single step, or 0; a pair would cost a small step a tenth
         _ALL.add(self)
 
     # ---- Writers ----
@@ -57,17 +57,17 @@ class Turns:
     def begin_step(self) -> None:
         """Say that this thread makes a single step now, once those that wait are through. A reader that comes
         later sees the step and waits for its end."""
-        self._stepper = threading.get_ident()
+        self.stepper = threading.get_ident()
         end = time.monotonic() + _HOLD if self.waiting else 0.0
         while self.waiting and _others(self.waiting) and time.monotonic() < end:
-            self._stepper = 0
+            self.stepper = 0
             self.offer()
-            self._stepper = threading.get_ident()
+            self.stepper = threading.get_ident()
 
     def end_step(self) -> None:
         """The step of this thread is over, or was refused because another thread makes one."""
-        if self._stepper == threading.get_ident():
-            self._stepper = 0
+        if self.stepper == threading.get_ident():
+            self.stepper = 0
 
     def offer(self) -> None:
         """Let all in that wait now, and go on when they are through: a writer calls it before a slice."""
@@ -77,17 +77,9 @@ class Turns:
         while them & self.waiting and time.monotonic() < end:
             time.sleep(_PAUSE)
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Keep further readers of other threads in line until this is done."""
-        before, self._changer = self._changer, _caller()
-        try:
-            end = time.monotonic() + _HOLD
-            while self._reading and _others(self._reading) and time.monotonic() < end:
-                time.sleep(_PAUSE)
-            yield
-        finally:
-            self._changer = before
+    def changing(self) -> Changing:
+        """Around what changes the network: further readers of other threads are kept in line."""
+        return Changing(self)
 
     def write(self, core: _core.Network, call: Callable[[], T]) -> T:
         """The result of a call of the core that changes the network, after a wait for readers; a thread that
@@ -111,7 +103,7 @@ class Turns:
 
     def read(self, core: _core.Network, call: Callable[[], T], name: str) -> T:
         """The result of one call of the core that reads, after a wait if it must be."""
-        if (self._changer is None and not self._stepper) or not self._is_changed():
+        if (self.changer is None and not self.stepper) or not self._is_changed():
             try:
                 return call()
             except BusyError:
@@ -152,7 +144,7 @@ class Turns:
 
     def _is_changed(self) -> bool:
         """Whether another thread is changing the network now."""
-        changer, stepper = self._changer, self._stepper
+        changer, stepper = self.changer, self.stepper
         me = _caller()
         if stepper and stepper != me[1]:
             return True
@@ -200,6 +192,29 @@ class Turn:
             self._lock.release()
 
 
+class Changing:
+    """Keeps further readers of other threads in line until it is left."""
+
+    __slots__ = ("_before", "_turns")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns, self._before = turns, turns.changer
+
+    def __enter__(self) -> None:
+        turns = self._turns
+        self._before, turns.changer = turns.changer, _caller()
+        try:
+            end = time.monotonic() + _HOLD if turns._reading else 0.0
+            while turns._reading and _others(turns._reading) and time.monotonic() < end:
+                time.sleep(_PAUSE)
+        except BaseException:
+            turns.changer = self._before
+            raise
+
+    def __exit__(self, *raised: object) -> None:
+        self._turns.changer = self._before
+
+
 _ALL: weakref.WeakSet[Turns] = weakref.WeakSet()
 _SINGLE: weakref.WeakSet[Turn] = weakref.WeakSet()
 
@@ -208,8 +223,8 @@ def _forget_others() -> None:
     """A forked child has none of the threads that were in a step, or had a turn."""
     me = threading.get_ident()
     for turns in list(_ALL):
-        if turns._stepper != me:
-            turns._stepper = 0
+        if turns.stepper != me:
+            turns.stepper = 0
     for turn in list(_SINGLE):
         turn._lock = threading.Lock()
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 _NONFINITE = ("skip", "raise", "propagate")
-_ndarray = np.ndarray
 Targets = ArrayLike | Mapping[str, ArrayLike]  # dicts: by head
 
 
@@ -121,6 +120,7 @@ class Trainer(Conflicts):
             (index, group if info["trainable"] else (1.0, math.nan, group[2]))
             for (index, info), group in zip(meant, settings, strict=True)
         ]
+        self._constant = self._hypers.constant if self._rates is None else None
         shapes = {info["name"]: info["shape"] for info in net._info if info["trainable"]}
         whole = optimizer.whole(shapes, {info["name"]: info["role"] for info in net._info})
         self._whole = bytes(info["name"] in whole for info in net._info)
@@ -134,6 +134,9 @@ class Trainer(Conflicts):
         self._masks: dict[str, Array] = {}
         self._ledger = np.zeros((len(net._info), 3))  # of cores that this one has outgrown
         self._full_batch = optimizer.full_batch
+        self._schedule_free = optimizer.name.startswith("schedule_free")
+        # Whether there are averaged weights: beside the network, or in it.
+        self._averages = self._schedule_free or mean_of_weights(optimizer.averages()) is not None
         self._norms: tuple[int, dict[str, Array]] | None = None  # of the average after so many updates
         self._run: Run | None = None  # of a full-batch optimizer
         self._weak = weakref.ref(self)
@@ -228,34 +231,18 @@ class Trainer(Conflicts):
         BusyError
             If another thread is in a step or a fit of the network.
         """
-        core = self._core
-        if (
-            core is not None
-            and not self._full_batch
-            and sample_weight is None
-            and self._net._direct
-            and type(X) is _ndarray
-            and type(y) is _ndarray
-            and X.dtype is self._dtype
-            and X.ndim == 2
-            and len(X) <= core.capacity
-            and y.shape[:1] == X.shape[:1]
-        ):
+        core, net = self._core, self._net
+        if core is not None and sample_weight is None and net._direct and not self._full_batch:
             target = self._loss.ready(y, self._outputs, self._dtype)
             if target is not None:
-                turns = self._net._turns
-                turns.begin_step()
                 try:
-                    hypers = self._hypers.row(core.step)
-                    self._set_rates(core, 1)
-                    self._net._keeper = self._weak
-                    return core.train_step(X, target, None, hypers)
-                except BusyError:
-                    return self._patiently(partial(core.train_step, X, target, None, hypers))
+                    loss = self._step_now(core, X, target)
+                    if loss is not None:
+                        return loss
                 except (ShapeError, DTypeError, ArgumentError):
                     pass  # converted below, or refused with the name of the argument
-                finally:
-                    turns.end_step()
+                except BusyError:
+                    pass  # there it waits for threads that read
         if self._full_batch:
             raise StateError(
                 f"step: expected an optimizer that takes batches, got {self.optimizer!r}; use fit"
@@ -281,6 +268,24 @@ class Trainer(Conflicts):
             raise
         net._remember(source.labels, classes)
         return loss
+
+    def _step_now(self, core: _core.Trainer, X: object, target: Array) -> float | None:
+        """One update on a plain X; None if it is not plain."""
+        net, hypers = self._net, self._constant
+        if net._keeper is not self._weak:
+            x = core.plain(X)
+            if x is None:
+                return None
+            X, net._keeper = x, self._weak
+        if hypers is not None:
+            return core.step_now(X, target, hypers, net._turns)
+        net._turns.begin_step()
+        try:
+            hypers = self._hypers.row(core.step)
+            self._set_rates(core, 1)
+            return core.step_now(X, target, hypers, net._turns)
+        finally:
+            net._turns.end_step()
 
     def _step_of(self, x: Array, target: Any, weight: Any) -> float:
         """One update on arrays as `_arrays` makes them."""
@@ -490,11 +495,6 @@ class Trainer(Conflicts):
         return net
 
     @property
-    def _averages(self) -> bool:
-        """Whether there are averaged weights: beside the network, or in it."""
-        return mean_of_weights(self.optimizer.averages()) is not None or self._schedule_free
-
-    @property
     def _held(self) -> frozenset[str]:
         """Positions of the BatchNorm layers that are frozen: their averages, or all of gamma and beta."""
         frozen = {at for at, (_, _, frozen) in self._groups if frozen}
@@ -508,10 +508,6 @@ class Trainer(Conflicts):
             for position, found in layers.items()
             if (False, True) in found or ((True, True) in found and (True, False) not in found)
         )
-
-    @property
-    def _schedule_free(self) -> bool:
-        return self.optimizer.name.startswith("schedule_free")
 
     def _average(self) -> Network:
         """A copy of the network with the averaged weights, and the running averages that it has."""
