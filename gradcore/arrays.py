@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import frames
+from . import _core, frames
 from .errors import ArgumentError, DTypeError, GradcoreError, MemoryLimitError, ShapeError
 
 Array = NDArray[Any]
@@ -155,7 +155,7 @@ def columns_contiguous(array: Array, name: str = "array") -> Array:
 
 def check_finite(array: Array, name: str, columns: Sequence[frames.Label] | None = None) -> None:
     """Refuse NaN and infinities, naming the first one's position, and its column if columns have names."""
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or _core.all_finite(array):
         return
     for start, part in _chunks(array):
         good = np.isfinite(part)

@@ -61,6 +61,8 @@ HOOKS = ("on_train_begin", "on_epoch_begin", "on_slice", "on_epoch_end", "on_tra
 
 def check_callbacks(callbacks: object) -> list[Any]:
     """`callbacks` as a list of objects that have at least one of the methods."""
+    if type(callbacks) is tuple and not callbacks:
+        return []
     if not isinstance(callbacks, Iterable) or hasattr(type(callbacks), "shape"):
         raise DTypeError(f"callbacks: expected a list of callbacks, got {shown(callbacks)}")
     result = list(callbacks)

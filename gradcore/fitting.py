@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .network import Network
     from .trainer import Trainer
 
+_SIGNAL: Any = importlib.import_module("_signal")  # what `signal` wraps, making enumerations for 10 µs a fit
 SLICE_SECONDS = 0.03  # aimed at; Ctrl-C is heard between slices
 MAX_SLICE = 16384  # steps
 BATCH = 32  # rows of an update where nothing is said
@@ -79,19 +80,16 @@ class Sums:
     heads: list[float] = field(default_factory=list)  # as PerHead.add has them
     ledger: list[list[float]] = field(default_factory=list)  # of rules on gradients, as core.run adds it up
 
-    def add(self, reports: NDArray[np.void], seconds: float) -> None:
-        """Add the reports of a slice; the result does not depend on how an epoch is sliced."""
-        counted = reports[reports["applied"] != 0]
-        weight, norm = counted["weight"], counted["norm"]
-        self.loss = _chain(self.loss, counted["loss"] * weight)
-        self.correct = _chain(self.correct, counted["correct"])
-        self.weight = _chain(self.weight, weight)
-        self.norm = _chain(self.norm, norm)
-        self.normed += len(norm)
-        self.scale = _chain(self.scale, counted["scale"])
-        self.clipped += int(np.count_nonzero(counted["scale"] < 1.0))
-        self.skipped += len(reports) - len(counted)
-        self.steps += len(reports)
+    def add(self, reports: NDArray[np.void], done: int, seconds: float) -> None:
+        """Add the first `done` reports of a slice; the result does not depend on how an epoch is sliced."""
+        sums = self.loss, self.correct, self.weight, self.norm, self.scale
+        self.loss, self.correct, self.weight, self.norm, self.scale, applied, clipped = _core.add_reports(
+            reports, done, *sums
+        )
+        self.normed += applied
+        self.clipped += clipped
+        self.skipped += done - applied
+        self.steps += done
         self.seconds += seconds
 
 
@@ -241,8 +239,8 @@ def fit(
         if listener is not None:
             listener.check_monitors(trainer.loss, data.validation is not None)
     before = trainer._fit
-    state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history))
-    state.terms = Terms(epochs, monitor, averaged)
+    terms = Terms(epochs, monitor, averaged)
+    state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history), terms=terms)
     state = choose(before, state, data, resume)
     take(trainer, data)
     first = not trainer.steps and not trainer._epochs
@@ -253,12 +251,13 @@ def fit(
     loop = loop_kind(trainer, data, state, hooks, shown.advance)
     trainer._fit, state.data = state, data
     try:
-        with _deferred_interrupt() as interrupted:
+        with _Interrupt() as interrupted:
             loop.check = interrupted
             _call(hooks, "on_train_begin", trainer)
             while state.epoch < epochs and not state.ended:
                 loop.epoch(rule, monitor)
-                row = loop.close_epoch(rule, monitor)
+                loop.close_epoch(rule, monitor)
+                row = trainer.history.last() if hooks or shown.shows else {}
                 shown.epoch(row)
                 for hook in hooks:
                     for answer in _call([hook], "on_epoch_end", trainer, row):
@@ -342,7 +341,7 @@ class Loop:
             self._slice(order, batches - state.position // state.batch_size)
             self.check()
 
-    def close_epoch(self, rule: EarlyStopping | None, monitor: str) -> dict[str, float]:
+    def close_epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
         """Evaluate, write the history's row, and move on to the next epoch."""
         trainer, state = self.trainer, self.state
         started = time.perf_counter()
@@ -364,7 +363,6 @@ class Loop:
                 state.stop.see(rule, monitor, row, net.parameters)
                 trainer.history.best_epoch = state.stop.best_epoch or None
                 state.ended = state.ended or state.stop.stopped
-        return trainer.history.last()
 
     def restore_best(self, monitor: str) -> bool:
         """At the end of the fit go back to the best parameters; whether there were others than the last.
@@ -454,12 +452,13 @@ class Loop:
             try:
                 at = (order, state.position, end, state.batch_size)
                 out = (reports, heads, ledger)
-                _when_free(lambda: trainer._set_rates(core, count))
+                if trainer._rates is not None:
+                    _when_free(lambda: trainer._set_rates(core, count))
                 _when_free(lambda: core.run(data.x, data.target, data.weight, *at, hypers, *out))
             finally:
                 done = core.step - first
                 seconds = time.perf_counter() - started
-                state.sums.add(reports[:done], seconds)
+                state.sums.add(reports, done, seconds)
                 if ledger is not None:
                     state.sums.ledger = ledger.tolist()
                 if heads is not None:
@@ -540,12 +539,13 @@ def _whether_averaged(value: bool, trainer: Trainer, data: Data) -> bool:
 
 def _when_free(call: Callable[[], object]) -> None:
     """`call()`, again after a moment while another thread predicts with the network, for some seconds."""
-    patience = time.monotonic() + 5.0
+    patience = 0.0
     while True:
         try:
             call()
             return
         except BusyError:
+            patience = patience or time.monotonic() + 5.0
             if time.monotonic() > patience:
                 raise
             time.sleep(0.0005)
@@ -560,27 +560,33 @@ def _chain(start: float, values: Array) -> float:
     return float(np.add.accumulate(np.concatenate(([start], values)))[-1])
 
 
-@contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Turns the first Ctrl-C into a KeyboardInterrupt from the yielded function, called where all is
-    consistent; the second one interrupts at once. Only where Python's own handler is in place."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: None
-        return
-    pressed: list[int] = []
+class _Interrupt:
+    """Turns the first Ctrl-C into a KeyboardInterrupt from `check`, called where all is consistent.
 
-    def handler(number: int, frame: object) -> None:
-        pressed.append(number)
-        if len(pressed) > 1:
+    The second one interrupts at once. Only where Python's own handler is in place.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = 0
+        self._mine = False
+
+    def __enter__(self) -> Callable[[], None]:
+        main = threading.get_ident() == threading.main_thread().ident
+        if main and _SIGNAL.getsignal(_SIGNAL.SIGINT) is signal.default_int_handler:
+            self._mine = True
+            _SIGNAL.signal(_SIGNAL.SIGINT, self._handle)
+        return self.check
+
+    def __exit__(self, *raised: object) -> None:
+        if self._mine:
+            _SIGNAL.signal(_SIGNAL.SIGINT, signal.default_int_handler)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self._pressed += 1
+        if self._pressed > 1:
             raise KeyboardInterrupt
 
-    def check() -> None:
-        if pressed:
+    def check(self) -> None:
+        """Raise it if Ctrl-C was pressed."""
+        if self._pressed:
             raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

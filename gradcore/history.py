@@ -111,15 +111,19 @@ class History:
         """Add one epoch; columns that `row` lacks get NaN."""
         for column, value in _items(row):
             _check_entry(column, value)
+        own, more = vars(self), (self.heads, self.layers, self.added)
         for column in row:
-            if column in self.columns():
+            if column in _OWN or any(column in table for table in more):
                 continue
             table = self.layers if column.endswith(_OF_LAYERS) else self.heads
             if not (column in _OF_HEADS or "." in column):
                 table = self.added
             table[column] = [math.nan] * len(self)
-        for column in self.columns():
-            self[column].append(row.get(column, math.nan))
+        for column in _COLUMNS:
+            own[column].append(row.get(column, math.nan))
+        for table in more:
+            for column, values in table.items():
+                values.append(row.get(column, math.nan))
 
     def complete(self, row: Mapping[str, object]) -> None:
         """Take what a callback has added to the last row, numbers by name; it may change nothing else."""
@@ -145,16 +149,24 @@ class History:
         """The last row, without columns that are NaN; empty before the first epoch."""
         if not len(self):
             return {}
-        row = {column: self[column][-1] for column in self.columns()}
-        return {column: value for column, value in row.items() if not math.isnan(value)}
+        own = vars(self)
+        row = {column: value for column in _COLUMNS if (value := own[column][-1]) == value}
+        for table in (self.heads, self.layers, self.added):
+            for column, values in table.items():
+                if values[-1] == values[-1]:
+                    row[column] = values[-1]
+        return row
 
     def since(self, start: int) -> History:
         """A copy of the rows from number `start` on."""
         start = integer(start, "start")
-        tables = (self.heads, self.layers, self.added)
-        heads, layers, added = ({name: values[start:] for name, values in table.items()} for table in tables)
-        columns: dict[str, Any] = {column: self[column][start:] for column in _COLUMNS}
-        return History(**columns, heads=heads, layers=layers, added=added, best_epoch=self.best_epoch)
+        own, result = vars(self), History(best_epoch=self.best_epoch)
+        for column in _COLUMNS:
+            setattr(result, column, own[column][start:])
+        for name in ("heads", "layers", "added"):
+            if own[name]:
+                setattr(result, name, {column: values[start:] for column, values in own[name].items()})
+        return result
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The columns that have any value, as a dict of lists."""
@@ -198,6 +210,7 @@ class History:
 _COLUMNS = tuple(
     column.name for column in fields(History) if column.name not in ("heads", "layers", "added", "best_epoch")
 )
+_OWN = frozenset(_COLUMNS)
 _OF_HEADS = ("cosine", "conflicts")
 _OF_LAYERS = (".clipped", ".clip_scale")
 
@@ -217,5 +230,7 @@ def _items(row: object) -> ItemsView[Any, Any]:
 def _check_entry(column: object, value: object) -> None:
     if not isinstance(column, str) or not column:
         raise DTypeError(f"row: expected names of columns, got {shown(column)}")
+    if type(value) is float or type(value) is int:  # to ask for a `Real` takes long
+        return
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise DTypeError(f"row[{column!r}]: expected a number, got {shown(value)}")

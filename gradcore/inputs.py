@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 CENTRE = "0.centre"  # the tensor of a file
 
 
-@dataclass(frozen=True)
-class InputTable:
+class InputTable(NamedTuple):
     """A checked X in the type that it came in, its columns in the network's order."""
 
     values: Array
@@ -45,6 +43,8 @@ def check_columns(names: object, count: int, where: str) -> tuple[Label, ...]:
 
 def table(net: Network, X: object, name: str, columns: tuple[Label, ...] | None = None) -> InputTable:
     """`X` with its columns in the order of those that `net` knows, or else of `columns`."""
+    if type(X) is np.ndarray:
+        return InputTable(as_table(X, name, net.inputs), None)
     try:
         given = frames.labels(X)
     except Exception as error:  # an attribute that cannot be read
@@ -67,11 +67,13 @@ def cast(
 ) -> Array:
     """The values as the core of `net` takes them, less the centres of its columns."""
     labels = net._columns or source.labels
-    if centre is None:
-        x = as_dtype(source.values, name, net.dtype)
-    else:
-        x = scaling.centred(source.values, name, net.dtype, centre)
-    x = columns_contiguous(x, name)
+    x = net._core.plain(source.values) if centre is None else None
+    if x is None:
+        if centre is None:
+            x = as_dtype(source.values, name, net.dtype)
+        else:
+            x = scaling.centred(source.values, name, net.dtype, centre)
+        x = columns_contiguous(x, name)
     if finite:
         check_finite(x, name, labels)
     for column, cardinality, where in net._tables:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 class Progress:
     """Shows nothing; the base of those that show something."""
+
+    shows: ClassVar[bool] = False
 
     def advance(self, steps: int) -> None:
         """`steps` more updates are done."""
@@ -25,6 +27,8 @@ class Progress:
 class Lines(Progress):
     """One line an epoch on standard output."""
 
+    shows: ClassVar[bool] = True
+
     def __init__(self, last_epoch: int) -> None:
         self._last = last_epoch
 
@@ -36,6 +40,8 @@ class Lines(Progress):
 
 class Bar(Progress):
     """A tqdm bar over the steps, on standard error."""
+
+    shows: ClassVar[bool] = True
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar

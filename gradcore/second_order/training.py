@@ -221,7 +221,7 @@ class FullBatchLoop(Loop):
         trainer.net._turns.offer()
         with trainer.net._turns.changing():
             self._iterate(reports[0])
-        state.sums.add(reports, time.perf_counter() - started)
+        state.sums.add(reports, 1, time.perf_counter() - started)
         state.position = state.rows
         self.advance(1)
         if state.sums.skipped:
