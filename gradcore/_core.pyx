@@ -478,7 +478,7 @@ cdef class Network:
         if turns.stepper != 0 or turns.changer is not None:
             return None
         found = plain_matrix(x, self.typenum, self.inputs, False)
-        if found is None:
+        if found is None or turns.stepper != 0 or turns.changer is not None:  # others may have run meanwhile
             return None
         array = <cnp.ndarray>found
         rows, stride = cnp.PyArray_DIM(array, 0), self.inputs

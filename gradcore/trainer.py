@@ -206,7 +206,8 @@ class Trainer(Conflicts):
         Where other threads predict with the network it waits for them, for 10 s at most; where another thread
         trains it, it does not.
 
-        Arrays of the network's dtype with contiguous columns are read where they are, without a copy. Values
+        Arrays of the network's dtype with contiguous columns are read where they are, without a copy; others
+        of bool, integers, float32 or float64 cost their conversion, float16, lists and tables more. Values
         that are not finite are the business of `nonfinite`; `skipped` counts the updates that they cost.
 
         Parameters
