@@ -297,9 +297,6 @@ def optimizer_step(
     arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float, int]],
     threads: int = 0,
 ) -> None: ...  # (w, g, SLOTS slots, lr_factor, weight_decay or NaN, rows of a matrix or 0) of each
-def gemm(
-    a: Array, b: Array, bias: Array | None, out: Array | None, threads: int = 0, isa: str | None = None
-) -> Array: ...  # a, b: 2-D of one float dtype, any strides that are multiples of the item size
 def activation_forward(name: str, x: Array, out: Array | None, alpha: float, threads: int = 0) -> Array: ...
 def activation_backward(
     name: str, x: Array, d_y: Array, out: Array | None, alpha: float, threads: int = 0
@@ -326,6 +323,46 @@ def fill(
     kind: str, seed: int, stream: int, rows: int, cols: int, a: float, b: float
 ) -> NDArray[np.float64]: ...
 def shuffle(seed: int, epoch: int, n: int) -> NDArray[np.int64]: ...
+
+# Products. a, b: 2-D of one float dtype, any strides that are multiples of the item size.
+def gemm(
+    a: Array,
+    b: Array | Packed,
+    bias: Array | None,
+    out: Array | None,
+    threads: int = 0,
+    isa: str | None = None,
+    activation: str | None = None,
+    alpha: float = 0.0,
+) -> Array: ...
+def product(  # gemm of exact arrays that serve as they are, and None, nothing done, of anything else
+    a: object,
+    b: object,
+    bias: object,
+    out: object,
+    threads: object,
+    isa: object,
+    activation: str | None = None,
+    alpha: float = 0.0,
+) -> Array | None: ...
+def dense_backward(  # (d_x, d_w, d_b), or None likewise; results: three arrays or None
+    x: object,
+    w: object,
+    d_y: object,
+    results: object,
+    activation: str | None = None,
+    alpha: float = 0.0,
+    saved: object = None,  # z, or what the activation returned
+    from_output: bool = False,
+) -> tuple[Array, Array, Array] | None: ...
+
+class Packed:
+    def __init__(self, w: Array) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def unpack(self) -> Array: ...
 
 # Files: (name, array) in order, string metadata. Arrays F32, F64, I32, I64, U8, U64.
 def save_file(path: bytes, tensors: Sequence[tuple[str, Array]], metadata: Mapping[str, str]) -> None: ...

@@ -125,65 +125,6 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays, threads=0):
         free(c_arrays)
 
 
-# A two-dimensional operand of a product: its sizes and strides in elements, which may be anything.
-cdef int operand(object value, str name, int typenum, int64_t *sizes, int64_t *strides) except -1:
-    cdef cnp.ndarray array
-    cdef cnp.npy_intp item, stride
-    cdef int axis
-    if not has_type(value, typenum):
-        return refuse_dtype(value, name, f"a {dtype_name(typenum)} array of two dimensions")
-    array = <cnp.ndarray>value
-    if cnp.PyArray_NDIM(array) != 2:
-        return refuse_shape(value, name, "two dimensions")
-    item = cnp.PyArray_ITEMSIZE(array)
-    for axis in range(2):
-        sizes[axis] = cnp.PyArray_DIMS(array)[axis]
-        stride = cnp.PyArray_STRIDES(array)[axis]
-        if sizes[axis] > 1 and stride % item != 0:
-            return refuse_shape(value, name, f"strides that are multiples of {item} bytes")
-        strides[axis] = stride // item if sizes[axis] > 1 else (1 if axis else cnp.PyArray_DIMS(array)[1])
-    return 0
-
-
-def gemm(a, b, bias, out, threads=0, isa=None):
-    cdef gradcore_error error
-    cdef gradcore_status status
-    cdef int64_t a_size[2]
-    cdef int64_t a_stride[2]
-    cdef int64_t b_size[2]
-    cdef int64_t b_stride[2]
-    cdef cnp.npy_intp dims[2]
-    cdef const void *c_bias = NULL
-    cdef list keep = []
-    cdef const char *c_isa = optional_text(isa, "isa", keep)
-    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
-    cdef int typenum = cnp.NPY_FLOAT64 if has_type(a, cnp.NPY_FLOAT64) else cnp.NPY_FLOAT32
-    cdef int dtype = c_dtype(typenum)
-    operand(a, "a", typenum, a_size, a_stride)
-    operand(b, "b", typenum, b_size, b_stride)
-    if b_size[0] != a_size[1]:
-        refuse_shape(b, "b", f"shape ({a_size[1]}, n)")
-    if bias is not None:
-        c_bias = vector(bias, "bias", typenum, b_size[1])
-    if out is None:
-        out = empty(typenum, 2, a_size[0], b_size[1])
-    else:
-        dims[0], dims[1] = a_size[0], b_size[1]
-        exact(out, "out", typenum, 2, dims, True)
-        for name, value in (("a", a), ("b", b), ("bias", bias)):
-            if value is not None and np.may_share_memory(out, value):
-                raise errors.ArgumentError(f"out: expected memory apart from {name}, got an overlap")
-    cdef const void *c_a = cnp.PyArray_DATA(<cnp.ndarray>a)
-    cdef const void *c_b = cnp.PyArray_DATA(<cnp.ndarray>b)
-    cdef void *c_out = cnp.PyArray_DATA(<cnp.ndarray>out)
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_gemm(dtype, a_size[0], b_size[1], a_size[1], c_a, a_stride[0], a_stride[1], c_b,
-                               b_stride[0], b_stride[1], c_bias, c_out, b_size[1], c_threads, c_isa, &error)
-    check(status, &error)
-    return out
-
-
 cdef dict ACTIVATIONS = {name: i for i, name in enumerate(names("activation"))}
 
 

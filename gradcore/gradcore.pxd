@@ -370,6 +370,47 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                   int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
                                   int64_t b_col, const void *bias, void *c, int64_t ldc, int32_t threads,
                                   const char *isa, gradcore_error *error)
+    ctypedef struct gradcore_product:
+        uint32_t size
+        int32_t dtype
+        int64_t m, n, k
+        const void *a
+        int64_t a_row, a_col
+        const void *b
+        int64_t b_row, b_col
+        int32_t packed, threads
+        const void *bias
+        void *c
+        int64_t ldc
+        const char *activation
+        double alpha
+        const char *isa
+    gradcore_status gradcore_multiply(const gradcore_product *product, gradcore_error *error)
+    int64_t gradcore_packed_size(int32_t dtype, int64_t k, int64_t n)
+    gradcore_status gradcore_pack(int32_t dtype, int64_t k, int64_t n, const void *b, int64_t b_row,
+                                  int64_t b_col, void *panels, gradcore_error *error)
+    ctypedef struct gradcore_dense:
+        uint32_t size
+        int32_t dtype
+        int64_t m, n, k
+        const void *x
+        int64_t x_row, x_col
+        const void *w
+        int64_t w_row, w_col
+        const void *d_y
+        int64_t ldd
+        const void *z
+        int64_t ldz
+        const void *y
+        int64_t ldy
+        void *d_x
+        void *d_w
+        void *d_b
+        const char *activation
+        double alpha
+        const char *isa
+        int32_t threads
+    gradcore_status gradcore_dense_backward(const gradcore_dense *dense, gradcore_error *error)
     gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
                                                 const void *x, void *y, gradcore_error *error)
     gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha, int64_t n,

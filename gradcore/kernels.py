@@ -26,7 +26,7 @@ from .kernels_arrays import float_array as _float_array
 from .kernels_arrays import float_matrix as _float_matrix
 from .kernels_arrays import output as _output
 from .kernels_arrays import outputs as _outputs
-from .kernels_products import dense_backward, dense_forward, gemm
+from .kernels_products import Packed, dense_backward, dense_forward, gemm, pack
 
 # Every function asks the core first, which takes arrays that are as it wants them and returns None for all
 # else: lists, strided arrays, and whatever is to be refused with a reason.
@@ -286,7 +286,7 @@ def softmax(z: ArrayLike, *, out: Array | None = None, threads: int | None = Non
     return result
 
 
-__all__ = ["dense_backward", "dense_forward", "gemm", "softmax", *_define()]
+__all__ = ["Packed", "dense_backward", "dense_forward", "gemm", "pack", "softmax", *_define()]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -83,6 +83,10 @@ static const gradcore_api api = {
     .activation = &gradcore_activation,
     .softmax = &gradcore_softmax,
     .loss_of = &gradcore_loss_of,
+    .multiply = &gradcore_multiply,
+    .packed_size = &gradcore_packed_size,
+    .pack = &gradcore_pack,
+    .dense_backward = &gradcore_dense_backward,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

@@ -51,6 +51,26 @@ typedef void grc_act_backward_fn(size_t rows, size_t cols, const void *saved, vo
 /* d_x = d_y f'(x) elementwise, whatever the training step keeps; d_x may be d_y. */
 typedef void grc_act_gradient_fn(size_t n, const void *x, const void *d_y, void *d_x, double alpha);
 
+/* C (m, n) = f(init + A (m, k) · B (k, n)) for any n, by the chains of gemm; c_row >= n. A and B are
+ * element-strided both ways, or B is panels as `pack` makes them: those of n columns of a B with k rows. act is NULL
+ * where f is the identity. Where product_packs(g) is not 0, scratch is memory of GRC_PRODUCT_SCRATCH bytes, 64-byte
+ * aligned; what was in it does not matter. C may not overlap anything else. */
+typedef struct grc_product {
+    size_t m, n, k;
+    const void *a;
+    ptrdiff_t a_row, a_col;
+    const void *b;
+    ptrdiff_t b_row, b_col;
+    int packed;
+    void *c;
+    ptrdiff_t c_row;
+    const void *init; /* n elements or NULL */
+    grc_act_forward_fn *act;
+    double alpha;
+    void *scratch;
+} grc_product;
+#define GRC_PRODUCT_SCRATCH ((size_t)384 << 10)
+
 /* Per row r: loss[r] = l_r (double, with the weights of args but without a row's own, mean over outputs where
  * the loss has several values), correct[r] = 1 where the prediction is right (argmax, ties to the lowest
  * index; sign for binary, all outputs right; 0 for losses that do not classify), and d = row_scale[r] * d l_r / d z. d may be NULL (evaluation) or alias
@@ -259,6 +279,10 @@ typedef struct grc_kernels {
     void (*softmax)(size_t rows, size_t cols, const void *z, size_t ldz, void *y, size_t ldy);
     /* Are all elements of contiguous x such targets? NaN never is. */
     int (*targets_are)(enum grc_targets kind, size_t rows, size_t cols, const void *x);
+    void (*product)(const grc_product *g);
+    int (*product_packs)(const grc_product *g);
+    /* All of B of such a product as panels, whatever its strides. */
+    void (*pack_any)(const grc_product *g, void *panels);
 } grc_kernels;
 
 /* reduce.c. A finite |x| >= 2^15 as q pi / 2 + *high + *low, |*high| <= pi / 4; returns q modulo 4. */

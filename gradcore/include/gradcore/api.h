@@ -88,6 +88,10 @@ typedef struct gradcore_api {
     __typeof__(gradcore_activation) *activation;
     __typeof__(gradcore_softmax) *softmax;
     __typeof__(gradcore_loss_of) *loss_of;
+    __typeof__(gradcore_multiply) *multiply;
+    __typeof__(gradcore_packed_size) *packed_size;
+    __typeof__(gradcore_pack) *pack;
+    __typeof__(gradcore_dense_backward) *dense_backward;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

@@ -49,6 +49,55 @@ GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, 
                                            int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
                                            int64_t b_col, const void *bias, void *c, int64_t ldc,
                                            int32_t threads, const char *isa, gradcore_error *error);
+/* The same with more to it: C = f(A B + bias), f an activation with its alpha (NULL: the identity, alpha unused);
+ * with `packed`, b is what gradcore_pack has made of B, whose strides are not read. size: sizeof(gradcore_product). */
+typedef struct gradcore_product {
+    uint32_t size;
+    int32_t dtype;
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row, b_col;
+    int32_t packed, threads;
+    const void *bias;
+    void *c;
+    int64_t ldc;
+    const char *activation;
+    double alpha;
+    const char *isa;
+} gradcore_product;
+GRADCORE_API gradcore_status gradcore_multiply(const gradcore_product *product, gradcore_error *error);
+/* Bytes of a packed B (k, n), the same on every instruction set; -1 for a dtype or size that cannot be. */
+GRADCORE_API int64_t gradcore_packed_size(int32_t dtype, int64_t k, int64_t n);
+/* Packs B; panels has room for that many bytes, 64-byte aligned for speed. */
+GRADCORE_API gradcore_status gradcore_pack(int32_t dtype, int64_t k, int64_t n, const void *b, int64_t b_row,
+                                           int64_t b_col, void *panels, gradcore_error *error);
+/* Derivatives of a loss by x (m, k), w (k, n) and the bias, from d_y, its derivative by y = f(x w + bias). x and w
+ * have any strides; d_y, z and y are row-major with such strides; d_x (m, k), d_w (k, n) and d_b (n) are
+ * contiguous, NULL where not wanted, and overlap nothing. With an activation, either z, its argument, or y, which
+ * serves where the derivative is known from it. size: sizeof(gradcore_dense). */
+typedef struct gradcore_dense {
+    uint32_t size;
+    int32_t dtype;
+    int64_t m, n, k;
+    const void *x;
+    int64_t x_row, x_col;
+    const void *w;
+    int64_t w_row, w_col;
+    const void *d_y;
+    int64_t ldd;
+    const void *z;
+    int64_t ldz;
+    const void *y;
+    int64_t ldy;
+    void *d_x, *d_w, *d_b;
+    const char *activation;
+    double alpha;
+    const char *isa;
+    int32_t threads, reserved;
+} gradcore_dense;
+GRADCORE_API gradcore_status gradcore_dense_backward(const gradcore_dense *dense, gradcore_error *error);
 /* y = f(x) over n contiguous elements; y may be x. */
 GRADCORE_API gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha,
                                                          int64_t n, const void *x, void *y,
