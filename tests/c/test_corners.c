@@ -331,8 +331,11 @@ static void state_is_read_beside_readers(void)
 static void norms_are_those_of_one_parameter(void)
 {
     enum { HIDDEN = 70, MATRICES = 3 };
-    static const gradcore_layer layers[] = {LAYER(.kind = "dense", .units = HIDDEN), LAYER(.kind = "dense", .units = HIDDEN),
-                                            LAYER(.kind = "dense", .units = OUTPUTS)};
+    static const gradcore_layer layers[] = {
+        LAYER(.kind = "dense", .units = HIDDEN),
+        LAYER(.kind = "dense", .units = HIDDEN),
+        LAYER(.kind = "dense", .units = OUTPUTS),
+    };
     static const int64_t sizes[MATRICES] = {INPUTS * HIDDEN, HIDDEN * HIDDEN, HIDDEN * OUTPUTS};
     static double before[MATRICES][INPUTS * HIDDEN], after[INPUTS * HIDDEN], g[INPUTS * HIDDEN];
     const gradcore_data data = batch_of(x, INPUTS, OUTPUTS, ROWS);
@@ -437,8 +440,8 @@ static void a_sine_depends_on_no_neighbour(const char *isa)
             mixed[far] = 1e300;
             CHECK(gradcore_network_predict(n, mixed, WIDTH, 1, beside, WIDTH, NULL) == GRADCORE_OK);
             for (int i = 0; i < WIDTH; i++)
-                CHECK_NOTE(i == far || beside[i] == alone[i], "%s, alpha %g, element %d: %.17g, %.17g", isa, alphas[a], i,
-                           beside[i], alone[i]);
+                CHECK_NOTE(i == far || beside[i] == alone[i], "%s, alpha %g, element %d: %.17g, %.17g", isa, alphas[a],
+                           i, beside[i], alone[i]);
         }
         gradcore_network_destroy(n);
     }

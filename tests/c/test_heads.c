@@ -258,8 +258,127 @@ static void test_bad_calls(void)
     gradcore_network_destroy(n);
 }
 
+/* ---- surgery ---- */
+
+enum { TRUNK = 4, PATHS = 8 };
+
+/* Three heads on a trunk of zeros, whose gradients of it are rows of a, times a factor. */
+static const double a[HEADS][TRUNK] = {{1, 0.5, -0.25, 2}, {-2, 1, 0.5, -0.5}, {0.5, -1.5, 1, -1}};
+
+static void project(double *g, const double *onto)
+{
+    double product = 0, square = 0;
+    for (int j = 0; j < TRUNK; j++) {
+        product += g[j] * onto[j];
+        square += onto[j] * onto[j];
+    }
+    for (int j = 0; j < TRUNK && product < 0; j++)
+        g[j] -= product / square * onto[j];
+}
+
+/* The sum after surgery; bit i of `path`: head i meets the second of the others first. */
+static void operate(int path, double *sum)
+{
+    memset(sum, 0, TRUNK * sizeof *sum);
+    for (int i = 0; i < HEADS; i++) {
+        const int others[2] = {i == 0 ? 1 : 0, i == 2 ? 1 : 2}, second = path >> i & 1;
+        double g[TRUNK];
+        memcpy(g, a[i], sizeof g);
+        project(g, a[others[second]]);
+        project(g, a[others[!second]]);
+        for (int j = 0; j < TRUNK; j++)
+            sum[j] += g[j];
+    }
+}
+
+/* Gradients of the trunk at some step, the last head's by a factor smaller. */
+static void operated(int64_t step, double factor, double *g)
+{
+    static const gradcore_layer trunk_and_heads[] = {
+        LAYER(.kind = "dense", .units = TRUNK, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "heads"),
+        LAYER(.kind = "head", .name = "a"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "head", .name = "b"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "head", .name = "c"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "end_heads"),
+    };
+    static const double one[] = {1}, zeros[TRUNK];
+    const double wanted[] = {-0.5, -0.5 * factor}; /* the derivative of (0 - y)^2 is -2 y */
+    const gradcore_network_options about = {.size = sizeof about, .inputs = 1, .dtype = GRADCORE_FLOAT64, .threads = 1};
+    const gradcore_head_loss squares = {.size = sizeof squares, .loss = "mse", .weight = 1};
+    const gradcore_head_loss each[HEADS] = {squares, squares, squares};
+    const gradcore_trainer_options options = {.size = sizeof options, .optimizer = "sgd", .capacity = 1, .seed = 5,
+                                              .heads = each, .head_count = HEADS,
+                                              .head_flags = GRADCORE_GRADIENT_SURGERY};
+    const gradcore_head_data near = {.size = sizeof near, .target = &wanted[0], .target_stride = 1};
+    const gradcore_head_data far = {.size = sizeof far, .target = &wanted[1], .target_stride = 1};
+    const gradcore_head_data all[HEADS] = {near, near, far};
+    const gradcore_data row = {.size = sizeof row, .x = one, .x_stride = 1, .target = all, .rows = 1};
+    const void *src[] = {zeros, a[0], a[1], a[2]};
+    gradcore_network *n = NULL;
+    gradcore_trainer *t = NULL;
+    gradcore_report report;
+    CHECK(gradcore_network_create(&about, trunk_and_heads, sizeof trunk_and_heads / sizeof *trunk_and_heads, &n, NULL)
+          == GRADCORE_OK);
+    CHECK(gradcore_network_write(n, src, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_set_progress(t, (uint64_t)step, 0, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_gradients(t, &row, &report, NULL) == GRADCORE_OK);
+    CHECK(gradcore_trainer_gradient(t, 0, g, NULL) == GRADCORE_OK);
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
+static double distance(const double *g, const double *want)
+{
+    double most = 0;
+    for (int j = 0; j < TRUNK; j++)
+        most = isnan(g[j]) ? INFINITY : fmax(most, fabs(g[j] - want[j]));
+    return most;
+}
+
+/* Each head meets the others in an order of its own: all eight combinations come up, and nothing else does. */
+static void test_orders_of_surgery(void)
+{
+    double want[PATHS][TRUNK], g[TRUNK];
+    int seen[PATHS] = {0};
+    for (int path = 0; path < PATHS; path++) {
+        operate(path, want[path]);
+        for (int other = 0; other < path; other++)
+            CHECK(distance(want[path], want[other]) > 1e-3);
+    }
+    for (int64_t step = 0; step < 100; step++) {
+        int found = 0;
+        operated(step, 1, g);
+        for (int path = 0; path < PATHS; path++)
+            if (distance(g, want[path]) < 1e-12)
+                found++, seen[path]++;
+        CHECK_NOTE(found == 1, "step %d: %d", (int)step, found);
+    }
+    for (int path = 0; path < PATHS; path++)
+        CHECK_NOTE(seen[path] > 0, "path %d", path);
+}
+
+/* Nothing is projected onto a gradient whose square is 0, although it points against others. */
+static void test_surgery_on_a_tiny_gradient(void)
+{
+    double g[TRUNK], want[TRUNK], first[TRUNK], second[TRUNK];
+    memcpy(first, a[0], sizeof first);
+    memcpy(second, a[1], sizeof second);
+    project(first, a[1]);
+    project(second, a[0]);
+    for (int j = 0; j < TRUNK; j++)
+        want[j] = first[j] + second[j];
+    for (int64_t step = 0; step < 8; step++) {
+        operated(step, 1e-170, g);
+        CHECK_NOTE(distance(g, want) < 1e-12, "step %d: %g", (int)step, distance(g, want));
+    }
+}
+
 int main(void)
 {
+    test_orders_of_surgery();
+    test_surgery_on_a_tiny_gradient();
     test_one_hash();
     test_where_memory_fails();
     test_heads_of_a_network();

@@ -136,6 +136,57 @@ static void test_no_memory(const char *optimizer)
     }
 }
 
+/* Threads keep and restore the factors each in its own part: of many matrices, more than all the room behind them. An
+ * update that would not be finite leaves them as they were, and the next one is that of one thread. */
+static void test_a_way_back(void)
+{
+    enum { WIDTH = 24, MOST = 20 };
+    static double factor[2 * WIDTH * WIDTH], first[2 * WIDTH * WIDTH], before[2 * WIDTH * WIDTH];
+    gradcore_layer many[MOST];
+    uint8_t mask[2 * MOST];
+    for (int i = 0; i < MOST; i++) {
+        many[i] = (gradcore_layer){.size = sizeof *many, .kind = "dense", .units = i < MOST - 1 ? WIDTH : OUTPUTS,
+                                   .alpha = NAN};
+        mask[2 * i] = 1;
+        mask[2 * i + 1] = 0;
+    }
+    for (int threads = 1; threads <= 3; threads++) {
+        counter count = {.fail_at = 0};
+        const gradcore_allocator allocator = {&counter_allocate, &counter_release, &count};
+        const gradcore_network_options network = {.size = sizeof network, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64,
+                                                  .threads = threads, .allocator = &allocator};
+        const gradcore_trainer_options options = {.size = sizeof options, .loss = "mse", .optimizer = "soap",
+                                                  .capacity = ROWS};
+        const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
+                                    .target_stride = OUTPUTS, .rows = ROWS};
+        gradcore_network *n = NULL;
+        gradcore_trainer *t = NULL;
+        gradcore_report report;
+        double hypers[GRADCORE_HYPERS];
+        gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
+                            .hypers = hypers, .reports = &report};
+        CHECK(gradcore_network_create(&network, many, MOST, &n, NULL) == GRADCORE_OK);
+        CHECK(gradcore_network_initialize(n, 1, NULL) == GRADCORE_OK);
+        CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
+        CHECK(gradcore_trainer_set_matrices(t, mask, 60, NULL) == GRADCORE_OK);
+        for (int i = 0; i < 4; i++) {
+            fill("soap", hypers);
+            hypers[GRADCORE_LR] = i == 2 ? 1e308 : 0.02;
+            CHECK(gradcore_trainer_factor_read(t, 2, 0, before, NULL) == GRADCORE_OK);
+            CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK);
+            CHECK_NOTE(report.applied == (i != 2), "step %d", i);
+            CHECK(gradcore_trainer_factor_read(t, 2, 0, factor, NULL) == GRADCORE_OK);
+            CHECK((memcmp(before, factor, sizeof factor) == 0) == (i == 2));
+        }
+        if (threads == 1)
+            memcpy(first, factor, sizeof factor);
+        CHECK_NOTE(memcmp(first, factor, sizeof factor) == 0, "%d threads", threads);
+        gradcore_trainer_destroy(t);
+        gradcore_network_destroy(n);
+        CHECK(count.live == 0);
+    }
+}
+
 static void test_factors(void)
 {
     static double factor[2 * 33 * 33];
@@ -192,6 +243,7 @@ int main(void)
         test_threads(optimizers[i]);
         test_no_memory(optimizers[i]);
     }
+    test_a_way_back();
     test_factors();
     test_plain_arrays();
     return check_report();

@@ -337,6 +337,29 @@ static void elements_of_what_multiplies(const char *isa)
     destroy(p);
 }
 
+/* An element at an end of the box, or a rounding past it, is within: its column stays as it was split, bit for bit. */
+static void ends_are_within(const char *isa)
+{
+    static const uint8_t first[PARAMETERS] = {1};
+    const gradcore_rule rule = RULE(.name = "box", .limit = 0.2, .other = -0.1, .mask = first);
+    pair p = make(normed, 3, isa);
+    double w[MOST] = {0}, magnitude[HIDDEN], got[MOST];
+    const void *src[PARAMETERS] = {w, magnitude};
+    for (int c = 0; c < HIDDEN; c++) {
+        w[c] = c % 2 ? -1.0 - c : 1.5 + c;
+        magnitude[c] = c % 2 ? 0.1 : 0.2;
+    }
+    rules(p, &rule, 1);
+    step(p, 0.01);
+    CHECK(gradcore_trainer_write(p.t, p.n, src, NULL) == GRADCORE_OK);
+    read(p.n, WEIGHT, got);
+    for (int e = 0; e < MOST; e++)
+        CHECK_NOTE(got[e] == w[e], "element %d: %.17g, %.17g", e, got[e], w[e]);
+    read(p.n, SECOND, got);
+    CHECK(memcmp(got, magnitude, sizeof magnitude) == 0);
+    destroy(p);
+}
+
 int main(void)
 {
     fill(x, ROWS * INPUTS, 0);
@@ -355,6 +378,7 @@ int main(void)
         norms_of_what_multiplies("max_norm", 0.5, gradcore_list("isa", i));
         norms_of_what_multiplies("unit_norm", 1.5, gradcore_list("isa", i));
         elements_of_what_multiplies(gradcore_list("isa", i));
+        ends_are_within(gradcore_list("isa", i));
     }
     return check_report();
 }
