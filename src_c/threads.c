@@ -468,7 +468,7 @@ static void pool_worker(pool *p, int thread)
     pthread_getcpuclockid(pthread_self(), &c->clock[thread]);
 #endif
     for (unsigned turn = 0; !atomic_load(&p->retired);) {
-        gate_wait(&c->passed, turn, &c->seats, thread);
+        gate_wait(&c->passed, turn, turn ? &c->seats : NULL, thread); /* at first the count is not known */
         turn = atomic_load(&c->passed.turn);
         for (share *s; (s = claim(c, thread, turn));) {
             if (flush != c->flush)

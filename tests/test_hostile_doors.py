@@ -274,8 +274,10 @@ def array_files():
 FUNCTIONS = {
     "kernels.gemm": {"a": X, "b": X.T.copy(), "bias": np.ones(12, np.float32), "out": None, "threads": 1,
                      "isa": None},
-    "kernels.dense_forward": {"x": X, "w": V[:3], "b": None, "out": None},
-    "kernels.dense_backward": {"x": X, "w": V[:3], "d_y": V, "out": None},
+    "kernels.pack": {"w": X},
+    "kernels.dense_forward": {"x": X, "w": V[:3], "b": None, "activation": "elu", "alpha": 0.5, "out": None},
+    "kernels.dense_backward": {"x": X, "w": V[:3], "d_y": V, "activation": "elu", "alpha": 0.5, "z": V,
+                               "out": None},
     "kernels.softmax": {"z": X, "out": None},
     "datasets.load_digits": {},
     "datasets.load_idx": {"folder": "."},
@@ -304,7 +306,7 @@ FUNCTIONS = {
                           "scale": 1.0, "header": True},
 }  # fmt: skip
 for name in kernels.__all__:
-    if f"kernels.{name}" not in FUNCTIONS:
+    if f"kernels.{name}" not in FUNCTIONS and not isinstance(getattr(kernels, name), type):
         named = {p.name for p in inspect.signature(getattr(kernels, name)).parameters.values()}
         more = {"out": None, **({"alpha": None} if "alpha" in named else {})}
         if "target" in named:
