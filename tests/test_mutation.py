@@ -103,7 +103,8 @@ def test_every_file_of_the_core_gets_its_share():
     sizes = {file: Source((ROOT / file).read_text()).code_lines for file in files}
     shares = choice.quotas(sizes, 240)
     assert sum(shares.values()) == 240 and min(shares.values()) >= 1
-    assert shares[max(sizes, key=sizes.get)] == max(shares.values())
+    plain = {file: size for file, size in sizes.items() if "/kernels/" not in file}  # kernels weigh half
+    assert shares[max(plain, key=plain.get)] == max(shares.values())
 
 
 def test_every_mutant_of_the_core_is_one_change():
