@@ -618,5 +618,5 @@ def test_a_child_that_fails_says_why():
     fits = regret.Fits({"threads": 1})
     net = asdict(regret.make_net(8, 4))
     assert fits.fresh(net, regret.EPOCH) > 0
-    with pytest.raises(RuntimeError, match="a child of regret.py failed: .*threads"):
+    with pytest.raises(RuntimeError, match=r"(?s)a child of regret\.py failed: .*threads"):
         regret.Fits({"threads": -1}).fresh(net, regret.EPOCH)

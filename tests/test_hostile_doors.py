@@ -358,6 +358,8 @@ def shown(value):
 
 @pytest.mark.parametrize("door", METHODS)
 def test_methods(door, tmp_path, monkeypatch):
+    if door.endswith("to_pandas"):
+        pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     make, good = METHODS[door]
     kind, name = door.split(" of ")[0].split(".")

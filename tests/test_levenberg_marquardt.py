@@ -47,7 +47,7 @@ def normal_case(weighted):
     net.standardize(x)
     trainer = Trainer(net, "mse", LM)
     trainer._reserve(11)
-    data = training.Data(x, y, weight, None, None, trainer.loss, None, None)
+    data = training.Data(x, y, weight, None, None, trainer.loss, None, None, {})
     objective = training.NetworkObjective(trainer, data)
     return net, x, y, weight, trainer, objective
 
@@ -84,7 +84,7 @@ def test_a_step_solves_the_damped_equations_and_mu_follows():
             found = super().__call__(at)
             return training.Point(at, found.value + 1e3 * (self.trials <= 3), found.gradient)
 
-    worse = Worse(trainer, training.Data(x, y, None, None, None, trainer.loss, None, None))
+    worse = Worse(trainer, training.Data(x, y, None, None, None, trainer.loss, None, None, {}))
     done = LM.advance(worse, point, {"mu": 0.5, "scale": []})
     assert worse.trials == 4
     assert done.memory["mu"] == 0.5 * 1000 / 10
