@@ -6,20 +6,6 @@
 #include "ranges.h"
 #include "rng.h"
 
-static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
-{
-    if (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) {
-        grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", dtype);
-        return NULL;
-    }
-    return grc_kernels_find(isa, dtype, error);
-}
-
-static size_t item_size(int32_t dtype)
-{
-    return dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
-}
-
 /* Plain functions run under our floating-point state too, on the calling thread. */
 typedef struct alone {
     void (*body)(void *);
@@ -73,7 +59,7 @@ typedef struct part {
 
 static part part_of(const gradcore_array *array, size_t first, size_t last)
 {
-    const size_t at = first * item_size(array->dtype);
+    const size_t at = first * grc_item_size(array->dtype);
     part p = {.g = (const char *)array->g + at, .w = (char *)array->w + at, .n = last - first};
     for (int i = 0; i < GRC_SLOTS; i++)
         p.slots[i] = array->slots[i] ? (char *)array->slots[i] + at : NULL;
@@ -87,7 +73,7 @@ static void start_slots(const update_call *c, const gradcore_array *array, size_
     for (int i = 0; i < GRC_SLOTS; i++) {
         const enum grc_start start = grc_slot_start(c->optimizer, i);
         if (p.slots[i] && start == GRC_START_WEIGHTS)
-            memcpy(p.slots[i], p.w, p.n * item_size(array->dtype));
+            memcpy(p.slots[i], p.w, p.n * grc_item_size(array->dtype));
         else if (p.slots[i] && (start == GRC_START_INITIAL || start == GRC_START_RATE))
             c->kernels[array->dtype]->fill(
                 p.n, grc_slot_value(c->optimizer, i, c->args.p, c->lr * array->lr_factor), p.slots[i]);
@@ -238,8 +224,8 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
     size_t size;
     update_call c = {.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count,
                      .threads = threads};
-    if (threads < 0 || threads > 1024)
-        return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
+    if (grc_check_threads(threads, error) != GRADCORE_OK)
+        return GRADCORE_INVALID;
     if (c.optimizer == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "optimizer: expected one of %s, got '%.40s'",
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
@@ -255,7 +241,7 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
             return status;
     }
     for (int dtype = 0; dtype < GRC_DTYPE_COUNT; dtype++)
-        if (!(c.kernels[dtype] = kernels_for(dtype, NULL, error)))
+        if (!(c.kernels[dtype] = grc_plain_kernels(dtype, NULL, error)))
             return GRADCORE_INVALID;
     if (!count)
         return GRADCORE_OK;

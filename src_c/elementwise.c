@@ -4,27 +4,6 @@
 #include "loss.h"
 #include "ranges.h"
 
-static const grc_kernels *kernels_for(int32_t dtype, gradcore_error *error)
-{
-    if (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) {
-        grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", dtype);
-        return NULL;
-    }
-    return grc_kernels_find(NULL, dtype, error);
-}
-
-static size_t item_size(int32_t dtype)
-{
-    return dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
-}
-
-static grc_status check_threads(int32_t threads, gradcore_error *error)
-{
-    if (threads < 0 || threads > 1024)
-        return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
-    return GRADCORE_OK;
-}
-
 /* Microseconds of work on one thread, from nanoseconds a float with eight of them at a time. */
 static double work_of(double each, size_t n, int32_t dtype)
 {
@@ -87,9 +66,9 @@ static double cost_of(int activation)
 grc_status gradcore_activation(int32_t activation, int32_t dtype, double alpha, int64_t n, const void *x,
                                const void *d_y, void *y, int32_t threads, gradcore_error *error)
 {
-    act_call c = {.k = kernels_for(dtype, error), .activation = activation, .alpha = alpha, .item = item_size(dtype),
-                  .x = x, .d_y = d_y, .y = y};
-    if (!c.k || check_threads(threads, error) != GRADCORE_OK)
+    act_call c = {.k = grc_plain_kernels(dtype, NULL, error), .activation = activation, .alpha = alpha,
+                  .item = grc_item_size(dtype), .x = x, .d_y = d_y, .y = y};
+    if (!c.k || grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     if (activation < 0 || activation >= GRC_ACT_COUNT)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected 0 to %d, got %d", GRC_ACT_COUNT - 1,
@@ -150,8 +129,9 @@ static void softmax_range(void *context, size_t first, size_t last)
 grc_status gradcore_softmax(int32_t dtype, int64_t rows, int64_t cols, const void *z, void *y, int32_t threads,
                             gradcore_error *error)
 {
-    softmax_call c = {.k = kernels_for(dtype, error), .cols = (size_t)cols, .item = item_size(dtype), .z = z, .y = y};
-    if (!c.k || check_threads(threads, error) != GRADCORE_OK)
+    softmax_call c = {.k = grc_plain_kernels(dtype, NULL, error), .cols = (size_t)cols,
+                      .item = grc_item_size(dtype), .z = z, .y = y};
+    if (!c.k || grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     if (!z || !y || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
         return grc_fail(error, GRADCORE_SHAPE, "z: expected at least 1 row and 1 column, got (%lld, %lld)",
@@ -322,7 +302,7 @@ static grc_status run_loss(const gradcore_loss_call *given, const grc_loss *l, c
                            gradcore_error *error)
 {
     loss_call c = {.k = k, .loss = l, .rows = (size_t)given->rows, .cols = (size_t)given->cols,
-                   .item = item_size(given->dtype), .z = given->z, .target = given->target,
+                   .item = grc_item_size(given->dtype), .z = given->z, .target = given->target,
                    .labels = {given->target, (ptrdiff_t)given->label_stride, given->label_type},
                    .losses = given->losses, .d = given->d};
     if (l->labels) {
@@ -350,8 +330,8 @@ grc_status gradcore_loss_of(const gradcore_loss_call *call, gradcore_error *erro
     grc_loss loss;
     if (call->size != sizeof *call)
         return grc_fail(error, GRADCORE_INVALID, "loss call.size: expected %zu, got %u", sizeof *call, call->size);
-    const grc_kernels *k = kernels_for(call->dtype, error);
-    if (!k || check_threads(call->threads, error) != GRADCORE_OK)
+    const grc_kernels *k = grc_plain_kernels(call->dtype, NULL, error);
+    if (!k || grc_check_threads(call->threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     if (!call->z || !call->target || !call->losses || call->rows < 1 || call->cols < 1
         || call->rows > GRC_MOST_ELEMENTS / call->cols)

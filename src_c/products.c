@@ -4,15 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "ranges.h"
 
 #define MOST_SIZE INT32_MAX
-#define MOST_THREADS 1024
-
-static size_t item_size(int32_t dtype)
-{
-    return dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
-}
 
 /* ---- memory that kernels work in ---- */
 
@@ -183,25 +177,9 @@ static grc_status run_products(product_call *call, int threads, gradcore_error *
 
 /* ---- the functions ---- */
 
-static const grc_kernels *kernels_for(int32_t dtype, const char *isa, gradcore_error *error)
-{
-    if (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) {
-        grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", dtype);
-        return NULL;
-    }
-    return grc_kernels_find(isa, dtype, error);
-}
-
 static int size_fits(int64_t size)
 {
     return size >= 1 && size <= MOST_SIZE;
-}
-
-static grc_status check_threads(int32_t threads, gradcore_error *error)
-{
-    if (threads >= 0 && threads <= MOST_THREADS)
-        return GRADCORE_OK;
-    return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to %d, got %d", MOST_THREADS, threads);
 }
 
 grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row,
@@ -237,21 +215,21 @@ grc_status gradcore_multiply(const gradcore_product *p, gradcore_error *error)
     if (!p || p->size != sizeof *p)
         return grc_fail(error, GRADCORE_INVALID, "product: expected a gradcore_product of %zu bytes, got %u",
                         sizeof *p, p ? p->size : 0);
-    const grc_kernels *kernels = kernels_for(p->dtype, p->isa, error);
+    const grc_kernels *kernels = grc_plain_kernels(p->dtype, p->isa, error);
     if (!kernels)
         return GRADCORE_INVALID;
     if (!size_fits(p->m) || !size_fits(p->n) || !size_fits(p->k) || !p->a || !p->b || !p->c || p->ldc < p->n)
         return grc_fail(error, GRADCORE_SHAPE,
                         "gemm: expected m, n, k from 1 to %d and ldc >= n, got %lld %lld %lld %lld", MOST_SIZE,
                         (long long)p->m, (long long)p->n, (long long)p->k, (long long)p->ldc);
-    if (check_threads(p->threads, error) != GRADCORE_OK)
+    if (grc_check_threads(p->threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     const int activation = activation_of(p->activation, p->alpha, error);
     if (activation == GRC_NONE)
         return GRADCORE_INVALID;
     product_call call = {.k = kernels, .count = 1};
     call.lists[0] = (part_list){
-        .item = item_size(p->dtype),
+        .item = grc_item_size(p->dtype),
         .product = {.m = (size_t)p->m, .n = (size_t)p->n, .k = (size_t)p->k, .a = p->a, .a_row = p->a_row,
                     .a_col = p->a_col, .b = p->b, .b_row = p->b_row, .b_col = p->b_col, .packed = p->packed != 0,
                     .c = p->c, .c_row = p->ldc, .init = p->bias, .alpha = p->alpha,
@@ -263,14 +241,14 @@ int64_t gradcore_packed_size(int32_t dtype, int64_t k, int64_t n)
 {
     if ((dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) || !size_fits(k) || !size_fits(n))
         return -1;
-    const size_t panel = GRC_PANEL_BYTES / item_size(dtype);
+    const size_t panel = GRC_PANEL_BYTES / grc_item_size(dtype);
     return (int64_t)(grc_round_up((size_t)n, panel) / panel * (size_t)k * GRC_PANEL_BYTES);
 }
 
 grc_status gradcore_pack(int32_t dtype, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
                          void *panels, gradcore_error *error)
 {
-    const grc_kernels *kernels = kernels_for(dtype, NULL, error);
+    const grc_kernels *kernels = grc_plain_kernels(dtype, NULL, error);
     if (!kernels)
         return GRADCORE_INVALID;
     if (!size_fits(k) || !size_fits(n) || !b || !panels)
@@ -289,34 +267,24 @@ typedef struct slope_call {
     int activation;
     size_t item;
     char *d; /* (m, n): d_y times the derivative */
-    atomic_size_t next;
-    size_t step; /* rows at a time */
 } slope_call;
 
 /* Rows of d_y times the derivative of the activation at z, or from what it returned. */
-static void slope_team(void *context, grc_team *team, int t, int count)
+static void slope_rows(void *context, size_t first, size_t last)
 {
-    slope_call *c = context;
+    const slope_call *c = context;
     const gradcore_dense *p = c->p;
-    const size_t n = (size_t)p->n, m = (size_t)p->m, item = c->item;
-    double block[128];
-    (void)team, (void)t, (void)count;
-    for (size_t row; (row = c->step * atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed)) < m;)
-        for (size_t r = row; r < grc_min(m, row + c->step); r++) {
-            const char *saved = p->y ? p->y : p->z;
-            char *d = c->d + r * n * item;
-            memcpy(d, (const char *)p->d_y + r * (size_t)p->ldd * item, n * item);
-            saved += r * (size_t)(p->y ? p->ldy : p->ldz) * item;
-            if (p->y || grc_saves_of(c->activation) != GRC_SAVES_OUTPUT) {
-                c->k->act_backward[c->activation](1, n, saved, d, n, p->alpha);
-                continue;
-            }
-            for (size_t j = 0; j < n; j += sizeof block / item) {
-                const size_t width = grc_min(sizeof block / item, n - j);
-                c->k->act_forward[c->activation](1, width, saved + j * item, block, width, p->alpha);
-                c->k->act_backward[c->activation](1, width, block, d + j * item, width, p->alpha);
-            }
+    const size_t n = (size_t)p->n, item = c->item;
+    for (size_t r = first; r < last; r++) {
+        const char *d_y = (const char *)p->d_y + r * (size_t)p->ldd * item;
+        char *d = c->d + r * n * item;
+        if (!p->y) {
+            c->k->act_gradient[c->activation](n, (const char *)p->z + r * (size_t)p->ldz * item, d_y, d, p->alpha);
+            continue;
         }
+        memcpy(d, d_y, n * item);
+        c->k->act_backward[c->activation](1, n, (const char *)p->y + r * (size_t)p->ldy * item, d, n, p->alpha);
+    }
 }
 
 static grc_status check_dense(const gradcore_dense *p, gradcore_error *error)
@@ -327,7 +295,7 @@ static grc_status check_dense(const gradcore_dense *p, gradcore_error *error)
     if (!size_fits(p->m) || !size_fits(p->n) || !size_fits(p->k) || !p->x || !p->w || !p->d_y || p->ldd < p->n)
         return grc_fail(error, GRADCORE_SHAPE, "dense: expected m, n, k from 1 to %d, got %lld %lld %lld", MOST_SIZE,
                         (long long)p->m, (long long)p->n, (long long)p->k);
-    return check_threads(p->threads, error);
+    return grc_check_threads(p->threads, error);
 }
 
 grc_status gradcore_dense_backward(const gradcore_dense *p, gradcore_error *error)
@@ -337,7 +305,7 @@ grc_status gradcore_dense_backward(const gradcore_dense *p, gradcore_error *erro
     grc_status status = check_dense(p, error);
     if (status != GRADCORE_OK)
         return status;
-    const grc_kernels *k = kernels_for(p->dtype, p->isa, error);
+    const grc_kernels *k = grc_plain_kernels(p->dtype, p->isa, error);
     const int activation = k ? activation_of(p->activation, p->alpha, error) : GRC_NONE;
     if (activation == GRC_NONE)
         return GRADCORE_INVALID;
@@ -347,9 +315,9 @@ grc_status gradcore_dense_backward(const gradcore_dense *p, gradcore_error *erro
     if (sloped && p->y && grc_saves_of(activation) != GRC_SAVES_OUTPUT)
         return grc_fail(error, GRADCORE_INVALID, "y: expected z, since the derivative of %s is not known from y",
                         p->activation);
-    const size_t item = item_size(p->dtype), m = (size_t)p->m, n = (size_t)p->n;
+    const size_t item = grc_item_size(p->dtype), m = (size_t)p->m, n = (size_t)p->n;
     const ptrdiff_t ldd = sloped ? p->n : p->ldd;
-    slope_call slope = {.k = k, .p = p, .activation = activation, .item = item, .step = 8192 / n + 1};
+    slope_call slope = {.k = k, .p = p, .activation = activation, .item = item};
     const char *d = p->d_y;
     if (sloped) {
         size_t bytes;
@@ -357,9 +325,8 @@ grc_status gradcore_dense_backward(const gradcore_dense *p, gradcore_error *erro
             d = slope.d = malloc(bytes);
         if (!slope.d)
             return grc_fail(error, GRADCORE_NO_MEMORY, "d_y: expected memory for %zu numbers, got none", m * n);
-        atomic_init(&slope.next, 0);
         const int most = p->threads ? p->threads : grc_threads_default();
-        grc_team_lend((int)grc_min((size_t)most, m * n / 65536 + 1), 0, &slope_team, &slope);
+        grc_run_ranges((int)grc_min((size_t)most, m * n / 65536 + 1), m, 1, &slope_rows, &slope);
     }
     product_call call = {.k = k};
     if (p->d_x)

@@ -68,3 +68,24 @@ void grc_run_ranges(int threads, size_t n, size_t unit, grc_range_fn *run, void 
     }
     grc_team_lend(threads, 0, &take, &r);
 }
+
+const grc_kernels *grc_plain_kernels(int32_t dtype, const char *isa, gradcore_error *error)
+{
+    if (dtype != GRADCORE_FLOAT32 && dtype != GRADCORE_FLOAT64) {
+        grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", dtype);
+        return NULL;
+    }
+    return grc_kernels_find(isa, dtype, error);
+}
+
+size_t grc_item_size(int32_t dtype)
+{
+    return dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
+}
+
+grc_status grc_check_threads(int32_t threads, gradcore_error *error)
+{
+    if (threads >= 0 && threads <= 1024)
+        return GRADCORE_OK;
+    return grc_fail(error, GRADCORE_INVALID, "threads: expected 0 to 1024, got %d", threads);
+}

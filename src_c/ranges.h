@@ -15,4 +15,10 @@ void grc_run_ranges(int threads, size_t n, size_t unit, grc_range_fn *run, void 
 /* Threads for so much work: `wanted`, or with 0 as many as it is worth. */
 int grc_threads_for_work(int wanted, double microseconds);
 
+/* What the functions of plain arrays begin with: the table of an element type, on `isa` or the best one, or NULL with
+ * an error; bytes of an element; may so many threads be asked for, 0 being as many as the work is worth? */
+const grc_kernels *grc_plain_kernels(int32_t dtype, const char *isa, gradcore_error *error);
+size_t grc_item_size(int32_t dtype);
+grc_status grc_check_threads(int32_t threads, gradcore_error *error);
+
 #endif
