@@ -9,13 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "internal.h"
 
-static int64_t nanoseconds(void)
+int64_t grc_nanoseconds(void)
 {
     struct timespec now = {0, 0};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -33,7 +30,7 @@ static atomic_llong pause; /* how long it is */
 
 void grc_crowd_late(int64_t lost)
 {
-    const int64_t now = nanoseconds(), end = atomic_load(&until), last = atomic_load(&pause);
+    const int64_t now = grc_nanoseconds(), end = atomic_load(&until), last = atomic_load(&pause);
     if (now < end) /* somebody has said so already */
         return;
     const int64_t first = lost * COST;
@@ -63,7 +60,7 @@ static int callers(int now_here, int64_t now)
 
 int grc_crowd_enter(int wanted)
 {
-    const int64_t now = nanoseconds();
+    const int64_t now = grc_nanoseconds();
     const int crowd = callers(atomic_fetch_add(&here, 1) + 1, now);
     if (now < atomic_load(&until))
         return 1;
@@ -80,7 +77,7 @@ void grc_crowd_leave(void)
 
 /* ---- CPUs ---- */
 
-#if defined(__linux__) && defined(_OPENMP)
+#ifdef __linux__
 /* Whole CPUs of the cgroup's quota, at least 1; a large number without a quota. */
 static int cgroup_cpus(void)
 {
@@ -118,8 +115,12 @@ int grc_threads_counted(const char **reason)
             return (int)n;
         }
     }
-#ifdef _OPENMP
-    int n = omp_get_max_threads() < 1024 ? omp_get_max_threads() : 1024;
+    int bound, n = grc_openmp_threads(&bound);
+    if (n == 0) {
+        *reason = "built without OpenMP";
+        return 1;
+    }
+    n = n < 1024 ? n : 1024;
     if (getenv("OMP_NUM_THREADS")) {
         *reason = "OMP_NUM_THREADS";
         return n;
@@ -127,9 +128,7 @@ int grc_threads_counted(const char **reason)
     *reason =
         ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
 #ifdef __linux__
-    cpu_set_t set;
-    const int bound =
-        omp_get_proc_bind() != omp_proc_bind_false; /* this thread to its place, not the process */
+    cpu_set_t set; /* where threads are bound, this thread's to its place and not the process's */
     if (!bound && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {
         n = CPU_COUNT(&set);
         *reason = "CPU affinity";
@@ -140,11 +139,6 @@ int grc_threads_counted(const char **reason)
     }
 #endif
     return n;
-#else
-    (void)ignored;
-    *reason = "built without OpenMP";
-    return 1;
-#endif
 }
 
 #define AGREED 1000000000 /* nanoseconds for which a count holds */
@@ -155,7 +149,7 @@ int grc_threads_default(void)
     static _Thread_local int count;
     static _Thread_local int64_t counted;
     const char *reason;
-    const int64_t now = nanoseconds();
+    const int64_t now = grc_nanoseconds();
     if (!count || now - counted > AGREED) {
         count = grc_threads_counted(&reason);
         counted = now;

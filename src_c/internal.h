@@ -65,7 +65,12 @@ void grc_barrier(grc_team *team);
 /* Thread 0: nanoseconds that it waited in this job so far for threads that had no core. */
 int64_t grc_team_lost(const grc_team *team);
 
+/* OpenMP's maximum, and whether it binds threads to places; 0 without it. */
+int grc_openmp_threads(int *bound);
+
 /* ---- crowding.c ---- */
+
+int64_t grc_nanoseconds(void); /* of a clock that only goes on */
 
 /* Threads for one more caller, who leaves in the end. */
 int grc_crowd_enter(int wanted);

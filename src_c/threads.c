@@ -88,13 +88,6 @@ static void run_one(grc_team_fn *run, void *context, grc_team *team, int thread,
  * microseconds, which is long where a step takes three, and now and then by a time slice. What one thread reads while
  * another has gone on shows up then. GRADCORE_STRESS_SEED has other threads picked. */
 #ifdef GRC_STRESS
-static double microseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return 1e6 * (double)now.tv_sec + 1e-3 * (double)now.tv_nsec;
-}
-
 static uint64_t draw(unsigned turn)
 {
     static atomic_ullong seed;
@@ -116,8 +109,8 @@ static void be_late(unsigned turn, int share, int count, int behind)
     const uint64_t random = draw(turn);
     if ((int)(random % (unsigned)count) != share || (int)(random >> 32 & 1) != behind)
         return;
-    const double until = microseconds() + ((random >> 40) % 64 == 0 ? 2000 : (double)(random >> 48 & 31));
-    while (microseconds() < until)
+    const double until = 1e-3 * (double)grc_nanoseconds() + ((random >> 40) % 64 == 0 ? 2000 : (double)(random >> 48 & 31));
+    while (1e-3 * (double)grc_nanoseconds() < until)
         sched_yield();
 }
 
@@ -375,12 +368,14 @@ static void share_life(void *context, grc_fiber *from)
 
 /* ---- lateness ---- */
 
-static int64_t nanoseconds(clockid_t clock)
+#ifdef __linux__
+static int64_t time_of(clockid_t clock)
 {
     struct timespec now = {0, 0};
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+#endif
 
 /* Thread 0 has nothing left to do until the others' pieces are done. A wait that lasts is timed, by the clock and by the
  * processor time of one that is waited for: what it did not get of its core is lost. */
@@ -388,7 +383,7 @@ static void wait_for_pieces(crew *c, unsigned turn)
 {
     if (gate_spin(&c->passed, turn, GRC_SPINS))
         return;
-    const int64_t begin = nanoseconds(CLOCK_MONOTONIC);
+    const int64_t begin = grc_nanoseconds();
 #ifdef __linux__
     int64_t at_work = 0;
     int who = 0;
@@ -396,12 +391,12 @@ static void wait_for_pieces(crew *c, unsigned turn)
         if (atomic_load(&c->shares[i].begun) != turn && atomic_load(&c->shares[i].ended) != turn + 1)
             who = atomic_load(&c->shares[i].runner);
     if (who)
-        at_work = nanoseconds(c->clock[who]);
+        at_work = time_of(c->clock[who]);
     gate_wait(&c->passed, turn, NULL, 0);
-    const int64_t lost = who ? nanoseconds(CLOCK_MONOTONIC) - begin - (nanoseconds(c->clock[who]) - at_work) : 0;
+    const int64_t lost = who ? grc_nanoseconds() - begin - (time_of(c->clock[who]) - at_work) : 0;
 #else
     gate_wait(&c->passed, turn, NULL, 0);
-    const int64_t lost = nanoseconds(CLOCK_MONOTONIC) - begin;
+    const int64_t lost = grc_nanoseconds() - begin;
 #endif
     if (lost < GRC_LATE)
         return;
@@ -651,7 +646,19 @@ void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *conte
     pool_give_back(p);
 }
 
+int grc_openmp_threads(int *bound)
+{
+    *bound = omp_get_proc_bind() != omp_proc_bind_false;
+    return omp_get_max_threads();
+}
+
 #else
+
+int grc_openmp_threads(int *bound)
+{
+    *bound = 0;
+    return 0;
+}
 
 void grc_barrier(grc_team *team)
 {

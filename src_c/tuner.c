@@ -4,9 +4,6 @@
  * a step of 64-64-64 with 64 rows takes two threads 0.7 of what it takes one on the first, 1.3 on the next, so no
  * estimate holds for both. So the question is asked again when a step's time leaves what was seen, and now and then
  * anyway. A slice runs in parts, between which all of this happens. The bits never depend on the count. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-#include <time.h>
-
 #include "trainer.h"
 
 #define LEAST_WORK 3.0  /* estimated microseconds a thread: with less no machine seen gains from it */
@@ -24,9 +21,7 @@ enum { ROUNDS = GRC_TUNER_ROUNDS };
 
 static double seconds(void)
 {
-    struct timespec now = {0, 0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    return 1e-9 * (double)grc_nanoseconds();
 }
 
 /* heavy: the optimizer has products of its own, which the estimate does not know. */
