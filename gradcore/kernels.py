@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 
 from . import _core, losses
 from .arrays import Array, columns_contiguous
-from .checks import flag, integer, number, shown
-from .errors import ArgumentError, MemoryLimitError, ShapeError
+from .checks import flag, integer
+from .errors import MemoryLimitError, ShapeError
+from .kernels_arrays import ALPHAS, alpha_of
 from .kernels_arrays import float_array as _float_array
 from .kernels_arrays import float_matrix as _float_matrix
 from .kernels_arrays import output as _output
@@ -46,21 +47,8 @@ def _threads(threads: object) -> int:
     return 0 if threads is None else integer(threads, "threads", 1, 1024)
 
 
-def _default_alpha(name: str) -> float:
-    return float(_core.describe("activation", name, "alpha") or 0.0)
-
-
-def _alpha(name: str, alpha: object) -> float:
-    default = _default_alpha(name)
-    if alpha is None:
-        return default
-    if not default:
-        raise ArgumentError(f"alpha: expected none for {name}, got {shown(alpha)}")
-    return number(alpha, "alpha")
-
-
 def _forward_function(index: int, name: str, formula: str) -> Callable[..., Array]:
-    apply, default = _core.activation, _default_alpha(name)
+    apply, default = _core.activation, ALPHAS[name]
 
     def forward(
         x: ArrayLike, *, out: Array | None = None, alpha: float | None = None, threads: int | None = None
@@ -74,7 +62,7 @@ def _forward_function(index: int, name: str, formula: str) -> Callable[..., Arra
     def closely(x: object, out: Array | None, alpha: object, threads: object) -> Array:
         array = _contiguous(_float_array(x, "x"))
         result = _output(out, array.shape, array.dtype)
-        count, slope = _threads(threads), _alpha(name, alpha)
+        count, slope = _threads(threads), alpha_of(name, alpha)
         return _core.activation_forward(name, array, result, slope, count) if array.size else result
 
     forward.__doc__ = f"""``{formula}``, element by element.
@@ -100,7 +88,7 @@ def _forward_function(index: int, name: str, formula: str) -> Callable[..., Arra
 
 
 def _backward_function(index: int, name: str, formula: str) -> Callable[..., Array]:
-    apply, default = _core.activation, _default_alpha(name)
+    apply, default = _core.activation, ALPHAS[name]
 
     def backward(
         x: ArrayLike,
@@ -122,7 +110,7 @@ def _backward_function(index: int, name: str, formula: str) -> Callable[..., Arr
         if grad.shape != array.shape:
             raise ShapeError(f"d_y: expected shape {array.shape}, got {grad.shape}")
         result = _output(out, array.shape, array.dtype)
-        count, slope = _threads(threads), _alpha(name, alpha)
+        count, slope = _threads(threads), alpha_of(name, alpha)
         return _core.activation_backward(name, array, grad, result, slope, count) if array.size else result
 
     backward.__doc__ = f"""``d_y`` times the derivative of ``{formula}`` at x.

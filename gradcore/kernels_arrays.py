@@ -7,10 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .arrays import Array, as_array, as_dtype
+from .checks import number, shown
 from .errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
 
+# The alpha of an activation where none is given; 0 where it has none.
+ALPHAS = {
+    name: float(_core.describe("activation", name, "alpha") or 0.0) for name in _core.names("activation")
+}
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def alpha_of(name: str, alpha: object) -> float:
+    """The alpha to use with an activation; one that has none is given none."""
+    if alpha is None:
+        return ALPHAS[name]
+    if not ALPHAS[name]:
+        raise ArgumentError(f"alpha: expected none for {name}, got {shown(alpha)}")
+    return number(alpha, "alpha")
 
 
 def float_array(value: object, name: str, dtype: np.dtype[Any] | None = None) -> Array:

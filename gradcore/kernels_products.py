@@ -14,16 +14,13 @@ from numpy.typing import ArrayLike
 from . import _core
 from ._core import Packed
 from .arrays import Array
-from .checks import choice, integer, number
+from .checks import choice, integer, shown
 from .errors import ArgumentError, DTypeError, ShapeError
-from .kernels_arrays import float_matrix, output, outputs, vector
+from .kernels_arrays import ALPHAS, alpha_of, float_matrix, output, outputs, vector
 
 __all__ = ["Packed", "dense_backward", "dense_forward", "gemm", "pack"]
 
 _product, _backward = _core.product, _core.dense_backward
-_ALPHAS = {
-    name: float(_core.describe("activation", name, "alpha") or 0.0) for name in _core.names("activation")
-}
 
 
 def gemm(
@@ -175,16 +172,10 @@ def dense_forward(
 def _alpha(activation: str | None, alpha: float | None) -> float:
     """The alpha to use; refuses an activation that there is none of, and an alpha for one that has none."""
     if activation is None:
-        raise ArgumentError(f"alpha: expected none without an activation, got {alpha!r}")
-    default = _ALPHAS.get(activation) if type(activation) is str else None
-    if default is None:
-        choice(activation, "activation", tuple(_ALPHAS))
-        default = _ALPHAS[str(activation)]
-    if alpha is None:
-        return default
-    if not default:
-        raise ArgumentError(f"alpha: expected none for {activation}, got {alpha!r}")
-    return number(alpha, "alpha")
+        raise ArgumentError(f"alpha: expected none without an activation, got {shown(alpha)}")
+    if type(activation) is not str or activation not in ALPHAS:
+        activation = choice(activation, "activation", tuple(ALPHAS))
+    return alpha_of(activation, alpha)
 
 
 def dense_backward(
