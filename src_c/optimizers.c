@@ -96,8 +96,7 @@ static void prepare_schedule_free(grc_opt_args *a, const double *own, double bet
     a->d[3] = 1.0 / sqrt(1.0 - power(beta2, a->step));
 }
 
-/* running: the estimate d and the sum r. d[0]: the rate d lr; d[1]: d; d[2]: what s gets d g times; d[3]:
- * the denominator's eps, from the new d. */
+/* running: the estimate d and the sum r. d[0]: the rate d lr; d[1]: d; d[2]: what s gets d g times. */
 static void prepare_prodigy(grc_opt_args *a)
 {
     const double estimate = a->step == 1 ? a->p[4] : a->running[0];
@@ -106,10 +105,10 @@ static void prepare_prodigy(grc_opt_args *a)
     a->d[0] = estimate * a->lr * correction;
     a->d[1] = estimate;
     a->d[2] = (a->flags & GRC_OPT_SAFEGUARD ? estimate : estimate * a->base_lr * correction) / a->p[4];
-    a->d[3] = estimate * a->p[3];
     a->d[4] = estimate * a->base_lr * correction;
 }
 
+/* d[3]: the denominator's eps, from the new d. */
 static void finish_prodigy(grc_opt_args *a, const double sum[2])
 {
     const double r = a->p[2] * (a->step == 1 ? 0.0 : a->running[1]) + a->d[1] / a->p[4] * a->d[4] * sum[0];

@@ -259,8 +259,7 @@ static void find_cpus(seats *s)
 
 static void use_cpus(const seats *s)
 {
-    if (CPU_COUNT(&s->cpus) > 0)
-        sched_setaffinity(0, sizeof s->cpus, &s->cpus);
+    sched_setaffinity(0, sizeof s->cpus, &s->cpus); /* of none at all it takes no notice */
 }
 #else
 static void note_cpu(seats *s, int thread)

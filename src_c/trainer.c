@@ -73,7 +73,6 @@ grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_o
     }
     *t = draft;
     atomic_init(&t->lock.state, (uint64_t)grc_generation() << 32);
-    atomic_init(&t->lock.torn, 0);
     atomic_init(&t->step, 0);
     atomic_init(&t->updates, 0);
     t->limit = (double)NAN;
