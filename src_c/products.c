@@ -58,7 +58,8 @@ typedef struct product_call {
     part_list lists[MOST_PRODUCTS];
     int count;
     atomic_size_t next; /* the part that nobody has begun */
-    scratch *scratch;   /* GRC_PRODUCT_SCRATCH bytes for each thread */
+    scratch *scratch;   /* for each thread `share` bytes */
+    size_t share;
 } product_call;
 
 /* [*from, *to) of part i of `parts` of n, in whole units. */
@@ -93,7 +94,7 @@ static void do_part(const product_call *call, const part_list *list, size_t i, v
 static void product_team(void *context, grc_team *team, int t, int count)
 {
     product_call *call = context;
-    void *memory = call->scratch ? scratch_at(call->scratch, (size_t)t * GRC_PRODUCT_SCRATCH) : NULL;
+    void *memory = call->scratch ? scratch_at(call->scratch, (size_t)t * call->share) : NULL;
     size_t total = 0;
     (void)team, (void)count;
     for (int l = 0; l < call->count; l++)
@@ -146,6 +147,13 @@ static void cut_up(part_list *list, const grc_kernels *k, int threads, double wo
     }
 }
 
+/* What a thread may need of memory: kernels.h says how much. */
+static size_t scratch_share(const grc_product *g, size_t panel)
+{
+    const size_t panels = grc_min((g->n + panel - 1) / panel, GRC_B_BYTES / GRC_PANEL_BYTES);
+    return GRC_A_BYTES + grc_min(GRC_B_BYTES, panels * grc_min(g->k, GRC_KC) * GRC_PANEL_BYTES);
+}
+
 static grc_status run_products(product_call *call, int threads, gradcore_error *error)
 {
     double work = 0;
@@ -153,6 +161,7 @@ static grc_status run_products(product_call *call, int threads, gradcore_error *
     for (int l = 0; l < call->count; l++) {
         work += work_of(&call->lists[l].product, call->lists[l].item);
         packs |= call->k->product_packs(&call->lists[l].product);
+        call->share = grc_max(call->share, scratch_share(&call->lists[l].product, call->k->panel));
     }
     if (work < 2 * GRC_WORTH)
         threads = 1;
@@ -163,9 +172,9 @@ static grc_status run_products(product_call *call, int threads, gradcore_error *
     for (int l = 0; l < call->count; l++)
         cut_up(&call->lists[l], call->k, threads, work_of(&call->lists[l].product, call->lists[l].item));
     packs |= threads > 1; /* a part may want to pack where the whole does not */
-    if (packs && !(call->scratch = scratch_take((size_t)threads * GRC_PRODUCT_SCRATCH)))
+    if (packs && !(call->scratch = scratch_take((size_t)threads * call->share)))
         return grc_fail(error, GRADCORE_NO_MEMORY, "threads: expected %zu bytes to work in, got none",
-                        (size_t)threads * GRC_PRODUCT_SCRATCH);
+                        (size_t)threads * call->share);
     atomic_init(&call->next, 0);
     if (threads > 1)
         grc_team_lend(threads, 0, &product_team, call);

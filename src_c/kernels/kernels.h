@@ -53,8 +53,9 @@ typedef void grc_act_gradient_fn(size_t n, const void *x, const void *d_y, void 
 
 /* C (m, n) = f(init + A (m, k) · B (k, n)) for any n, by the chains of gemm; c_row >= n. A and B are
  * element-strided both ways, or B is panels as `pack` makes them: those of n columns of a B with k rows. act is NULL
- * where f is the identity. Where product_packs(g) is not 0, scratch is memory of GRC_PRODUCT_SCRATCH bytes, 64-byte
- * aligned; what was in it does not matter. C may not overlap anything else. */
+ * where f is the identity. Where product_packs(g) is not 0, scratch is 64-byte aligned memory, of GRC_A_BYTES and behind
+ * them GRC_B_BYTES, or what min(k, GRC_KC) rows of B's panels take if that is less; what was in it does not matter. C may
+ * not overlap anything else. */
 typedef struct grc_product {
     size_t m, n, k;
     const void *a;
@@ -69,7 +70,8 @@ typedef struct grc_product {
     double alpha;
     void *scratch;
 } grc_product;
-#define GRC_PRODUCT_SCRATCH ((size_t)384 << 10)
+#define GRC_A_BYTES ((size_t)288 << 10)
+#define GRC_B_BYTES ((size_t)1 << 20)
 
 /* Per row r: loss[r] = l_r (double, with the weights of args but without a row's own, mean over outputs where
  * the loss has several values), correct[r] = 1 where the prediction is right (argmax, ties to the lowest
