@@ -1,9 +1,10 @@
 /* How many threads there may be, and how many the others on this machine leave to us right now.
  *
  * A team whose threads the system takes off their cores waits for a time slice at its next barrier: 3 ms and more. So
- * whoever has waited says so, and for a while everybody in this process works alone; then teams are tried again. A
- * trial that ends the same way makes the next pause four times as long, a second at most, and costs about one slice, so
- * all of them together cost little. Callers at work at the same time share the CPUs among them. */
+ * whoever has waited says so; where more is lost than teams have gained of late, for a while everybody in this process
+ * works alone, and then teams are tried again. A trial that ends the same way makes the next pause four times as long, a
+ * second at most, and costs about one slice, so all of them together cost little. Callers at work at the same time share
+ * the CPUs among them. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <stdio.h>
@@ -24,12 +25,20 @@ int64_t grc_nanoseconds(void)
 #define SHORTEST 2000000  /* nanoseconds of a pause */
 #define LONGEST 1000000000
 #define COST 4            /* times what was lost: the first pause, and how much longer the next one is */
+#define GAIN 2            /* of so many nanoseconds that a team works it gains one, or more */
+#define MOST_GAIN 20000000
 
-static atomic_llong until; /* when the pause ends */
-static atomic_llong pause; /* how long it is */
+static atomic_llong until;  /* when the pause ends */
+static atomic_llong pause;  /* how long it is */
+static atomic_llong gained; /* by teams since then, less what they lost */
 
-void grc_crowd_late(int64_t lost)
+void grc_crowd_worked(int64_t worked, int64_t lost)
 {
+    const int64_t before = atomic_load(&gained) + (worked > lost ? worked - lost : 0) / GAIN;
+    const int64_t left = (before < MOST_GAIN ? before : MOST_GAIN) - lost;
+    atomic_store(&gained, left > 0 ? left : 0); /* what callers at once write over each other is no great loss */
+    if (left >= 0)
+        return;
     const int64_t now = grc_nanoseconds(), end = atomic_load(&until), last = atomic_load(&pause);
     if (now < end) /* somebody has said so already */
         return;

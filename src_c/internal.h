@@ -75,7 +75,8 @@ int64_t grc_nanoseconds(void); /* of a clock that only goes on */
 /* Threads for one more caller, who leaves in the end. */
 int grc_crowd_enter(int wanted);
 void grc_crowd_leave(void);
-void grc_crowd_late(int64_t lost); /* nanoseconds */
+/* A team was at work for so many nanoseconds, of which it lost some to threads that had no core. */
+void grc_crowd_worked(int64_t worked, int64_t lost);
 int grc_threads_counted(const char **reason); /* by default, and why so many */
 int grc_threads_default(void); /* the same, as it was a second ago at most */
 
@@ -398,8 +399,8 @@ void grc_rows_of(size_t rows, size_t unit, int t, int count, size_t *first, size
  * 4096 rows, which it meets within a half wherever the number of threads is in doubt. products: 1 forward, 2
  * backward, 3 both; update: of the parameters. */
 double grc_work(const gradcore_network *n, int products, size_t rows, int update);
-/* The network's count, halved until every thread has work for `each` microseconds: few different pools come of it. */
-int grc_threads_worth(const gradcore_network *n, double work, double each);
+/* The count, halved until every thread has work for `each` microseconds: few different pools come of it. */
+int grc_threads_worth(int threads, double work, double each);
 /* Runs them: as many as others leave, or all of them if the network's count is exact. Returns how many. */
 int grc_team_for(const gradcore_network *n, int threads, grc_team_fn *run, void *context);
 /* Threads for a pass of `rows`, without an update. */

@@ -3,7 +3,8 @@
  * A pool is one OpenMP region that stays open; its threads wait here for jobs. Entering a region anew for every call
  * would leave the waiting to the runtime, which spins for milliseconds; where the system keeps two threads of a team on
  * one core for a while (noisy neighbours, virtual machines that pack their load) each step then costs a time slice:
- * 12 ms instead of 0.2 ms were measured. Here a thread that waits first spins, then yields, then sleeps.
+ * 12 ms instead of 0.2 ms were measured. Here a thread that waits spins for a moment, then sleeps. It never yields: the
+ * Linux scheduler takes a whole slice of its due for that, and lets it wait that much longer when there is work.
  *
  * A job is divided into shares, one for each thread, and barriers divide each share into pieces. A piece that nobody
  * has begun belongs to whoever comes first: to the thread that always has this share, whose caches know it, or to one
@@ -21,6 +22,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -137,7 +142,7 @@ static void be_late(unsigned turn, int share, int count, int behind)
 typedef struct seats seats;
 static void take_free_cpu(seats *s, int thread);
 
-/* A number that only grows; whoever waits for it to move on spins, yields, then sleeps. */
+/* A number that only grows; whoever waits for it to move on spins, then sleeps. */
 typedef struct gate {
     _Alignas(64) atomic_uint turn;
     atomic_int sleepers;
@@ -145,8 +150,7 @@ typedef struct gate {
     pthread_cond_t moved;
 } gate;
 
-#define GRC_SPINS 400  /* some microseconds: how far apart threads of a step usually arrive */
-#define GRC_YIELDS 100 /* lets a thread on the same core go first */
+#define GRC_SPINS 2000 /* some 25 microseconds: farther apart than threads of a step usually arrive */
 #define GRC_LATE 50000 /* nanoseconds without a core in a wait from which on a thread counts as late */
 
 /* 1: it has moved on. */
@@ -171,11 +175,6 @@ static void gate_wait(gate *g, unsigned turn, seats *s, int thread)
         return;
     if (s)
         take_free_cpu(s, thread);
-    for (int i = 0; i < GRC_YIELDS; i++) {
-        sched_yield();
-        if (gate_spin(g, turn, 1))
-            return;
-    }
     pthread_mutex_lock(&g->lock);
     atomic_fetch_add(&g->sleepers, 1);
     while (atomic_load(&g->turn) == turn)
@@ -204,12 +203,19 @@ static void gate_init(gate *g)
 
 /* ---- who runs where ---- */
 
-/* Some systems keep the threads of a team on one CPU while others idle: a third of all short steps on a
- * virtual machine of two took five times as long. So threads note where they run, and a worker that has to
- * wait moves away from a CPU that it shares with a thread before it. The caller's thread is not ours to move. */
+/* Some systems wake a thread on the CPU of the one that woke it, and keep a team there while others idle: a third of
+ * all short steps on a virtual machine of two took five times as long. So the workers are barred from the CPU that the
+ * caller is on when a job begins; all note where they run, and a worker that has to wait moves away from a CPU that it
+ * shares with a thread before it. The caller's thread is not ours to move.
+ *
+ * Workers ask for short slices, since a thread with a shorter one may go before a thread that is on its core: beside
+ * another program that spins there, as BLAS libraries do, pieces begin after 10 us instead of a slice of its, 1 to 3 ms.
+ * It costs the other nothing of its share. */
 struct seats {
 #ifdef __linux__
-    cpu_set_t cpus; /* for the workers: the caller's, or all places of OMP_PROC_BIND */
+    cpu_set_t cpus;   /* for the workers: the caller's, or all places of OMP_PROC_BIND */
+    int barred;       /* the caller's of the last job */
+    atomic_int *thread; /* [count]: the system's number of each worker, 0 before it is known */
 #endif
     int count;        /* threads */
     atomic_int *cpu;  /* [count]: where each was last seen */
@@ -257,9 +263,48 @@ static void find_cpus(seats *s)
     }
 }
 
-static void use_cpus(const seats *s)
+#define GRC_SLICE 100000 /* nanoseconds, the least there is */
+
+/* Of sched_setattr(2), which the C library does not offer; before Linux 6.12 a slice has no effect. */
+static void ask_for_short_slices(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t slice, deadline, period;
+    } a = {.size = sizeof a};
+    if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) != 0 || a.policy != SCHED_OTHER)
+        return;
+    a.slice = GRC_SLICE;
+    syscall(SYS_sched_setattr, 0, &a, 0); /* where it fails, they are as they were */
+}
+
+static void take_seat(seats *s, int thread)
 {
     sched_setaffinity(0, sizeof s->cpus, &s->cpus); /* of none at all it takes no notice */
+    ask_for_short_slices();
+    atomic_store(&s->thread[thread], (int)syscall(SYS_gettid));
+}
+
+/* Before a job. */
+static void clear_callers_cpu(seats *s)
+{
+    const int here = sched_getcpu();
+    if (here == s->barred || here < 0 || here >= CPU_SETSIZE)
+        return;
+    cpu_set_t others = s->cpus;
+    CPU_CLR((size_t)here, &others);
+    int known = CPU_COUNT(&others) > 0;
+    for (int t = 1; t < s->count && known; t++) {
+        const int thread = atomic_load(&s->thread[t]);
+        known = thread > 0;
+        if (known)
+            sched_setaffinity(thread, sizeof others, &others);
+    }
+    if (known)
+        s->barred = here;
 }
 #else
 static void note_cpu(seats *s, int thread)
@@ -274,7 +319,11 @@ static void find_cpus(seats *s)
 {
     (void)s;
 }
-static void use_cpus(const seats *s)
+static void take_seat(seats *s, int thread)
+{
+    (void)s, (void)thread;
+}
+static void clear_callers_cpu(seats *s)
 {
     (void)s;
 }
@@ -400,7 +449,6 @@ static void wait_for_pieces(crew *c, unsigned turn)
     if (lost < GRC_LATE)
         return;
     c->lost += lost;
-    grc_crowd_late(lost);
 }
 
 /* The caller at a barrier: what nobody has begun it does itself. */
@@ -457,7 +505,7 @@ static void pool_worker(pool *p, int thread)
 {
     crew *c = &p->crew;
     int flush = -1;
-    use_cpus(&c->seats);
+    take_seat(&c->seats, thread);
 #ifdef __linux__
     pthread_getcpuclockid(pthread_self(), &c->clock[thread]);
 #endif
@@ -526,6 +574,7 @@ static void pool_free(pool *p)
     free(p->crew.seats.cpu);
 #ifdef __linux__
     free(p->crew.clock);
+    free(p->crew.seats.thread);
 #endif
     grc_release(&grc_default_allocator, p, sizeof *p);
 }
@@ -539,7 +588,9 @@ static int crew_init(crew *c, size_t threads)
     c->shares = grc_allocate(&grc_default_allocator, threads * sizeof *c->shares);
 #ifdef __linux__
     c->clock = calloc(threads, sizeof *c->clock);
-    if (!c->clock)
+    c->seats.thread = calloc(threads, sizeof *c->seats.thread);
+    c->seats.barred = -1;
+    if (!c->clock || !c->seats.thread)
         return 0;
 #endif
     if (!c->seats.cpu || !c->shares)
@@ -623,13 +674,14 @@ static void pool_give_back(pool *p)
     }
 }
 
-void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context)
+/* Nanoseconds lost, or -1: there was no team. */
+static int64_t run_team(int wanted, int flush_denormals, grc_team_fn *run, void *context)
 {
     pool *p = wanted > 1 ? pool_take(wanted - 1) : NULL;
     if (!p) {
         grc_team alone = {0};
         run_one(run, context, &alone, 0, 1, flush_denormals);
-        return;
+        return -1;
     }
     crew *c = &p->crew;
     const unsigned turn = atomic_load(&c->passed.turn);
@@ -639,10 +691,13 @@ void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *conte
     c->lost = 0;
     for (int i = 1; i < c->count; i++)
         atomic_store_explicit(&c->shares[i].begun, turn + 1, memory_order_relaxed);
+    clear_callers_cpu(&c->seats);
     gate_open(&c->passed);
     run_one(run, context, &c->shares[0].team, 0, c->count, flush_denormals);
     meet(c);
+    const int64_t lost = c->lost;
     pool_give_back(p);
+    return lost;
 }
 
 int grc_openmp_threads(int *bound)
@@ -670,19 +725,28 @@ int64_t grc_team_lost(const grc_team *team)
     return 0;
 }
 
-void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context)
+static int64_t run_team(int wanted, int flush_denormals, grc_team_fn *run, void *context)
 {
     grc_team alone = {0};
     (void)wanted;
     run_one(run, context, &alone, 0, 1, flush_denormals);
+    return -1;
 }
 
 #endif
 
+void grc_team_run(int wanted, int flush_denormals, grc_team_fn *run, void *context)
+{
+    run_team(wanted, flush_denormals, run, context);
+}
+
 int grc_team_lend(int wanted, int flush_denormals, grc_team_fn *run, void *context)
 {
     const int count = wanted > 1 ? grc_crowd_enter(wanted) : 1;
-    grc_team_run(count, flush_denormals, run, context);
+    const int64_t begin = count > 1 ? grc_nanoseconds() : 0;
+    const int64_t lost = run_team(count, flush_denormals, run, context);
+    if (lost >= 0)
+        grc_crowd_worked(grc_nanoseconds() - begin, lost);
     if (wanted > 1)
         grc_crowd_leave();
     return count;

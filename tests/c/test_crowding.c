@@ -134,7 +134,7 @@ static int threads_of_one_caller(int wanted)
 static double pause_after(int64_t lost)
 {
     const double begin = seconds();
-    grc_crowd_late(lost);
+    grc_crowd_worked(0, lost);
     CHECK(threads_of_one_caller(2) == 1);
     while (threads_of_one_caller(2) == 1 && seconds() < begin + 30)
         ;
@@ -154,6 +154,25 @@ static void test_pauses_grow_and_end(void)
     CHECK(pause_after(1) < 30); /* a second at most; the bound is for slow machines */
 }
 
+static void test_teams_that_gain_more_go_on(void)
+{
+    for (int i = 0; i < 10; i++)
+        grc_crowd_worked(2000000, 0);
+    grc_crowd_worked(2000000, 1500000); /* of ten milliseconds gained */
+    CHECK(threads_of_one_caller(2) == 2);
+    grc_crowd_worked(0, 6000000);
+    CHECK(threads_of_one_caller(2) == 2);
+    grc_crowd_worked(0, 6000000); /* more than is left */
+    CHECK(threads_of_one_caller(2) == 1);
+    while (threads_of_one_caller(2) == 1)
+        ;
+    grc_crowd_worked(INT64_MAX / 64, 0);
+    grc_crowd_worked(0, 21000000); /* what was gained long ago does not count */
+    CHECK(threads_of_one_caller(2) == 1);
+    while (threads_of_one_caller(2) == 1)
+        ;
+}
+
 static void do_nothing(void *context, grc_team *team, int share, int count)
 {
     (void)team, (void)share;
@@ -163,7 +182,7 @@ static void do_nothing(void *context, grc_team *team, int share, int count)
 static void test_who_lends_tells_how_many(void)
 {
     int count = 0;
-    grc_crowd_late(1000000);
+    grc_crowd_worked(0, 1000000);
     CHECK(grc_team_lend(3, 0, &do_nothing, &count) == 1 && count == 1);
     CHECK(grc_team_lend(1, 0, &do_nothing, &count) == 1 && count == 1);
 }
@@ -175,6 +194,7 @@ int main(void)
     if (grc_threads_default() > 1) {
         test_callers_share_the_cpus();
         test_pauses_grow_and_end();
+        test_teams_that_gain_more_go_on();
     }
     test_who_lends_tells_how_many();
     return check_report();
