@@ -234,9 +234,8 @@ double grc_work(const gradcore_network *n, int products, size_t rows, int update
     return products * (2e-5 * wide * size + 0.025) * (double)rows + (update ? 5e-4 * wide * size : 0);
 }
 
-int grc_threads_worth(const gradcore_network *n, double work, double each)
+int grc_threads_worth(int threads, double work, double each)
 {
-    int threads = n->threads;
     while (threads > 1 && work < each * threads)
         threads /= 2;
     return threads;
@@ -255,5 +254,5 @@ int grc_team_for(const gradcore_network *n, int threads, grc_team_fn *run, void 
 
 int grc_threads_for(const gradcore_network *n, int products, size_t rows)
 {
-    return n->exact_threads ? n->threads : grc_threads_worth(n, grc_work(n, products, rows, 0), GRC_WORK_A_THREAD);
+    return n->exact_threads ? n->threads : grc_threads_worth(n->threads, grc_work(n, products, rows, 0), GRC_WORK_A_THREAD);
 }

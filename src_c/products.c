@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ranges.h"
+#include "tuner.h"
 
 #define MOST_SIZE INT32_MAX
 
@@ -109,8 +110,9 @@ static void product_team(void *context, grc_team *team, int t, int count)
 
 /* ---- how many ---- */
 
-/* Multiplications that are worth a thread's coming, of 4-byte numbers: some 20 us of one core. */
+/* Multiplications of 4-byte numbers that are worth a thread's coming, and what they take one core. */
 #define GRC_WORTH 1e6
+#define GRC_WORTH_MICROSECONDS 20.0
 /* The same in numbers read, where each is used once or twice. */
 #define GRC_WORTH_READ 3e5
 
@@ -154,6 +156,20 @@ static size_t scratch_share(const grc_product *g, size_t panel)
     return GRC_A_BYTES + grc_min(GRC_B_BYTES, panels * grc_min(g->k, GRC_KC) * GRC_PANEL_BYTES);
 }
 
+/* The same number for calls that take the same time. */
+static uint64_t shape_of(const product_call *call)
+{
+    uint64_t shape = (uint64_t)call->count;
+    for (int l = 0; l < call->count; l++) {
+        const grc_product *g = &call->lists[l].product;
+        const uint64_t numbers[] = {g->m, g->n, g->k, call->lists[l].item * 8 + (g->a_col == 1) * 4 + (g->b_col == 1) * 2
+                                    + (g->packed != 0)};
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            shape = (shape ^ numbers[i]) * UINT64_C(0x100000001b3); /* as FNV-1a goes over bytes */
+    }
+    return shape;
+}
+
 static grc_status run_products(product_call *call, int threads, gradcore_error *error)
 {
     double work = 0;
@@ -163,25 +179,25 @@ static grc_status run_products(product_call *call, int threads, gradcore_error *
         packs |= call->k->product_packs(&call->lists[l].product);
         call->share = grc_max(call->share, scratch_share(&call->lists[l].product, call->k->panel));
     }
-    if (work < 2 * GRC_WORTH)
-        threads = 1;
-    else {
-        const int most = threads ? threads : grc_threads_default();
-        threads = (double)most > work / GRC_WORTH ? (int)(work / GRC_WORTH) : most;
-    }
+    grc_tuner *tuner = NULL;
+    if (threads)
+        threads = grc_threads_worth(threads, work, GRC_WORTH);
+    else
+        tuner = grc_tuner_of(shape_of(call), work / GRC_WORTH * GRC_WORTH_MICROSECONDS, grc_threads_default(), &threads);
     for (int l = 0; l < call->count; l++)
         cut_up(&call->lists[l], call->k, threads, work_of(&call->lists[l].product, call->lists[l].item));
     packs |= threads > 1; /* a part may want to pack where the whole does not */
-    if (packs && !(call->scratch = scratch_take((size_t)threads * call->share)))
-        return grc_fail(error, GRADCORE_NO_MEMORY, "threads: expected %zu bytes to work in, got none",
-                        (size_t)threads * call->share);
-    atomic_init(&call->next, 0);
-    if (threads > 1)
-        grc_team_lend(threads, 0, &product_team, call);
-    else
-        grc_team_run(1, 0, &product_team, call);
-    scratch_give_back(call->scratch);
-    return GRADCORE_OK;
+    int came = 0;
+    if (!packs || (call->scratch = scratch_take((size_t)threads * call->share))) {
+        atomic_init(&call->next, 0);
+        came = grc_team_lend(threads, 0, &product_team, call);
+        scratch_give_back(call->scratch);
+    }
+    if (tuner)
+        grc_tuner_done(tuner, came);
+    return came ? GRADCORE_OK
+                : grc_fail(error, GRADCORE_NO_MEMORY, "threads: expected %zu bytes to work in, got none",
+                           (size_t)threads * call->share);
 }
 
 /* ---- the functions ---- */

@@ -3,6 +3,7 @@
 #define GRC_TRAINER_H
 
 #include "internal.h"
+#include "tuner.h"
 #include "loss.h"
 
 #define GRC_MOST_STEPS (UINT64_C(1) << 48) /* as far as random numbers count */
@@ -49,24 +50,6 @@ typedef struct grc_tally { /* of what a rule multiplied by a factor of at most 1
     double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
 } grc_tally;
 
-enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 3, GRC_TUNER_STRANGERS = 8 };
-
-typedef struct grc_tuner { /* tuner.c: of slices with batches of `rows`; most 0: none was seen. Times in seconds */
-    size_t rows;
-    int update;
-    int most, least;    /* counts in question: most, most / 2, ... down to least */
-    int count;          /* in use, or whose turn it is */
-    int asking;         /* they take turns */
-    int turn, round, before;    /* before: the count in use when the question was asked */
-    int stranger, strangers; /* the part that runs has other batches; so many such parts in a row */
-    int64_t steps;      /* of this turn, as far as it counts */
-    double warm, taken; /* of this turn: what does not count, what does */
-    double begin, spent; /* when the part that runs began; of all parts */
-    double mean, seen;  /* of a step: of late; when the count was chosen, or 0 */
-    double next, pause; /* value of `spent` at which the question is asked; how long after that it is asked again */
-    float took[GRC_TUNER_COUNTS][GRC_TUNER_ROUNDS]; /* [turn][round]: of a step */
-} grc_tuner;
-
 struct gradcore_trainer {
     gradcore_network *net;
     grc_exec *x;
@@ -109,13 +92,6 @@ struct gradcore_trainer {
 grc_status grc_trainer_enter(gradcore_trainer *t, gradcore_error *error);
 grc_status grc_trainer_look(gradcore_trainer *t, gradcore_error *error);
 void grc_trainer_leave(gradcore_trainer *t);
-
-/* ---- tuner.c ---- */
-
-/* Threads for a part of a slice that begins now, and its steps, of those that are left; heavy: of an optimizer with
- * products of its own. Then, what it did: so many steps on `count` threads, with `lost` seconds of waiting for others. */
-int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy, int64_t *steps);
-void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost);
 
 /* ---- tasks.c ---- */
 
