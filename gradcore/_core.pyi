@@ -288,6 +288,21 @@ def average(
     kind: str, every: int, start: int, step: int, rate: float, w: Array, mean: Array
 ) -> None: ...  # both updated in place
 def optimizer_slots(optimizer: str, flags: int) -> int: ...  # bit i: slot i is needed
+class UpdateAgain:
+    """optimizer_step once more, of arrays of the same shapes; False: they are not, nothing was done."""
+
+    def __init__(
+        self,
+        optimizer: str,
+        flags: int,
+        running: NDArray[np.float64],
+        keys: list[Any] | None,  # of dicts
+        arrays: Sequence[tuple[Array, Array, Sequence[Array | None], float, float, int]],
+    ) -> None: ...
+    def __call__(
+        self, params: Any, grads: Any, step: int, row: Callable[[int], NDArray[np.float64]]
+    ) -> bool: ...
+
 def optimizer_step(
     optimizer: str,
     flags: int,

@@ -125,6 +125,120 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays, threads=0):
         free(c_arrays)
 
 
+cdef enum:
+    MOST_DIMENSIONS = 64  # of NumPy
+
+
+# The data of an array like the one before; NULL: it is not.
+cdef void *again_data(object value, const gradcore_array *like, int ndim, const cnp.npy_intp *dims,
+                      bint writable) noexcept:
+    cdef cnp.ndarray array
+    cdef int i
+    if not cnp.PyArray_CheckExact(value):
+        return NULL
+    array = <cnp.ndarray>value
+    if not cnp.PyArray_ISCARRAY_RO(array) or (writable and not cnp.PyArray_ISWRITEABLE(array)):
+        return NULL
+    if cnp.PyArray_TYPE(array) != (cnp.NPY_FLOAT32 if like.dtype == GRADCORE_FLOAT32 else cnp.NPY_FLOAT64):
+        return NULL
+    if cnp.PyArray_NDIM(array) != ndim:
+        return NULL
+    for i in range(ndim):
+        if cnp.PyArray_DIMS(array)[i] != dims[i]:
+            return NULL
+    return cnp.PyArray_DATA(array)
+
+
+def _nothing():
+    return None
+
+
+# An update that was made before, of arrays of the same shapes: all that does not change from one to the next is
+# checked once. Calling it returns False, and has done nothing, for arrays that are not as they were; the Python
+# layer, which knows the messages, takes those.
+cdef class UpdateAgain:
+    cdef bytes optimizer
+    cdef uint32_t flags
+    cdef object running, slots
+    cdef list keys  # of a dict; None: a list or tuple
+    cdef gradcore_array *arrays
+    cdef cnp.npy_intp *dims  # [array][MOST_DIMENSIONS]
+    cdef int *ndims
+    cdef int64_t count, elements
+    cdef bint busy
+
+    # arrays: as optimizer_step takes them, each w and g contiguous
+    def __cinit__(self, str optimizer, uint32_t flags, running, list keys, arrays):
+        cdef int64_t i
+        cdef int slot, axis
+        cdef cnp.ndarray w
+        vector(running, "running", cnp.NPY_FLOAT64, GRADCORE_RUNNING)
+        self.optimizer, self.flags, self.running, self.keys = optimizer.encode(), flags, running, keys
+        self.slots = [slots for _, _, slots, _, _, _ in arrays]
+        self.count = len(arrays)
+        self.arrays = <gradcore_array *>calloc_or_raise(self.count + 1, sizeof(gradcore_array))
+        self.ndims = <int *>calloc_or_raise(self.count + 1, sizeof(int))
+        self.dims = <cnp.npy_intp *>calloc_or_raise(MOST_DIMENSIONS * (self.count + 1), sizeof(cnp.npy_intp))
+        for i in range(self.count):
+            w, _, slots, lr_factor, weight_decay, rows = arrays[i]
+            self.arrays[i].dtype = c_dtype(float_type(w, "w"))
+            self.arrays[i].n = cnp.PyArray_SIZE(w)
+            self.arrays[i].rows, self.arrays[i].lr_factor, self.arrays[i].weight_decay = rows, lr_factor, weight_decay
+            self.elements += self.arrays[i].n
+            for slot in range(GRADCORE_SLOTS):
+                if slots[slot] is not None:
+                    self.arrays[i].slots[slot] = cnp.PyArray_DATA(<cnp.ndarray>slots[slot])
+            self.ndims[i] = cnp.PyArray_NDIM(w)
+            for axis in range(self.ndims[i]):
+                self.dims[MOST_DIMENSIONS * i + axis] = cnp.PyArray_DIMS(w)[axis]
+
+    def __dealloc__(self):
+        free(self.arrays)
+        free(self.ndims)
+        free(self.dims)
+
+    def __reduce__(self):
+        return _nothing, ()  # a copy has slots of its own, which these pointers do not know
+
+    # row(step - 1): the hyperparameters, looked at once it is certain that there will be an update
+    def __call__(self, params, grads, uint64_t step, row):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t i
+        cdef const double *c_hypers
+        cdef double *c_running
+        cdef const char *optimizer = self.optimizer
+        cdef type wanted = list if self.keys is None else dict
+        if self.busy or type(params) is not wanted or type(grads) is not wanted:
+            return False
+        if len(params) != self.count or len(grads) != self.count:
+            return False
+        for i in range(self.count):
+            if self.keys is None:
+                w, g = (<list>params)[i], (<list>grads)[i]
+            else:
+                w, g = (<dict>params).get(self.keys[i]), (<dict>grads).get(self.keys[i])
+            self.arrays[i].w = again_data(w, &self.arrays[i], self.ndims[i], self.dims + MOST_DIMENSIONS * i, True)
+            self.arrays[i].g = again_data(g, &self.arrays[i], self.ndims[i], self.dims + MOST_DIMENSIONS * i, False)
+            if self.arrays[i].w == NULL or self.arrays[i].g == NULL:
+                return False
+        hypers = row(step - 1)
+        c_hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
+        c_running = <double *>cnp.PyArray_DATA(<cnp.ndarray>self.running)
+        error.message[0] = 0
+        self.busy = True
+        if self.elements < WITHOUT_GIL:
+            status = gradcore_optimizer_step_on(0, optimizer, self.flags, step, c_hypers, c_running, self.count,
+                                                self.arrays, &error)
+        else:
+            with nogil:
+                status = gradcore_optimizer_step_on(0, optimizer, self.flags, step, c_hypers, c_running, self.count,
+                                                    self.arrays, &error)
+        self.busy = False
+        check(status, &error)
+        return True
+
+
 cdef dict ACTIVATIONS = {name: i for i, name in enumerate(names("activation"))}
 
 

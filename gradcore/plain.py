@@ -53,6 +53,15 @@ class PlainState:
         self._calls = 0
         self._running = np.zeros(_core.RUNNING)
         self._slots: dict[Hashable, list[Array | None]] = {}
+        self._again: _core.UpdateAgain | None = None  # the last update, where all of it was plain
+
+    def again(self, params: object, grads: object) -> bool:
+        """The last update once more, of arrays like its; False, and nothing done, where they are not."""
+        if self._again is None:
+            return False
+        done = self._again(params, grads, self._calls + 1, self._hypers.row)
+        self._calls += done
+        return done
 
     def update(self, params: Parameters, grads: Gradients) -> None:
         """One update of all arrays; nothing is changed if one of them is refused."""
@@ -96,6 +105,10 @@ class PlainState:
             if w is not parameter:
                 parameter[...] = w
             self._slots[key] = slots
+        self._again = None
+        if len(arrays) == len(pairs) and not self._averages:
+            keys = list(pairs) if isinstance(params, Mapping) else None
+            self._again = _core.UpdateAgain(self._name, self._flags, self._running, keys, arrays)
 
     def gradients(self, params: Parameters, function: GradientFunction) -> Gradients:
         """What the function makes of params; with SAM, of a point up its slope. They are back afterwards."""

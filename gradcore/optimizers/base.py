@@ -163,6 +163,8 @@ class Optimizer(Rule):
         >>> w
         array([ 0.9, -2.1])
         """
+        if self._plain is not None and self._plain.again(params, grads):
+            return
         if callable(grads):
             grads = self._state().gradients(params, grads)
         elif any(average.is_sam for average in self.averages()):
