@@ -30,7 +30,7 @@ int64_t grc_nanoseconds(void)
 
 static atomic_llong until;  /* when the pause ends */
 static atomic_llong pause;  /* how long it is */
-static atomic_llong gained; /* by teams since then, less what they lost */
+static atomic_llong gained = MOST_GAIN / 2; /* by teams since then, less what they lost; at first some trust */
 
 void grc_crowd_worked(int64_t worked, int64_t lost)
 {

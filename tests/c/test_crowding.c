@@ -1,7 +1,11 @@
 /* Pieces of work that anybody may take, callers that share the CPUs, pauses after threads that came late. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "internal.h"
@@ -111,8 +115,30 @@ static void test_callers_share_the_cpus(void)
         }
         for (int i = 0; i < 5; i++)
             grc_crowd_leave();
+        const struct timespec forgotten = {0, 30000000};
+        nanosleep(&forgotten, NULL); /* so that the next ones count only each other */
     }
 }
+
+#ifdef __linux__
+static void test_the_reason_for_the_count(void)
+{
+    const char *reason = NULL;
+    int bound;
+    const int count = grc_threads_counted(&reason), most = grc_openmp_threads(&bound);
+    cpu_set_t set;
+    if (getenv("GRADCORE_NUM_THREADS") || getenv("OMP_NUM_THREADS") || bound || most == 0
+        || sched_getaffinity(0, sizeof set, &set) != 0)
+        return;
+    if (count == most) /* neither affinity nor quota allows fewer */
+        CHECK_NOTE(strcmp(reason, "OpenMP's maximum") == 0, "%s", reason);
+    else if (count == CPU_COUNT(&set))
+        CHECK_NOTE(strcmp(reason, "CPU affinity") == 0, "%s", reason);
+    else
+        CHECK_NOTE(strcmp(reason, "cgroup quota") == 0, "%s", reason);
+    CHECK(count <= CPU_COUNT(&set));
+}
+#endif
 
 /* ---- late threads ---- */
 
@@ -145,7 +171,9 @@ static void test_pauses_grow_and_end(void)
 {
     while (threads_of_one_caller(2) == 1) /* the callers of the test before are remembered for a while */
         ;
-    const double first = pause_after(1000000), second = pause_after(1000000), third = pause_after(1000000);
+    grc_crowd_worked(0, 9000000);
+    CHECK(threads_of_one_caller(2) == 2); /* at first there is some trust */
+    const double first = pause_after(2000000), second = pause_after(1000000), third = pause_after(1000000);
     CHECK_NOTE(first >= 4e-3, "%g s", first);
     CHECK_NOTE(second >= 16e-3, "%g s", second); /* lateness right after a pause makes the next one longer */
     CHECK_NOTE(third >= 64e-3, "%g s", third);
@@ -191,6 +219,9 @@ int main(void)
 {
     test_pieces();
     test_denormals_whoever_adds_them();
+#ifdef __linux__
+    test_the_reason_for_the_count();
+#endif
     if (grc_threads_default() > 1) {
         test_callers_share_the_cpus();
         test_pauses_grow_and_end();

@@ -11,13 +11,15 @@ from pathlib import Path
 
 _TABLE: list[tuple[str, str]] = [
     ("api.c", "test_engine"),
-    ("arrays.c", "test_arrays test_refusals test_gemm test_bad_input test_matrices test_optimizers"),
-    ("arrays.c", "test_plain_threads"),
+    ("arrays.c", "test_arrays test_refusals test_plain_updates test_optimizer_training test_gemm"),
+    ("arrays.c", "test_bad_input test_matrices test_optimizers test_plain_threads"),
     ("averages.c", "test_corners test_write test_refusals test_averages test_wrapper_vectors test_sam"),
     ("products.c", "test_products test_gemm test_refusals"),
     ("clip.c", "test_write test_clip test_clip_ledger test_clipping test_constraints test_effective_weights"),
     ("clip.c", "test_pruning test_scheduled_clips"),
     ("clip_rules.c", "test_write test_clip test_clip_ledger test_clipping test_constraints test_pruning"),
+    ("crowding.c", "test_crowding test_threads test_plain_threads test_late_threads test_reproducible"),
+    ("crowding.c", "test_crowding test_threads test_plain_threads test_late_threads test_reproducible"),
     ("cpu.c", "test_refusals test_import test_kernels"),
     ("eigen.c", "test_matrices test_curvature"),
     ("elementwise.c", "test_elementwise test_refusals test_plain_threads test_losses test_activations"),
