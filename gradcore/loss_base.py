@@ -412,7 +412,7 @@ class Labels(Loss):
             at = int(np.argmax(bad))
             got = labels[at]
             if 0 <= got < outputs:  # it was not when it was judged
-                raise ArgumentError(f"{name}[{at}]: expected labels that stay, got some that another thread changes")
+                raise ArgumentError(f"{name}[{at}]: expected labels that stay, another thread changes them")
             hint = self._label_hint(labels, outputs, name)
             raise ArgumentError(f"{name}: expected class ids in 0..{outputs - 1}, got {got} at [{at}]{hint}")
         return np.require(labels, np.int32, ["C", "A"])
