@@ -191,6 +191,28 @@ def take(trainer: Trainer, data: Data) -> None:
     trainer.net._remember(data.labels, data.classes)
 
 
+class _Untaken:
+    """A trainer as it was before `take`, for a fit that ends before its first step."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        net = trainer.net
+        self._trainer, self._at = trainer, (trainer.steps, trainer._epochs)
+        self._loss, self._core = trainer._loss, trainer._core
+        self._names, self._standardized = (net._columns, net._classes), net._standardized
+
+    def give_back(self) -> None:
+        """Unless there was a step after all, in a callback."""
+        trainer, net = self._trainer, self._trainer.net
+        if (trainer.steps, trainer._epochs) != self._at:
+            return
+        trainer._loss = self._loss
+        if self._core is None:  # one that was made since has the loss of this fit
+            trainer._core = None
+        if net._standardized and not self._standardized:
+            _when_free(net._forget_scaling)
+        net._columns, net._classes = self._names
+
+
 def _split(validation: object, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     try:
         share = number(validation, "validation")
@@ -242,15 +264,15 @@ def fit(
     terms = Terms(epochs, monitor, averaged)
     state = FitState(data.count, batch_size, shuffle, first_row=len(trainer.history), terms=terms)
     state = choose(before, state, data, resume)
-    take(trainer, data)
-    first = not trainer.steps and not trainer._epochs
-    if first:
-        _when_free(lambda: setup_checks.check_targets(trainer, data.x, data.target, batch_size))
-    trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
-    shown = progress_for(progress, trainer._epochs - state.epoch + epochs, state.steps_left())
-    loop = loop_kind(trainer, data, state, hooks, shown.advance)
-    trainer._fit, state.data = state, data
+    untaken, shown = _Untaken(trainer), None
     try:
+        take(trainer, data)
+        if not trainer.steps and not trainer._epochs:
+            _when_free(lambda: setup_checks.check_targets(trainer, data.x, data.target, batch_size))
+        trainer._reserve(loop_kind.rows_at_once(trainer, batch_size), data.target)
+        shown = progress_for(progress, trainer._epochs - state.epoch + epochs, state.steps_left())
+        loop = loop_kind(trainer, data, state, hooks, shown.advance)
+        trainer._fit, state.data = state, data
         with _Interrupt() as interrupted:
             loop.check = interrupted
             _call(hooks, "on_train_begin", trainer)
@@ -273,10 +295,12 @@ def fit(
     except BaseException:
         if trainer._fit is state:
             _keep_for_later(trainer, state, before)
+        untaken.give_back()
         raise
     finally:
         state.data, state.loaded = None, False
-        shown.close()
+        if shown is not None:
+            shown.close()
     return trainer.history.since(state.first_row)
 
 

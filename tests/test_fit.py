@@ -445,3 +445,55 @@ def test_history_as_csv(tmp_path):
     lines = (tmp_path / "h.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,step,loss")
     assert len(lines) == 4
+
+
+
+# ---- Before the first step ----
+
+
+class Refuses:
+    """Ends a fit as it begins."""
+
+    def __init__(self, before=None):
+        self.before = before
+
+    def on_train_begin(self, trainer):
+        if self.before:
+            self.before(trainer)
+        raise OSError("no room")
+
+
+def scaled_trainer(loss="cross_entropy", outputs=2):
+    net = Network([Standardize(), Dense(outputs)], inputs=2, seed=0)
+    return Trainer(net, loss, optimizers.SGD(0.1))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_fit_that_ends_before_its_first_step_has_learnt_nothing(named):
+    x = 50 + 3 * np.random.default_rng(0).normal(size=(64, 2))
+    y, other, turned = (x[:, 0] > 50).astype(int), x + 100, (x[:, 0] <= 50).astype(int)
+    if named:
+        pandas = pytest.importorskip("pandas")
+        x = pandas.DataFrame(x, columns=["a", "b"])
+        other = x[["b", "a"]].rename(columns={"b": "c"})
+        y, turned = np.array(["cat", "dog"])[y], np.array(["dog", "eel"])[y]
+    trainer, fresh = scaled_trainer(), scaled_trainer()
+    before = trainer.net.parameters()
+    with pytest.raises(OSError, match="no room"):
+        fit(trainer, x, y, callbacks=[Refuses()])
+    assert_same(trainer.net.parameters(), before)
+    assert trainer.net.classes is None or not len(trainer.net.classes)
+    for one in (trainer, fresh):  # with names of columns and classes that the first did not have
+        fit(one, other, turned)
+    assert_same(trainer.net.parameters(), fresh.net.parameters())
+    assert list(trainer.net.classes or ()) == list(fresh.net.classes or ())
+
+
+def test_after_a_step_in_a_callback_what_was_learnt_stays():
+    x = 50 + np.random.default_rng(0).normal(size=(64, 2))
+    y = x[:, :1] - 50
+    trainer = scaled_trainer("mse", 1)
+    with pytest.raises(OSError, match="no room"):
+        fit(trainer, x, y, callbacks=[Refuses(lambda t: t.step(x, y))])
+    assert trainer.steps == 1
+    assert np.allclose(trainer.net.parameters()["0.mean"], x.mean(axis=0), rtol=1e-5)
