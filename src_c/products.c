@@ -13,7 +13,7 @@
 
 /* The last block that a call has used waits here for the next one, since fresh pages cost more than many a
  * product; a larger one is not kept. */
-#define KEPT_BYTES ((size_t)8 << 20)
+#define KEPT_BYTES ((size_t)32 << 20)
 
 typedef struct scratch {
     size_t size; /* bytes behind this header */

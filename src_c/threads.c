@@ -150,28 +150,33 @@ typedef struct gate {
     pthread_cond_t moved;
 } gate;
 
-#define GRC_SPINS 2000 /* some 25 microseconds: farther apart than threads of a step usually arrive */
+#define GRC_SPIN 25000 /* nanoseconds: farther apart than threads of a step usually arrive */
 #define GRC_LATE 50000 /* nanoseconds without a core in a wait from which on a thread counts as late */
 
-/* 1: it has moved on. */
-static int gate_spin(const gate *g, unsigned turn, int times)
+/* 1: it has moved on. By the clock, since a pause takes some CPUs ten times what it takes others. */
+static int gate_spin(const gate *g, unsigned turn)
 {
-    for (int i = 0; i < times; i++) {
-        if (atomic_load_explicit(&g->turn, memory_order_acquire) != turn)
-            return 1;
+    int64_t now, end = 0;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(&g->turn, memory_order_acquire) != turn)
+                return 1;
 #if defined(__x86_64__)
-        _mm_pause();
+            _mm_pause();
 #elif defined(__aarch64__)
-        __asm__ volatile("yield");
+            __asm__ volatile("yield");
 #endif
-    }
+        }
+        now = grc_nanoseconds();
+        end = end ? end : now + GRC_SPIN;
+    } while (now < end);
     return 0;
 }
 
 /* s (or NULL) is told when the wait is long: perhaps `thread` shares a CPU with the one it waits for. */
 static void gate_wait(gate *g, unsigned turn, seats *s, int thread)
 {
-    if (gate_spin(g, turn, GRC_SPINS))
+    if (gate_spin(g, turn))
         return;
     if (s)
         take_free_cpu(s, thread);
@@ -429,7 +434,7 @@ static int64_t time_of(clockid_t clock)
  * processor time of one that is waited for: what it did not get of its core is lost. */
 static void wait_for_pieces(crew *c, unsigned turn)
 {
-    if (gate_spin(&c->passed, turn, GRC_SPINS))
+    if (gate_spin(&c->passed, turn))
         return;
     const int64_t begin = grc_nanoseconds();
 #ifdef __linux__
