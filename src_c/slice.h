@@ -22,6 +22,7 @@ typedef struct slice {
     grc_turn turns[2];     /* of step i: turns[i % 2] */
     gradcore_report *reports;
     int64_t done, part;    /* steps; a part of the slice ends after so many */
+    uint64_t updates;      /* of the trainer as the slice began */
     int64_t lost;          /* nanoseconds of the part that thread 0 waited for threads without a core */
     double (*scale)(void *context, double norm);
     void *scale_context;

@@ -353,7 +353,7 @@ static void run_team(void *context, grc_team *team, int t, int count)
     }
     const int leaves = !goes_on(s, i) && updates / parts > 0;
     if (leaves)
-        grc_leave_training(tr, team, running, t, count);
+        grc_leave_training(tr, team, running, updates / parts != s->updates / parts, t, count);
     if (leaves && s->live)
         derive_again(tr, team, t, count);
     if (t == 0) {
@@ -372,6 +372,7 @@ static void run_slice(slice *s)
     gradcore_network *n = t->net;
     const uint64_t version = atomic_load(&n->version);
     s->live = grc_find_slot(t->optimizer, GRC_START_LIVE) != GRC_NONE;
+    s->updates = t->updates;
     s->adopt = (s->update || s->live) && t->evaluated != version;
     s->refresh = s->adopt || t->x->version != version;
     t->x->training = 1;

@@ -201,9 +201,10 @@ grc_verdict grc_update(gradcore_trainer *trainer, grc_team *team, const grc_upda
  * update: whatever else the trainer keeps of the weights begins at those that have changed, within the masks. */
 void grc_adopt(gradcore_trainer *trainer, grc_team *team, int t, int count);
 /* Where the optimizer has a LIVE slot: the weights of what thread t owns become those that are trained, and back
- * those to evaluate, as the trainer's promises have them. */
+ * those to evaluate, as the trainer's promises have them; where none was updated, those that were shown before. */
 void grc_enter_training(gradcore_trainer *trainer, int t, int count);
-void grc_leave_training(gradcore_trainer *trainer, grc_team *team, const double *running, int t, int count);
+void grc_leave_training(gradcore_trainer *trainer, grc_team *team, const double *running, int updated, int t,
+                        int count);
 /* Room for the weights as they were shown last. 1 when it is there. */
 int grc_show(gradcore_trainer *trainer);
 

@@ -397,6 +397,13 @@ static void leave(grc_exec *x, int parameter, size_t offset, size_t size, void *
     if (!p->t->groups[parameter].frozen)
         n->kernels->blend(size, p->rate, grc_at(n, p->plain, offset), w);
 }
+static void show_again(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
+{
+    const gradcore_network *n = x->net;
+    const passage *p = context;
+    (void)parameter;
+    memcpy(grc_at(n, n->w, offset), grc_at(n, p->t->shown, offset), size * n->item);
+}
 static void show(grc_exec *x, int parameter, size_t offset, size_t size, void *context)
 {
     const gradcore_network *n = x->net;
@@ -456,10 +463,14 @@ void grc_enter_training(gradcore_trainer *tr, int t, int count)
         visit_own(tr->x, t, count, &enter, &p);
 }
 
-void grc_leave_training(gradcore_trainer *tr, grc_team *team, const double *running, int t, int count)
+void grc_leave_training(gradcore_trainer *tr, grc_team *team, const double *running, int updated, int t, int count)
 {
     passage p = passage_of(tr);
     p.rate = running[GRC_OPT_BLEND];
+    if (p.live && tr->shown && !updated) { /* set by hand since, they need not be what a blend would make of them */
+        visit_own(tr->x, t, count, &show_again, &p);
+        return;
+    }
     if (p.live) {
         visit_own(tr->x, t, count, &leave, &p);
         grc_hold(tr, team, tr->net->w, GRC_PROMISES, tr->limit, grc_slack(tr->net), t, count);

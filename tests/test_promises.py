@@ -367,13 +367,6 @@ class Run:
             assert_same(other.net.parameters(), self.trainer.net.parameters())
             assert_same(other.masks(), self.trainer.masks())
 
-    def splits_columns(self):
-        """Whether a rule on elements binds means of weights that schedule-free optimizers show."""
-        rules = self.configuration.constraints
-        split = any(isinstance(rule, clipping.Box | clipping.NonNegative) for rule in rules)
-        normed = any(name.endswith(".magnitude") for name in self.configuration.names)
-        return split and normed and self.trainer._schedule_free
-
     def batch_to_look_at(self):
         state = self.data.bit_generator.state
         rows = self.batch(5)
@@ -475,15 +468,8 @@ def overflow(run):
 
 
 def set_parameters(run):
-    # A rule on elements splits a column of weight_norm anew. Where only its weight or its magnitude is set, a
-    # schedule-free optimizer goes on with the other one as it was, and the mean that it shows after a look
-    # is made of that: see docs/optimizers.md. Set together, they are shown as they were set, up to rounding.
     values = run.trainer.net.parameters()
     some = [name for name in values if run.draw.random() < 0.5 and name not in ("0.mean", "0.inverse_std")]
-    if run.splits_columns():
-        places = {name.rpartition(".")[0] for name in some if name.endswith((".weight", ".magnitude"))}
-        pairs = {f"{place}.{role}" for place in places for role in ("weight", "magnitude")}
-        some = [name for name in values if name in some or name in pairs]
     given = {}
     for name in some:
         value = values[name] * 1.1 + run.data.normal(size=values[name].shape) * 0.1
@@ -579,12 +565,7 @@ def look_around(run):
     run.trainer.evaluate(*batch)
     run.trainer.gradients(*batch)
     after = run.trainer.net.parameters()
-    if not run.splits_columns():
-        assert_same(after, before)
-        return
-    for name, value in before.items():
-        slack = 8 * np.finfo(value.dtype).eps * np.abs(value).max(initial=0)
-        np.testing.assert_allclose(after[name], value, rtol=0, atol=slack, err_msg=name)
+    assert_same(after, before)
 
 
 ACTIONS = (
