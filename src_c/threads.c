@@ -301,7 +301,7 @@ static void clear_callers_cpu(seats *s)
         return;
     cpu_set_t others = s->cpus;
     CPU_CLR((size_t)here, &others);
-    int known = CPU_COUNT(&others) > 0;
+    int known = CPU_COUNT(&others) >= s->count - 1; /* more threads than CPUs share all of them */
     for (int t = 1; t < s->count && known; t++) {
         const int thread = atomic_load(&s->thread[t]);
         known = thread > 0;
