@@ -92,7 +92,7 @@ static int open_folder(replacement *r)
  * from then on; where somebody's sweep was faster, another one is made. */
 static int create_temporary(replacement *r)
 {
-    struct timespec now = {0, 0};
+    struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     for (int i = 0; i < MAX_TRIES; i++) {
         snprintf(r->temporary, sizeof r->temporary, "%s" GRC_IO_TEMPORARY "%lx-%llx%08lx-%d.tmp", r->folder,
