@@ -412,6 +412,23 @@ while tasks() > most:  # a thread that was joined is listed until the system has
     run_python(WIDE.format(threads=2, rows=1000) + code, env={"OPENBLAS_NUM_THREADS": "1"})
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_signals_are_for_the_threads_of_others():
+    code = """
+import signal, threading
+net.predict(x)  # with workers
+catchable = sum(1 << (s - 1) for s in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+mine, workers = threading.get_native_id(), 0
+for task in os.listdir("/proc/self/task"):
+    with open(f"/proc/self/task/{task}/status") as file:
+        mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigBlk"))
+    assert mask & catchable == (0 if int(task) == mine else catchable), (task, mine, hex(mask))
+    workers += int(task) != mine
+assert workers > 0
+"""
+    run_python(WIDE.format(threads=3, rows=2000) + code, env={"OPENBLAS_NUM_THREADS": "1"})
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_a_pool_that_got_fewer_threads_than_asked_for_is_found_again():
     code = """

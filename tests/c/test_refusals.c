@@ -85,6 +85,56 @@ static void test_products(void)
     REFUSED(INVALID, "dtype", gradcore_gemm(-1, 2, 2, 2, x, 1, 1, x, 1, 1, NULL, c, 2, 0, NULL, &error));
 }
 
+static gradcore_dense dense(int64_t m, int64_t n, int64_t k)
+{
+    static float d_x[6], d_w[6], d_b[2];
+    return (gradcore_dense){.size = sizeof(gradcore_dense), .m = m, .n = n, .k = k, .x = x, .x_row = 3, .x_col = 1,
+                            .w = x, .w_row = 2, .w_col = 1, .d_y = y, .ldd = 2, .d_x = d_x, .d_w = d_w, .d_b = d_b,
+                            .alpha = NAN};
+}
+
+static void test_backward_of_arrays(void)
+{
+    gradcore_dense d = dense(2, 2, 3);
+    ACCEPTED(gradcore_dense_backward(&d, &error));
+    REFUSED(INVALID, "dense", gradcore_dense_backward(NULL, &error));
+    d.size--;
+    REFUSED(INVALID, "dense", gradcore_dense_backward(&d, &error));
+    const int64_t wrong[][3] = {{0, 2, 3}, {2, 0, 3}, {2, 2, 0}, {-1, 2, 3}, {2, -1, 3}, {2, 2, -1},
+                                {(int64_t)INT32_MAX + 1, 2, 3}, {2, 2, (int64_t)INT32_MAX + 1}, {2, 3, 3}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        d = dense(wrong[i][0], wrong[i][1], wrong[i][2]);
+        REFUSED(SHAPE, "dense", gradcore_dense_backward(&d, &error));
+    }
+    d = dense(2, 2, 3);
+    d.x = NULL;
+    REFUSED(SHAPE, "dense", gradcore_dense_backward(&d, &error));
+    d = dense(2, 2, 3);
+    d.w = NULL;
+    REFUSED(SHAPE, "dense", gradcore_dense_backward(&d, &error));
+    d = dense(2, 2, 3);
+    d.d_y = NULL;
+    REFUSED(SHAPE, "dense", gradcore_dense_backward(&d, &error));
+    d = dense(2, 2, 3);
+    d.threads = -1;
+    REFUSED(INVALID, "threads", gradcore_dense_backward(&d, &error));
+    d = dense(2, 2, 3);
+    d.dtype = 2;
+    REFUSED(INVALID, "dtype", gradcore_dense_backward(&d, &error));
+    d = dense(2, 2, 3);
+    d.activation = "tanh"; /* of which it needs either z or y */
+    d.alpha = 0;
+    REFUSED(INVALID, "activation: expected either z or y", gradcore_dense_backward(&d, &error));
+    d.y = y;
+    d.ldy = 2;
+    ACCEPTED(gradcore_dense_backward(&d, &error));
+    d.z = y;
+    d.ldz = 2;
+    REFUSED(INVALID, "activation: expected either z or y", gradcore_dense_backward(&d, &error));
+    d.y = NULL;
+    ACCEPTED(gradcore_dense_backward(&d, &error));
+}
+
 static void test_activations(void)
 {
     float in[3] = {1, 2, 3}, out[3];
@@ -677,6 +727,7 @@ int main(void)
     for (int i = 0; i < ROWS * OUTPUTS; i++)
         y[i] = (float)((i * 5 % 7) - 3) / 3;
     test_products();
+    test_backward_of_arrays();
     test_activations();
     test_losses_of_arrays();
     test_fills();
