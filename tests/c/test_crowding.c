@@ -27,6 +27,8 @@ static void turn_ring(void *context, grc_team *team, int share, int count)
     ring *r = context;
     volatile char deep[4096]; /* its stack is its own, whoever steps onto it */
     memset((char *)deep, share + 1, sizeof deep);
+    if (share == 0)
+        CHECK(grc_team_lost(team) == 0);
     for (int i = 0; i < PIECES; i++) {
         const uint64_t *before = r->number[i % 2];
         r->number[(i + 1) % 2][share] = 31 * before[share] + before[(share + 1) % count] + (uint64_t)i;
