@@ -168,3 +168,22 @@ def test_averages_take_every_update():
         rule.update([w], [np.ones(1)])
         mean = 0.5 * mean + 0.5 * w[0]
     assert np.allclose(rule.averaged([w])[0], mean)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_what_is_no_matrix_for_muon_takes_adamw_or_nadamw(nesterov, corrected):
+    rng = np.random.default_rng(3)
+    w, eps, beta1, beta2 = rng.normal(size=9), 1e-6, 0.8, 0.97
+    options = {"nesterov": nesterov, "corrected": corrected, "weight_decay": 0.0}
+    muon = optimizers.Muon(0.1, adam_lr=0.03, betas=(beta1, beta2), eps=eps, **options)
+    expected, m, v = w.copy(), np.zeros(9), np.zeros(9)
+    for t in range(1, 7):
+        g = rng.normal(size=9)
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        step = m / (1 - beta1**t)
+        if nesterov and corrected:  # Dozat 2016, with a constant momentum
+            step = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
+        expected -= 0.03 * step / (np.sqrt(v / (1 - beta2**t)) + eps)
+        muon.update([w], [g])
+        np.testing.assert_allclose(w, expected, rtol=1e-12)

@@ -32,7 +32,7 @@ _TABLE: list[tuple[str, str]] = [
     ("memory.c", "test_memory test_engine"),
     ("muon.c", "test_matrices test_optimizer_styles"),
     ("network.c", "test_refusals test_network test_heads test_layers test_bad_input"),
-    ("optimizers.c", "test_optimizers test_optimizer_styles test_averages test_matrices"),
+    ("optimizers.c", "test_plain_updates test_optimizers test_optimizer_styles test_averages"),
     ("orthogonal.c", "test_matrices test_initializers test_initial_values"),
     ("parameters.c", "test_initialize test_refusals test_network test_flat_parameters"),
     ("parameters.c", "test_initial_values test_weight_norm"),
