@@ -1,13 +1,18 @@
 /* Pieces of work that anybody may take, callers that share the CPUs, pauses after threads that came late. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "fiber.h"
 #include "internal.h"
 #include "check.h"
 
@@ -102,6 +107,34 @@ static void test_denormals_whoever_adds_them(void)
         CHECK(kept.sum[0] > 0);
     }
 }
+
+/* ---- signals ---- */
+
+#if defined(__linux__) && defined(_OPENMP) && !defined(__SANITIZE_THREAD__) /* which has a thread of its own */
+/* They are for the host's own threads: a worker takes none. */
+static void test_workers_take_no_signals(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int workers = 0;
+    for (struct dirent *d; tasks && (d = readdir(tasks));) {
+        char path[300], line[200];
+        unsigned long long blocked = 0;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", d->d_name);
+        FILE *f = atol(d->d_name) > 0 && atol(d->d_name) != (long)getpid() ? fopen(path, "r") : NULL;
+        if (!f)
+            continue;
+        while (fgets(line, sizeof line, f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
+            ;
+        fclose(f);
+        for (int s = 1; s < 32; s++)
+            CHECK_NOTE(s == SIGKILL || s == SIGSTOP || blocked >> (s - 1) & 1, "signal %d of %llx", s, blocked);
+        workers++;
+    }
+    if (tasks)
+        closedir(tasks);
+    CHECK(!tasks || !GRC_FIBERS || workers > 0);
+}
+#endif
 
 /* ---- callers at once ---- */
 
@@ -221,6 +254,9 @@ int main(void)
 {
     test_pieces();
     test_denormals_whoever_adds_them();
+#if defined(__linux__) && defined(_OPENMP) && !defined(__SANITIZE_THREAD__)
+    test_workers_take_no_signals(); /* of the teams before */
+#endif
 #ifdef __linux__
     test_the_reason_for_the_count();
 #endif
