@@ -200,8 +200,18 @@ cdef class UpdateAgain:
     def __reduce__(self):
         return _nothing, ()  # a copy has slots of its own, which these pointers do not know
 
-    # row(step - 1): the hyperparameters, looked at once it is certain that there will be an update
+    # row(step - 1): the hyperparameters, looked at once it is certain that there will be an update. That is code of
+    # users, which may call another update or change the list: it finds this one busy, and the arrays are held.
     def __call__(self, params, grads, uint64_t step, row):
+        if self.busy:
+            return False
+        self.busy = True
+        try:
+            return self.update(params, grads, step, row)
+        finally:
+            self.busy = False
+
+    cdef bint update(self, params, grads, uint64_t step, row) except -1:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef int64_t i
@@ -209,7 +219,8 @@ cdef class UpdateAgain:
         cdef double *c_running
         cdef const char *optimizer = self.optimizer
         cdef type wanted = list if self.keys is None else dict
-        if self.busy or type(params) is not wanted or type(grads) is not wanted:
+        cdef list held = []
+        if type(params) is not wanted or type(grads) is not wanted:
             return False
         if len(params) != self.count or len(grads) != self.count:
             return False
@@ -218,6 +229,7 @@ cdef class UpdateAgain:
                 w, g = (<list>params)[i], (<list>grads)[i]
             else:
                 w, g = (<dict>params).get(self.keys[i]), (<dict>grads).get(self.keys[i])
+            held.append((w, g))
             self.arrays[i].w = again_data(w, &self.arrays[i], self.ndims[i], self.dims + MOST_DIMENSIONS * i, True)
             self.arrays[i].g = again_data(g, &self.arrays[i], self.ndims[i], self.dims + MOST_DIMENSIONS * i, False)
             if self.arrays[i].w == NULL or self.arrays[i].g == NULL:
@@ -226,7 +238,6 @@ cdef class UpdateAgain:
         c_hypers = <const double *>vector(hypers, "hypers", cnp.NPY_FLOAT64, GRADCORE_HYPERS)
         c_running = <double *>cnp.PyArray_DATA(<cnp.ndarray>self.running)
         error.message[0] = 0
-        self.busy = True
         if self.elements < WITHOUT_GIL:
             status = gradcore_optimizer_step_on(0, optimizer, self.flags, step, c_hypers, c_running, self.count,
                                                 self.arrays, &error)
@@ -234,7 +245,6 @@ cdef class UpdateAgain:
             with nogil:
                 status = gradcore_optimizer_step_on(0, optimizer, self.flags, step, c_hypers, c_running, self.count,
                                                     self.arrays, &error)
-        self.busy = False
         check(status, &error)
         return True
 

@@ -187,3 +187,23 @@ def test_what_is_no_matrix_for_muon_takes_adamw_or_nadamw(nesterov, corrected):
         expected -= 0.03 * step / (np.sqrt(v / (1 - beta2**t)) + eps)
         muon.update([w], [g])
         np.testing.assert_allclose(w, expected, rtol=1e-12)
+
+
+def test_a_schedule_may_update_and_change_the_list():
+    w, u, g = [np.zeros(4)], [np.zeros(4)], [np.ones(4)]
+    inner = []
+
+    def rate(step):
+        if inner:
+            inner.pop()
+            rule.update(u, [np.full(4, 2.0)])
+            w.clear()  # what is at work is held
+        return 0.5
+
+    rule = optimizers.SGD(rate)
+    kept = w[0]
+    rule.update(w, g)
+    inner.append(1)
+    rule.update(w, g)
+    assert np.allclose(kept, -1.0)
+    assert np.allclose(u[0], -1.0)
