@@ -254,5 +254,6 @@ int grc_team_for(const gradcore_network *n, int threads, grc_team_fn *run, void 
 
 int grc_threads_for(const gradcore_network *n, int products, size_t rows)
 {
-    return n->exact_threads ? n->threads : grc_threads_worth(n->threads, grc_work(n, products, rows, 0), GRC_WORK_A_THREAD);
+    const double work = grc_work(n, products, rows, 0);
+    return n->exact_threads ? n->threads : grc_threads_worth(n->threads, work, GRC_WORK_A_THREAD);
 }

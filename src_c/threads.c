@@ -114,8 +114,8 @@ static void be_late(unsigned turn, int share, int count, int behind)
     const uint64_t random = draw(turn);
     if ((int)(random % (unsigned)count) != share || (int)(random >> 32 & 1) != behind)
         return;
-    const double until = 1e-3 * (double)grc_nanoseconds() + ((random >> 40) % 64 == 0 ? 2000 : (double)(random >> 48 & 31));
-    while (1e-3 * (double)grc_nanoseconds() < until)
+    const int64_t until = grc_nanoseconds() + ((random >> 40) % 64 == 0 ? 2000000 : (int64_t)(random >> 48 & 31) * 1000);
+    while (grc_nanoseconds() < until)
         sched_yield();
 }
 

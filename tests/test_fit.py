@@ -447,7 +447,6 @@ def test_history_as_csv(tmp_path):
     assert len(lines) == 4
 
 
-
 # ---- Before the first step ----
 
 
