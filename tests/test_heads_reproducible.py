@@ -4,6 +4,7 @@ checkpoint. The hashes are those of numerics version 1."""
 import functools
 
 import cases
+import golden
 import gradcore
 import heads_problem
 import pytest
@@ -30,19 +31,6 @@ NETS = {
     "wide": {"rows": 200, "batch": 40, "heads": WIDE, "uncertainty": True, "surgery": True,
              "trunk": [cases.dense(256, "relu"), cases.dropout(0.1), cases.dense(256, "gelu")]},
 }  # fmt: skip
-
-GOLDEN = {
-    ("rows", "float32"): "f81c49240fa091d3",
-    ("rows", "float64"): "07f37b3f994dff57",
-    ("batch", "float32"): "45375193f04b7154",
-    ("batch", "float64"): "4629b50a34e9e20c",
-    ("surgery", "float32"): "f23dd24e1c147298",
-    ("surgery", "float64"): "d0571797d581af11",
-    ("surgery by blocks", "float32"): "cf5f19c352770d7a",
-    ("surgery by blocks", "float64"): "0002f6191385bf08",
-    ("wide", "float32"): "cab18c5e32a594c0",
-    ("wide", "float64"): "09649c66fedd9b94",
-}
 CASES = [(name, dtype) for name in NETS for dtype in ("float32", "float64")]
 
 
@@ -80,6 +68,9 @@ def trained_hash(name, dtype, threads, isa):
     assert trainer.skipped == 0
     assert trainer.history.loss[-1] < trainer.history.loss[0]
     return fingerprint(trainer, dtype)
+
+
+GOLDEN = golden.table("heads", CASES, lambda *case: trained_hash(*case, None, None))
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -7,6 +7,7 @@ import functools
 
 import cases
 import exact
+import golden
 import gradcore
 import numpy as np
 import pytest
@@ -33,54 +34,6 @@ THREADS = range(1, 9)
 # options besides those of RATES, so that every slot and every running number is in use
 MORE = {"SGD": {"nesterov": True}, "RMSprop": {"momentum": 0.5, "centered": True}, "Adam": {"amsgrad": True},
         "ScheduleFreeSGD": {"warmup": 4}, "ScheduleFreeAdamW": {"warmup": 4, "power": 0.5}}  # fmt: skip
-GOLDEN = {
-    ("ADOPT", "float32"): "df1e4e937433f296",
-    ("ADOPT", "float64"): "ab4939d3c2497d17",
-    ("LAMB", "float32"): "8ed99d85ddd046e9",
-    ("LAMB", "float64"): "4c5336f537a7c551",
-    ("LARS", "float32"): "092b53e1ed0169ca",
-    ("LARS", "float64"): "214de6b8a0787b43",
-    ("SGD", "float32"): "57681d051b684aa0",
-    ("SGD", "float64"): "5a441675d075560b",
-    ("SOAP", "float32"): "50a52a87f1fbe77a",
-    ("SOAP", "float64"): "c8963dc1eba3d2ff",
-    ("AdEMAMix", "float32"): "c74b6675ca64e2d0",
-    ("AdEMAMix", "float64"): "d5fece7684632104",
-    ("AdaBelief", "float32"): "9230f93ba7c86096",
-    ("AdaBelief", "float64"): "eb2bc586e6d15e07",
-    ("Yogi", "float32"): "1f681e363bb53ae0",
-    ("Yogi", "float64"): "4c10b0ec73809e04",
-    ("Adan", "float32"): "05b307c0073c55cc",
-    ("Adan", "float64"): "296db053c73ea2e6",
-    ("Adadelta", "float32"): "92fb5640ab43a332",
-    ("Adadelta", "float64"): "ce7ce3d673522ce1",
-    ("Adagrad", "float32"): "51049cf8b873e1f7",
-    ("Adagrad", "float64"): "ae66433a278a122d",
-    ("Adam", "float32"): "1ad8b6a415893748",
-    ("Adam", "float64"): "01ec17018dfb5692",
-    ("AdamW", "float32"): "29933e32338f54ee",
-    ("AdamW", "float64"): "c4eb741ced6a15fc",
-    ("Adamax", "float32"): "fe03895544d978c5",
-    ("Adamax", "float64"): "0273a6873816a646",
-    ("Lion", "float32"): "0a334272272644df",
-    ("Lion", "float64"): "6e6f0cc51ea3c68e",
-    ("Muon", "float32"): "67ed7bbea6a483c3",
-    ("Muon", "float64"): "3f1df874165b0b5e",
-    ("NAdam", "float32"): "e29185734d4ec384",
-    ("NAdam", "float64"): "0be23608e33ed973",
-    ("Prodigy", "float32"): "e6250590352b98e2",
-    ("Prodigy", "float64"): "88feddc63c0ec226",
-    ("RAdam", "float32"): "b2930955e8ee2023",
-    ("RAdam", "float64"): "e7d0c90e7a2a4bf0",
-    ("RMSprop", "float32"): "54b291dcb2ecfc13",
-    ("RMSprop", "float64"): "ccc5a048d1762b06",
-    ("Rprop", "float32"): "35e006d31821883a",
-    ("Rprop", "float64"): "7f6bfa82048754a1",
-    ("ScheduleFreeAdamW", "float32"): "f8d68efa58261bbd",
-    ("ScheduleFreeAdamW", "float64"): "132521f83871dcc3",
-    ("ScheduleFreeSGD", "float32"): "d8adcea0cda97671",
-    ("ScheduleFreeSGD", "float64"): "078c9e460e90c960",
-}  # fmt: skip
 
 
 def optimizer_of(name, **more):
@@ -113,11 +66,15 @@ def trained_hash(name, dtype, threads, isa):
     return digest(trainer.net.parameters())
 
 
+CASES = [(name, dtype) for name in classes() for dtype in ("float32", "float64")]
+GOLDEN = golden.table("optimizers", CASES, lambda *case: trained_hash(*case, None, None))
+
+
 @pytest.mark.parametrize("name", classes())
 def test_threads_and_instruction_sets_give_the_golden_hash(dtype, name):
     found = {trained_hash(name, dtype, threads, None) for threads in THREADS}
     found |= {trained_hash(name, dtype, 3, isa) for isa in _core.names("isa")}
-    assert found == {GOLDEN.get((name, dtype))}
+    assert found == {GOLDEN[name, dtype]}
 
 
 @pytest.mark.parametrize("name", classes())

@@ -7,6 +7,7 @@ import functools
 
 import cases
 import exact
+import golden
 import gradcore
 import numpy as np
 import pytest
@@ -27,15 +28,6 @@ NETS = {
     "large": {"inputs": 260, "widths": (192, 64, 10), "rows": 650, "batch": 40,
               "clip": clipping.GlobalNorm(0.5), "optimizer": optimizers.Adam},
 }  # fmt: skip
-
-GOLDEN = {
-    ("wide", "float32"): "ad9f78dc45f167e6",
-    ("wide", "float64"): "b74fac3b4dbed760",
-    ("long", "float32"): "dd747116b4522b60",
-    ("long", "float64"): "3dad4121dd9553af",
-    ("large", "float32"): "b44e2c2dc374e9c5",
-    ("large", "float64"): "999de12fbea9acfb",
-}
 
 
 def data(name, dtype):
@@ -93,7 +85,8 @@ def assert_one_hash(hash_of, configurations):
     return next(iter(found.values()))
 
 
-CASES = list(GOLDEN)
+CASES = [(name, dtype) for name in NETS for dtype in ("float32", "float64")]
+GOLDEN = golden.table("fit", CASES, lambda *case: trained_hash(*case, None, None))
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -4,6 +4,7 @@ resumed from a checkpoint. The hashes are those of numerics version 2."""
 import functools
 
 import cases
+import golden
 import gradcore
 import numpy as np
 import pytest
@@ -35,19 +36,6 @@ NETS = {
         cases.batch_norm(), cases.dense(10)]},
 }  # fmt: skip
 
-GOLDEN = {
-    ("rows", "float32"): "105c90ed2d7ff729",
-    ("rows", "float64"): "6ae5b11147c46eea",
-    ("batch", "float32"): "9e87277f25448132",
-    ("batch", "float64"): "9db4ea0dcdf81628",
-    ("tall batch", "float32"): "0cfe059918f35087",
-    ("tall batch", "float64"): "c6760d014800eca5",
-    ("wide", "float32"): "5875b43127c97d67",
-    ("wide", "float64"): "f26c863fd28fa7b8",
-    ("weights", "float32"): "f0eae2e170208679",
-    ("weights", "float64"): "02378a699520d915",
-}
-
 
 def data(name, dtype):
     rows = NETS[name]["rows"]
@@ -77,6 +65,7 @@ def trained_hash(name, dtype, threads, isa):
 
 
 CASES = [(name, dtype) for name in NETS for dtype in ("float32", "float64")]
+GOLDEN = golden.table("layers", CASES, lambda *case: trained_hash(*case, None, None))
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -2,6 +2,7 @@
 
 import cases
 import exact
+import golden
 import gradcore
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from gradcore import (
 from support import assert_same, digest
 
 THREADS = (1, 2, 3, 5, 8)
-GOLDEN = {"float32": "0828d5ead48f3253", "float64": "28ba28b08f7dc015"}  # numerics version 1
 
 
 def layers_of(kind):
@@ -129,7 +129,7 @@ def test_threads_and_instruction_sets_agree(kind, rows, dtype, adaptive):
         assert_same(result, results[0])
 
 
-def test_the_golden_hash(dtype):
+def trained_hash(dtype):
     from test_optimizer_training import data
 
     layers = [cases.dense(96, "relu"), cases.dense(64, "gelu"), cases.dense(10)]
@@ -137,7 +137,14 @@ def test_the_golden_hash(dtype):
     trainer = Trainer(net, "cross_entropy", optimizers.SAM(optimizers.SGD(0.05, momentum=0.9)))
     x, y = data(dtype)
     trainer.fit(x, y, epochs=4, batch_size=128, shuffle=False, progress=False)
-    assert digest(net.parameters()) == GOLDEN[dtype]
+    return digest(net.parameters())
+
+
+GOLDEN = golden.table("sam", ("float32", "float64"), trained_hash)
+
+
+def test_the_golden_hash(dtype):
+    assert trained_hash(dtype) == GOLDEN[dtype]
 
 
 WRAPPED = {
