@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -165,8 +165,25 @@ class Abstract:
     Of those with `abstract` in their own body there are no objects.
     """
 
+    file_suffix: ClassVar[str] = ""  # of the names in files, where two kinds have classes of one name
+
     def __new__(cls, *arguments: object, **options: object) -> Self:
         """An object, unless the class is such a base."""
         if "abstract" in cls.__dict__:
             raise DTypeError(f"{cls.__name__}: expected one of its subclasses, got the base itself")
         return super().__new__(cls)
+
+
+def file_name(kind: type) -> str:
+    """The name by which files know a class, wherever it lives: "layer_norm", "adam", "cosine_loss".
+
+    The core's own where that has the letters of the class, or else its words in lower case.
+    """
+    own = kind.__name__
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or name.replace("_", "") != own.lower():
+        name = kind.__dict__.get("in_files") or _WORD.sub("_", own).lower()
+    return f"{name}{getattr(kind, 'file_suffix', '')}"
+
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

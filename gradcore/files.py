@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core
 from .arrays import Array
-from .checks import file_path, shown
+from .checks import file_name, file_path, shown
 from .clipping.base import Clip, Constraint
 from .errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError, MemoryLimitError
 from .initializer import Initializer
@@ -30,47 +30,76 @@ FORMAT_VERSION = 1
 _KEYS = {"format", "format_version", "kind", "network", "metadata", "trainer"}
 
 
-# The modules whose classes files may name, as in "optimizers.Adam", and what those classes are. A module is
-# imported when a file, or an object that is saved, has something of it.
+# Where the classes are that files may name, and what those are. A module is imported when a file, or an
+# object that is saved, has something of it.
 _KINDS: dict[str, tuple[type, ...]] = {
     "layers": (Layer,),
     "norms": (Layer,),
     "gates": (Layer,),
     "embedding": (Layer,),
     "heads": (Layer,),
-    "initializers": (Initializer,),
     "optimizers": (Rule,),
+    "initializers": (Initializer,),
     "clipping": (Clip, Constraint),
     "losses": (Loss, Penalty),
     "schedules": (Checked,),
 }
-_SINGLE = ("callbacks.EarlyStopping", "optimizers.Group")  # of no such kind
+_SINGLE = {"early_stopping": "callbacks.EarlyStopping", "group": "optimizers.Group"}  # of no such kind
 
 
-def _class(name: str) -> type:
-    """The class of a name in a file; KeyError if there is none."""
-    place, _, own = name.partition(".")
-    if name in _SINGLE:
-        single: type = getattr(importlib.import_module(f".{place}", __package__), own)
+def _found(place: str, own: str) -> type | None:
+    """The class of this name in a module, if files may name it."""
+    module = importlib.import_module(f".{place}", __package__)
+    if f"{place}.{own}" in _SINGLE.values():
+        single: type = getattr(module, own)
         return single
-    kinds, module = _KINDS[place], importlib.import_module(f".{place}", __package__)
-    found = getattr(module, own) if own in module.__all__ else None
-    if isinstance(found, type) and issubclass(found, kinds) and found not in kinds:
-        return found
-    raise KeyError(name)
+    kinds, found = _KINDS.get(place, ()), getattr(module, own) if own in module.__all__ else None
+    good = isinstance(found, type) and issubclass(found, kinds) and "abstract" not in found.__dict__
+    return found if good else None
 
 
 @lru_cache
-def _name(kind: Hashable) -> str | None:
+def class_of(name: str) -> type:
+    """The class of a name in a file; KeyError if there is none.
+
+    Files of version 0.1 name a class by the module that it was in then: "norms.LayerNorm".
+    """
+    if "." in name:
+        place, _, own = name.partition(".")
+        if place in _KINDS or name in _SINGLE.values():
+            found = _found(place, own)
+            if found is not None:
+                return found
+        raise KeyError(name)
+    for place, own in _candidates(name):
+        found = _found(place, own)
+        if found is not None and file_name(found) == name:
+            return found
+    raise KeyError(name)
+
+
+def _candidates(name: str) -> Iterator[tuple[str, str]]:
+    """Modules and classes that a name in a file may mean, by their letters alone."""
+    if name in _SINGLE:
+        place, _, own = _SINGLE[name].partition(".")
+        yield place, own
+    letters = name.replace("_", "")
+    for place in _KINDS:
+        for own in importlib.import_module(f".{place}", __package__).__all__:
+            if letters.startswith(own.lower()):
+                yield place, own
+
+
+@lru_cache
+def name_of(kind: Hashable) -> str | None:
     """The name in files of a class; None if it has none."""
-    for place in (*_KINDS, "callbacks"):
-        name = f"{place}.{getattr(kind, '__name__', '')}"
-        try:
-            if _class(name) is kind:
-                return name
-        except KeyError:
-            continue
-    return None
+    if not isinstance(kind, type):
+        return None
+    name = file_name(kind)
+    try:
+        return name if class_of(name) is kind else None
+    except KeyError:
+        return None
 
 
 def describe(value: object, name: str) -> Any:
@@ -79,7 +108,7 @@ def describe(value: object, name: str) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [describe(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    kind = _name(type(value))  # type: ignore[arg-type]  # classes are hashable
+    kind = name_of(type(value))  # type: ignore[arg-type]  # classes are hashable
     if kind is None:
         raise ArgumentError(
             f"{name}: expected a number or a class of gradcore where it is saved, got {value!r}"
@@ -100,8 +129,8 @@ def build(description: Any) -> Any:
         return description
     options = dict(description)
     name = options.pop("type")
-    kind = _class(name)
-    if name == "losses.Custom":
+    kind = class_of(name)
+    if name in ("losses.Custom", "custom_loss"):
         raise FormatError("losses.Custom: expected a class that a file can hold, got a function of Python")
     built = {key: build(value) for key, value in options.items()}
     if kind is Residual:

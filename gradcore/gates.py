@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import _core, initializers
 from .checks import choice, compact_repr, flag, integer, number
@@ -160,6 +160,7 @@ class PReLU(Layer):
 
     shared: bool = field(default=False, kw_only=True)
     initial: float = field(default=0.25, kw_only=True)
+    in_files: ClassVar[str] = "prelu"
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:

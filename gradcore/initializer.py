@@ -17,6 +17,7 @@ class Initializer(Abstract):
     """Base of the initializers: a rule from (shape, seed, stream) to values."""
 
     abstract: ClassVar[bool] = True
+    file_suffix: ClassVar[str] = "_init"
 
     def values(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         """Initial values of `shape`, (fan_in, fan_out) or (fan_out,), for parameter number `stream`."""

@@ -41,6 +41,7 @@ class Loss(Abstract):
     """
 
     abstract: ClassVar[bool] = True
+    file_suffix: ClassVar[str] = "_loss"
 
     name: ClassVar[str]
     classifies: ClassVar[bool] = False  # whether an accuracy can be told

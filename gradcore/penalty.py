@@ -20,6 +20,7 @@ class Penalty(Abstract):
     """Base of the penalties, ``l1 * sum(|w|) + l2 * sum(w**2)``."""
 
     abstract: ClassVar[bool] = True
+    file_suffix: ClassVar[str] = "_penalty"
 
     def factors(self) -> tuple[Scalar, Scalar]:
         """l1 and l2."""
