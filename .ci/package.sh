@@ -49,6 +49,6 @@ stage_tests() {
 # The plain locale: whatever has golden hashes or writes files.
 stage_plain_locale() {
     local files
-    files=$(grep -lE 'golden|GOLDEN|sha256|digest\(' tests/test_*.py)
-    LC_ALL=C "$work/user/bin/pytest" -q -p no:cacheprovider $files tests/test_files.py tests/test_locale.py
+    files=$(grep -lE 'golden|GOLDEN|sha256|digest\(' tests/*/test_*.py)
+    LC_ALL=C "$work/user/bin/pytest" -q -p no:cacheprovider $files tests/files tests/reproducible/test_locale.py
 }

@@ -1,6 +1,6 @@
 """The cases of kernels.py, and how gradcore and NumPy run each. A worker opens one case at a time.
 
-Every name comes from the engine's own tables and every size from tests/cases.py, so a new activation,
+Every name comes from the engine's own tables and every size from tests/support/cases.py, so a new activation,
 loss, optimizer, layer or instruction set is measured without an edit here. Where NumPy has no short
 program for it, gradcore runs alone.
 """
@@ -115,7 +115,7 @@ def make_optimizer(name: str) -> Any:
 def all_cases(core: Any, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Case]:
     """The products of every Dense layer of the nets, then the table rows at the shared sizes."""
     sys.path.append(str(TESTS))
-    shared = import_module("cases")
+    shared = import_module("support.cases")
     for dtype in dtypes:
         yield from products(dtype)
         for family, name, rows, columns in shared.bench_cases(core):

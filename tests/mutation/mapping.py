@@ -100,4 +100,5 @@ def tests_of(file: str, root: Path) -> tuple[list[str], list[str]]:
     words = " ".join([row for pattern, row in _TABLE if fnmatch(name, pattern)] + [_DEFAULT]).split()
     words = list(dict.fromkeys(words))
     in_c = [word for word in words if (root / "tests" / "c" / f"{word}.c").is_file()]
-    return in_c, [f"{word}.py" for word in words if (root / "tests" / f"{word}.py").is_file()]
+    folders = {path.stem: path.parent.name for path in (root / "tests").glob("*/test_*.py")}
+    return in_c, [f"{folders[word]}/{word}.py" for word in words if word in folders]
