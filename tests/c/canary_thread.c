@@ -2,13 +2,14 @@
  * at work on such threads, and the clean runs that follow would mean nothing. */
 #include <stdio.h>
 
-static int count;
+static volatile int count; /* else the compiler makes one store of the loop */
 
 int main(void)
 {
+    for (int round = 0; round < 50; round++)
 #pragma omp parallel num_threads(2)
-    for (int i = 0; i < 1000; i++)
-        count++;
+        for (int i = 0; i < 1000; i++)
+            count++;
     printf("%d\n", count);
     return 0;
 }
