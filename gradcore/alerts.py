@@ -1,5 +1,7 @@
 """What gradcore warns of, besides numbers that are not finite: a RuntimeWarning."""
 
+__all__ = ["GradcoreWarning", "SetupWarning"]
+
 
 class GradcoreWarning(UserWarning):
     """Base of what gradcore warns of, apart from numbers that are not finite."""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checks import file_path
 from .errors import FileError
-from .optional import optional
+from .validation.checks import file_path
+from .validation.optional import optional
 
 __all__ = ["check_matplotlib", "log_bars", "new_axes", "save_axes", "save_log_bars"]
 

@@ -5,6 +5,21 @@ Messages name the argument, what it may be and what it was::
     X: expected shape (rows, 784), got (64, 783)
 """
 
+__all__ = [
+    "ArgumentError",
+    "BusyError",
+    "DTypeError",
+    "DependencyError",
+    "FileError",
+    "FormatError",
+    "GradcoreError",
+    "MemoryLimitError",
+    "NonFiniteError",
+    "NotFoundError",
+    "ShapeError",
+    "StateError",
+]
+
 
 class GradcoreError(Exception):
     """Base of everything that gradcore raises on purpose."""

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..checks import Abstract, compact_repr, shown
 from ..errors import ArgumentError, DTypeError
-from ..hypers import CLIP, POSITIVE, Column, Range, scalar
 from ..schedules.base import Scalar
+from ..schedules.scalars import CLIP, POSITIVE, Column, Range, scalar
+from ..validation.checks import Abstract, compact_repr, shown
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..network.network import Network
+
+__all__ = ["Clip", "Constraint"]
 
 CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.Trainer.set_rules takes it
 

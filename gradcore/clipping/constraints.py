@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..checks import flag, number
 from ..errors import ArgumentError
+from ..validation.checks import flag, number
 from .base import Constraint, apart_from, layers
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..network.network import Network
+
+__all__ = ["Box", "MaxNorm", "NonNegative", "UnitNorm"]
 
 
 def _positive(value: object, name: str) -> float:

@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..checks import number
 from ..errors import ArgumentError
-from ..hypers import NOT_NEGATIVE, Range
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, Range
+from ..validation.checks import number
 from .base import Clip, apart_from, check_order, layers
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..network.network import Network
+
+__all__ = ["Adaptive", "ByValue", "Centralize", "GlobalNorm", "Noise", "PerExample", "TensorNorm"]
 
 
 @dataclass(frozen=True, repr=False)

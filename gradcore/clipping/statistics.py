@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..checks import choice, integer, number
 from ..errors import ArgumentError
-from ..hypers import OPEN, PERCENT, POSITIVE, Range
 from ..schedules.base import Scalar
+from ..schedules.scalars import OPEN, PERCENT, POSITIVE, Range
+from ..validation.checks import choice, integer, number
 from .base import Clip
+
+__all__ = ["AutoClip", "ZClip"]
 
 
 def _constant(bound: Scalar) -> float:

@@ -1,5 +1,5 @@
 """How healthy a training is: how gradients flow through the layers."""
 
-from .flow import GradientFlow, LayerFlow, gradient_flow
+from ..lazy import by_folder
 
-__all__ = ["GradientFlow", "LayerFlow", "gradient_flow"]
+__getattr__, __dir__ = by_folder(__name__)

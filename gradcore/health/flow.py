@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Array
-from ..checks import shown
-from ..effective import Values, effective_weight, norm_of_gradient
 from ..errors import ArgumentError, DTypeError
-from ..loss_base import Loss
-from ..network import Network
+from ..losses.base import Loss
+from ..network.effective import Values, effective_weight, norm_of_gradient
+from ..network.network import Network
 from ..optimizers import SGD
-from ..trainer import Trainer
+from ..training.trainer import Trainer
+from ..validation.arrays import Array
+from ..validation.checks import shown
 
 __all__ = ["GradientFlow", "LayerFlow", "gradient_flow"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..hypers import NOT_NEGATIVE, POSITIVE, Range
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, POSITIVE, Range
 from .base import BY_STYLE, FirstOrder
+
+__all__ = ["Adam", "AdamW"]
 
 
 @dataclass(frozen=True, repr=False)

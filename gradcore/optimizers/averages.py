@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from .. import _core
-from ..arrays import Array
-from ..checks import flag, integer, shown
 from ..errors import ArgumentError, DTypeError, StateError
-from ..hypers import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
-from ..plain import Average, Parameters, mean_of_weights
-from ..rule import Rule
 from ..schedules.base import Scalar
+from ..schedules.scalars import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Range, scalar
+from ..validation.arrays import Array
+from ..validation.checks import flag, integer, shown
 from .base import FirstOrder, Optimizer
+from .plain import Average, Parameters, mean_of_weights
+from .rule import Rule
+
+__all__ = ["Accumulate", "EMA", "Lookahead", "SAM", "SWA"]
 
 
 @dataclass(frozen=True, repr=False)

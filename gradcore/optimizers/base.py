@@ -10,12 +10,15 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import choice, flag, number, shown
 from ..errors import ArgumentError, DTypeError
-from ..hypers import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Hypers, Range, scalar
-from ..plain import Average, GradientFunction, Gradients, Parameters, PlainState
-from ..rule import Rule
 from ..schedules.base import Scalar
+from ..schedules.rows import Hypers
+from ..schedules.scalars import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Range, scalar
+from ..validation.checks import choice, flag, number, shown
+from .plain import Average, GradientFunction, Gradients, Parameters, PlainState
+from .rule import Rule
+
+__all__ = ["FirstOrder", "Group", "Optimizer", "layerwise"]
 
 BY_STYLE: Any = None  # the default of an option that depends on the style
 

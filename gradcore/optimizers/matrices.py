@@ -8,11 +8,13 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import choice, integer, number, shown
 from ..errors import ArgumentError, DTypeError
-from ..hypers import NOT_NEGATIVE, POSITIVE, UNIT, Range, scalar
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, POSITIVE, UNIT, Range, scalar
+from ..validation.checks import choice, integer, number, shown
 from .base import BY_STYLE, FirstOrder
+
+__all__ = ["Muon", "SOAP"]
 
 SCALES = ("spectral", "unclamped", "rms")
 

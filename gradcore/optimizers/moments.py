@@ -6,11 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .. import _core
-from ..arrays import Array
-from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, Range, scalar
-from ..plain import Parameters
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, OPEN, POSITIVE, Range, scalar
+from ..validation.arrays import Array
 from .base import BY_STYLE, FirstOrder
+from .plain import Parameters
+
+__all__ = [
+    "ADOPT",
+    "AdEMAMix",
+    "AdaBelief",
+    "Adamax",
+    "Adan",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "ScheduleFreeAdamW",
+    "Yogi",
+]
 
 
 @dataclass(frozen=True, repr=False)

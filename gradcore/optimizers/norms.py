@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
-from ..hypers import NOT_NEGATIVE, POSITIVE, SHARE, Range, scalar
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, POSITIVE, SHARE, Range, scalar
 from .base import BY_STYLE, FirstOrder
+
+__all__ = ["LAMB", "LARS", "Prodigy"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..arrays import Array
 from ..errors import ArgumentError
-from ..hypers import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
-from ..plain import Parameters
-from ..rule import Rule
 from ..schedules.base import Scalar
+from ..schedules.scalars import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
+from ..validation.arrays import Array
 from .base import BY_STYLE, FirstOrder
+from .plain import Parameters
+from .rule import Rule
+
+__all__ = ["Rprop", "SGD", "ScheduleFreeSGD"]
 
 
 @dataclass(frozen=True, repr=False)

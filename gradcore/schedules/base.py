@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..checks import Abstract, choice, compact_repr, flag, history_column, integer, number, shown
 from ..errors import ArgumentError, DTypeError
+from ..validation.checks import Abstract, choice, compact_repr, integer, number, shown
+
+__all__ = ["Scalar", "Schedule"]
 
 Schedule = Callable[[int], float]
 Scalar = float | Schedule  # what every scalar hyperparameter accepts
@@ -116,28 +118,3 @@ SHARE = within("in [0, 1]", lambda x: 0 <= x <= 1)
 def value_at(of: Scalar, step: int) -> float:
     """The value of a number or schedule at a step."""
     return of(step) if callable(of) else of
-
-
-__all__ = [
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "SHARE",
-    "Check",
-    "Checked",
-    "Scalar",
-    "Schedule",
-    "choice",
-    "count",
-    "flag",
-    "history_column",
-    "increasing_steps",
-    "natural",
-    "number",
-    "one_of",
-    "optional",
-    "scalar",
-    "word64",
-    "sequence",
-    "value_at",
-    "within",
-]

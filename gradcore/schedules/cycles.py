@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import POSITIVE, SHARE, Check, Checked, count, flag, number, one_of, within
+from ..validation.checks import flag, number
+from .base import POSITIVE, SHARE, Check, Checked, count, one_of, within
 from .decay import scaled_power
+
+__all__ = ["Cyclic", "OneCycle", "OneCycleMomentum", "WarmRestarts"]
 
 _FROM_ONE = within(">= 1", lambda x: x >= 1)
 

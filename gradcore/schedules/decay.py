@@ -7,20 +7,32 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..validation.checks import flag, number
 from .base import (
     NOT_NEGATIVE,
     POSITIVE,
     Check,
     Checked,
     count,
-    flag,
     increasing_steps,
     natural,
-    number,
     one_of,
     optional,
     sequence,
 )
+
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "InverseSqrt",
+    "InverseTime",
+    "Linear",
+    "MultiStep",
+    "Piecewise",
+    "Polynomial",
+    "Step",
+]
 
 
 def scaled_power(initial: float, base: float, exponent: float) -> float:

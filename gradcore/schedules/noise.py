@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .. import _core
-from .base import POSITIVE, Check, Checked, number, word64
+from ..validation.checks import number
+from .base import POSITIVE, Check, Checked, word64
+
+__all__ = ["LogUniform", "Uniform", "Walk"]
 
 _KEY = 0x9E3779B97F4A7C15  # sets these draws apart from the initial weights, which share seeds and streams
 

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..validation.checks import number
 from .base import (
     SHARE,
     Check,
@@ -15,12 +16,13 @@ from .base import (
     count,
     increasing_steps,
     natural,
-    number,
     one_of,
     scalar,
     sequence,
     value_at,
 )
+
+__all__ = ["FlatCosine", "Join", "Scale", "Warmup", "WarmupStableDecay"]
 
 
 @dataclass(frozen=True, repr=False)

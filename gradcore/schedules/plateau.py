@@ -9,22 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import ArgumentError
-from .base import (
-    NOT_NEGATIVE,
-    Check,
-    Checked,
-    Scalar,
-    choice,
-    count,
-    flag,
-    history_column,
-    natural,
-    number,
-    optional,
-    scalar,
-    value_at,
-    within,
-)
+from ..validation.checks import choice, flag, history_column, number
+from .base import NOT_NEGATIVE, Check, Checked, Scalar, count, natural, optional, scalar, value_at, within
+
+__all__ = ["ReduceOnPlateau"]
 
 # The name of the hyperparameter whose schedule, a function that cannot be looked into, a training calls.
 AT_WORK: ContextVar[str] = ContextVar("AT_WORK", default="")

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import integer, shown
 from ..errors import DTypeError
+from ..validation.checks import integer, shown
 from .base import Scalar, scalar, value_at
+
+__all__ = ["plot", "values"]
 
 _POINTS = 2000  # of a curve; more cannot be seen
 

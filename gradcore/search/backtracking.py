@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..checks import integer, number, shown
 from ..errors import ArgumentError, DTypeError
+from ..validation.checks import integer, number, shown
+
+__all__ = ["LineResult", "armijo"]
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,22 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _core, fitting
-from ..arrays import Array
-from ..checks import choice, integer, number, shown
-from ..custom_loss import LossFunction
+from .. import _core
 from ..errors import ArgumentError, DTypeError
-from ..loss_base import Loss
-from ..masks import checked_masks
-from ..network import Network
-from ..norms import BatchNorm
+from ..layers.norms import BatchNorm
+from ..losses.base import Loss
+from ..losses.custom import LossFunction
+from ..network.network import Network
 from ..optimizers import SGD
-from ..search_line import strong_wolfe
-from ..trainer import Targets, Trainer
+from ..second_order.line_search import strong_wolfe
+from ..training import fit_loop as fitting
+from ..training.masks import checked_masks
+from ..training.trainer import Targets, Trainer
+from ..validation.arrays import Array
+from ..validation.checks import choice, integer, number, shown
 from .backtracking import armijo
+
+__all__ = ["Descent", "line_search_fit"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import _core
-from ..checks import Abstract, compact_repr, integer, number, shown
 from ..errors import ArgumentError, DTypeError
+from ..validation.checks import Abstract, compact_repr, integer, number, shown
+
+__all__ = ["Choice", "Integer", "LogUniform", "Uniform"]
 
 
 class Range(Abstract):

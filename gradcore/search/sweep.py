@@ -11,18 +11,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _core, fitting
-from ..checks import choice, integer, number, shown
+from .. import _core
 from ..clipping.base import Clip, Constraint
-from ..custom_loss import LossFunction
 from ..errors import ArgumentError, DTypeError
-from ..loss_base import Loss
-from ..network import Network
+from ..losses.base import Loss
+from ..losses.custom import LossFunction
+from ..network.network import Network
 from ..optimizers import Adam
-from ..rule import Rule
+from ..optimizers.rule import Rule
 from ..schedules import Exponential
-from ..setup_checks import quiet
-from ..trainer import Targets, Trainer
+from ..training import fit_loop as fitting
+from ..training.setup_checks import quiet
+from ..training.trainer import Targets, Trainer
+from ..validation.checks import choice, integer, number, shown
+
+__all__ = ["RangeTest", "range_test"]
 
 RULES = ("steepest", "middle", "minimum")
 _CALM = 5  # steps at least from which a repeat learns how much losses differ

@@ -12,13 +12,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import fitting
-from ..arrays import as_array
-from ..checks import history_column, integer, shown
 from ..errors import ArgumentError, DTypeError, GradcoreError, NonFiniteError, ShapeError
 from ..schedules.base import Checked
-from ..trainer import Targets, Trainer
+from ..training import fit_loop as fitting
+from ..training.trainer import Targets, Trainer
+from ..validation.arrays import as_array
+from ..validation.checks import history_column, integer, shown
 from .space import check_space, draw
+
+__all__ = ["SearchResult", "Trial", "random_search", "successive_halving"]
 
 Build = Callable[[dict[str, Any], int], Trainer]
 Held = tuple[ArrayLike, ...] | float | None

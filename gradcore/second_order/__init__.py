@@ -1,12 +1,8 @@
 """Methods for whole objectives: L-BFGS, conjugate gradients, truncated Newton, Levenberg-Marquardt.
 
-`gradcore.optimizers` imports them when they are first named.
+`gradcore.optimizers` offers them.
 """
 
-from .conjugate import ConjugateGradient
-from .lbfgs import LBFGS
-from .levenberg import LevenbergMarquardt
-from .minimizing import Minimum, minimize
-from .newton import NewtonCG
+from ..lazy import by_folder
 
-__all__ = ["LBFGS", "ConjugateGradient", "LevenbergMarquardt", "Minimum", "NewtonCG", "minimize"]
+__getattr__, __dir__ = by_folder(__name__)

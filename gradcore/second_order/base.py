@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import choice, integer, number
 from ..errors import ArgumentError, StateError
-from ..hypers import LR, NOT_NEGATIVE, Column, Range
-from ..rule import Rule
+from ..optimizers.rule import Rule
+from ..schedules.scalars import LR, NOT_NEGATIVE, Column, Range
+from ..validation.checks import choice, integer, number
 
 if TYPE_CHECKING:
-    from ..loss_base import Loss
-    from ..network import Network
-    from ..plain import Gradients, Parameters
+    from ..losses.base import Loss
+    from ..network.network import Network
+    from ..optimizers.plain import Gradients, Parameters
 
 Vector = NDArray[np.float64]
 Memory = dict[str, Any]  # lists of vectors, lists of floats and floats: what a checkpoint can hold

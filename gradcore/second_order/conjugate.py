@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..checks import compact_repr, integer
+from ..validation.checks import compact_repr, integer
 from .base import NO_PROGRESS, Advance, Memory, Objective, Point, dot, first_step
 from .searching import Searching
 

@@ -8,19 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..checks import compact_repr, integer
-from ..hypers import POSITIVE
-from .base import (
-    NO_PROGRESS,
-    NOT_FINITE,
-    Advance,
-    Memory,
-    Objective,
-    Point,
-    Vector,
-    dot,
-    first_step,
-)
+from ..schedules.scalars import POSITIVE
+from ..validation.checks import compact_repr, integer
+from .base import NO_PROGRESS, NOT_FINITE, Advance, Memory, Objective, Point, Vector, dot, first_step
 from .searching import Searching
 
 __all__ = ["LBFGS"]

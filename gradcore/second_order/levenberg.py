@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..checks import compact_repr
 from ..errors import ArgumentError
-from ..hypers import POSITIVE, Range
+from ..schedules.scalars import POSITIVE, Range
+from ..validation.checks import compact_repr
 from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point, Vector
 
 if TYPE_CHECKING:
-    from ..loss_base import Loss
-    from ..network import Network
+    from ..losses.base import Loss
+    from ..network.network import Network
 
 __all__ = ["LevenbergMarquardt"]
 
@@ -97,7 +97,7 @@ class LevenbergMarquardt(FullBatch):
 
     def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
         """Refuse all but small float64 networks with the loss mse."""
-        from .products import check_supported
+        from ..network.curvature import check_supported
 
         super().check(net, loss, clip=clip, constraint=constraint)
         if loss.name != "mse":

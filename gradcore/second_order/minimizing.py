@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_array
-from ..checks import choice, integer, number, shown
 from ..errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
 from ..optimizers import Optimizer
-from ..rule import Rule
+from ..optimizers.rule import Rule
+from ..validation.arrays import as_array
+from ..validation.checks import choice, integer, number, shown
 from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
 from .conjugate import ConjugateGradient
 from .lbfgs import LBFGS
@@ -24,7 +24,7 @@ from .residuals import Residuals
 from .run import Run
 from .variables import Variables
 
-__all__ = ["METHODS", "Minimum", "minimize"]
+__all__ = ["Minimum", "minimize"]
 
 METHODS: dict[str, type[FullBatch]] = {
     "lbfgs": LBFGS,

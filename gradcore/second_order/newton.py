@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import compact_repr, integer
-from ..hypers import NOT_NEGATIVE
+from ..schedules.scalars import NOT_NEGATIVE
+from ..validation.checks import compact_repr, integer
 from .base import NO_PROGRESS, Advance, Memory, Objective, Point, Vector, dot
 from .searching import Searching
 
 if TYPE_CHECKING:
-    from ..loss_base import Loss
-    from ..network import Network
+    from ..losses.base import Loss
+    from ..network.network import Network
 
 __all__ = ["NewtonCG"]
 
@@ -77,7 +77,7 @@ class NewtonCG(Searching):
 
     def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
         """Refuse what has no second derivatives here."""
-        from .products import check_supported
+        from ..network.curvature import check_supported
 
         super().check(net, loss, clip=clip, constraint=constraint)
         check_supported(net, loss)

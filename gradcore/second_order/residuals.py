@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..arrays import as_array
 from ..errors import DTypeError, ShapeError
+from ..validation.arrays import as_array
 from .base import Point, Vector, dot
 from .variables import Variables
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
-from ..checks import integer, number
 from ..errors import FormatError
-from ..rule import Rule
+from ..optimizers.rule import Rule
+from ..validation.arrays import Array
+from ..validation.checks import integer, number
 from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point
-
-__all__ = ["Run"]
 
 _PATIENCE = 10  # iterations without a new lowest value after which there is no progress
 

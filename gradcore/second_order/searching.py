@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer
 from ..errors import ArgumentError
-from ..hypers import Range
-from ..search_line import strong_wolfe
+from ..schedules.scalars import Range
+from ..validation.checks import integer
 from .base import FullBatch, Objective, Point, Vector, dot
-
-__all__ = ["Searching"]
+from .line_search import strong_wolfe
 
 INSIDE = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 _ULPS = 10.0  # values that differ by less, relative to the first, are taken for equal

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array, check_finite
 from ..errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
+from ..validation.arrays import Array, as_array, check_finite
 from .base import Vector
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))

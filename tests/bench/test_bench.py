@@ -392,7 +392,7 @@ def test_pictures_without_matplotlib_name_the_package(capsys, results, monkeypat
 
 
 def test_without_a_checkout_it_says_what_to_do(capsys, monkeypatch, tmp_path):
-    from gradcore.commands import bench as command
+    from gradcore.cli import bench as command
 
     monkeypatch.setattr(command, "__file__", str(tmp_path / "site" / "gradcore" / "commands" / "bench.py"))
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,8 @@ import struct
 import gradcore
 import numpy as np
 import pytest
-from gradcore import Dense, Network, Trainer, _core, callbacks, clipping, errors, files, optimizers, schedules
+from gradcore import Dense, Network, Trainer, _core, callbacks, clipping, errors, optimizers, schedules
+from gradcore.network import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import exact

@@ -21,16 +21,16 @@ from gradcore import (
     Trainer,
     _core,
     callbacks,
-    checkpoint,
     clipping,
     datasets,
-    files,
     losses,
     optimizers,
     schedules,
 )
 from gradcore.datasets import Encoding, read_idx
 from gradcore.errors import ArgumentError, DTypeError, FileError, FormatError, GradcoreError, NotFoundError
+from gradcore.network import files
+from gradcore.training import checkpoint
 from support import run_python
 
 # ---- Every field of every kind of checkpoint ----

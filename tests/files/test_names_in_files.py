@@ -10,15 +10,14 @@ from gradcore import (
     Network,
     PReLU,
     Trainer,
-    callbacks,
     clipping,
-    files,
     initializers,
     layers,
     losses,
     optimizers,
     schedules,
 )
+from gradcore.network import describe, files
 
 # What files have had; a name may come, but none may go or mean something else.
 NAMES = {
@@ -37,7 +36,6 @@ NAMES = {
     "constant cosine cyclic exponential flat_cosine inverse_sqrt inverse_time join linear log_uniform"
     " multi_step one_cycle one_cycle_momentum piecewise polynomial reduce_on_plateau scale step uniform walk"
     " warm_restarts warmup warmup_stable_decay": schedules,
-    "early_stopping": callbacks,
 }
 WORDS = [(name, module) for names, module in NAMES.items() for name in names.split()]
 OLD = ["layers.Dense", "norms.LayerNorm", "gates.PReLU", "embedding.Embedding", "heads.Heads"]
@@ -45,15 +43,15 @@ OLD = ["layers.Dense", "norms.LayerNorm", "gates.PReLU", "embedding.Embedding", 
 
 @pytest.mark.parametrize(("name", "module"), WORDS, ids=[name for name, _ in WORDS])
 def test_a_name_means_the_class_that_it_meant(name, module):
-    kind = files.class_of(name)
-    assert files.name_of(kind) == name
+    kind = describe.class_of(name)
+    assert describe.name_of(kind) == name
     assert getattr(module, kind.__name__) is kind
-    assert files.class_of(f"{module.__name__.removeprefix('gradcore.')}.{kind.__name__}") is kind
+    assert describe.class_of(f"{module.__name__.removeprefix('gradcore.')}.{kind.__name__}") is kind
 
 
 @pytest.mark.parametrize("name", OLD)
 def test_names_by_module_are_still_read(name):
-    assert files.class_of(name).__name__ == name.partition(".")[2]
+    assert describe.class_of(name).__name__ == name.partition(".")[2]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_names_by_module_are_still_read(name):
 )  # fmt: skip
 def test_other_names_mean_nothing(name):
     with pytest.raises(KeyError):
-        files.class_of(name)
+        describe.class_of(name)
 
 
 def test_no_two_classes_share_a_name():
@@ -71,7 +69,7 @@ def test_no_two_classes_share_a_name():
     for module in (layers, optimizers, initializers, clipping, losses, schedules):
         for own in module.__all__:
             kind = getattr(module, own)
-            name = files.name_of(kind) if isinstance(kind, type) else None
+            name = describe.name_of(kind) if isinstance(kind, type) else None
             if name is not None:
                 assert seen.setdefault(name, kind) is kind, name
 

@@ -9,7 +9,7 @@ import gradcore
 import pytest
 from gradcore.cli import main
 from gradcore.errors import DependencyError
-from gradcore.optional import optional
+from gradcore.validation.optional import optional
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gradcore.cli import _parse
+from gradcore.cli.main import _parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -26,9 +26,9 @@ from gradcore import (
     clipping,
     losses,
     optimizers,
-    penalties,
     schedules,
 )
+from gradcore.losses import penalties
 from support import assert_same, exact_labels, exact_uniform
 from test_optimizer_styles import RATES, classes
 

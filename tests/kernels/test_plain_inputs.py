@@ -5,7 +5,8 @@ import warnings
 
 import numpy as np
 import pytest
-from gradcore import Dense, Network, ShapeError, Standardize, Trainer, _core, inputs, losses, optimizers
+from gradcore import Dense, Network, ShapeError, Standardize, Trainer, _core, losses, optimizers
+from gradcore.network import inputs
 from support import assert_same
 
 TYPES = """

@@ -244,7 +244,7 @@ def test_a_head_without_weighted_rows_in_a_batch_adds_nothing():
     assert gradients["3.stop.1.weight"].any()
     assert not exact.same_bits(after["3.stop.1.weight"], before["3.stop.1.weight"])
     target = trainer._loss.target({k: v[:19] for k, v in y.items()}, 19, 8, net.dtype)
-    from gradcore.head_losses import ByHead
+    from gradcore.losses.per_head import ByHead
 
     core = first._reserve(19, target)
     core.gradients(x[:19], target, ByHead([None, None, np.zeros(19)]))

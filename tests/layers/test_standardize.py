@@ -396,7 +396,7 @@ def test_values_that_are_not_finite_are_refused_and_leave_it_as_it_was():
 
 
 def test_a_broken_centre_in_a_file_is_refused(tmp_path):
-    from gradcore import files
+    from gradcore.network import files
 
     net = make()
     net.standardize(far())

@@ -4,18 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from gradcore import (
-    BatchNorm,
-    Dense,
-    Network,
-    Trainer,
-    clipping,
-    errors,
-    files,
-    losses,
-    optimizers,
-    penalties,
-)
+from gradcore import BatchNorm, Dense, Network, Trainer, clipping, errors, losses, optimizers
+from gradcore.losses import penalties
+from gradcore.network import files
 from support import assert_same, exact_labels, exact_uniform, heads_problem
 
 SIZES = (7, 1, 12, 4)  # of the batches of an update

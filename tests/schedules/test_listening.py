@@ -16,12 +16,12 @@ from gradcore import (
     Network,
     Trainer,
     clipping,
-    files,
     losses,
     optimizers,
     pruning,
     schedules,
 )
+from gradcore.network import files
 from gradcore.schedules import Cosine, Join, Linear, ReduceOnPlateau, Scale, Warmup
 from gradcore.schedules.listening import hear, listens
 from support import public

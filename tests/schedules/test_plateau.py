@@ -6,7 +6,8 @@ import gradcore
 import numpy as np
 import oracle
 import pytest
-from gradcore import FormatError, Trainer, files, optimizers, schedules
+from gradcore import FormatError, Trainer, optimizers, schedules
+from gradcore.network import files
 from gradcore.schedules.plateau import PlateauState
 from support import cases, public
 from vectors import make_schedule

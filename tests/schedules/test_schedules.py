@@ -11,7 +11,8 @@ import gradcore
 import numpy as np
 import oracle
 import pytest
-from gradcore import files, optimizers, schedules
+from gradcore import optimizers, schedules
+from gradcore.network import describe
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import schedules as rs
@@ -263,8 +264,8 @@ def test_every_schedule_is_in_the_table():
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
 def test_a_checkpoint_holds_a_schedule(schedule):
-    stored = json.loads(json.dumps(files.describe(schedule, "schedule")))
-    assert files.build(stored) == schedule
+    stored = json.loads(json.dumps(describe.describe(schedule, "schedule")))
+    assert describe.build(stored) == schedule
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)

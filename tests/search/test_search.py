@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradcore import Dense, Dropout, Network, Standardize, Trainer, clipping, optimizers, search
 from gradcore.search import sweep
+from gradcore.training import fit_loop
 from support import assert_same
 from support.search_problem import blobs
 
@@ -197,7 +198,7 @@ def test_halving_gives_the_best_more_epochs():
     assert sorted(trial.epochs for trial in result.trials) == [1] * 6 + [3] * 2 + [9]
     assert result.best.epochs == 9
     whole = build(result.best.config, result.best.seed)
-    rows, held = gradcore.fitting._split(0.2, len(x), 2)
+    rows, held = fit_loop._split(0.2, len(x), 2)
     history = whole.fit(
         x[rows], y[rows], epochs=9, batch_size=20, validation=(x[held], y[held]), progress=False
     )

@@ -26,7 +26,7 @@ from gradcore import (
     schedules,
     search,
 )
-from gradcore.rule import Rule
+from gradcore.optimizers.rule import Rule
 from support import assert_same
 
 ROWS = 48

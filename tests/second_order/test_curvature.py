@@ -184,7 +184,7 @@ def test_bits_do_not_depend_on_threads_or_instruction_set():
 
 
 def test_probabilities_as_targets_have_the_hessian_of_labels():
-    from gradcore.second_order.products import LOSSES as HESSIANS
+    from gradcore.network.curvature import LOSSES as HESSIANS
 
     rng = np.random.default_rng(4)
     z, labels, r = rng.normal(size=(5, 3)), rng.integers(0, 3, 5), rng.normal(size=(5, 3))

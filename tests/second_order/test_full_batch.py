@@ -27,7 +27,7 @@ from gradcore import (
     optimizers,
     schedules,
 )
-from gradcore.second_order import training
+from gradcore.second_order import fit_loop
 from support import assert_same, cases, digest
 
 FALLING = losses.L2(schedules.Step(0.1, 3, 0.5))
@@ -269,8 +269,8 @@ def test_large_data_goes_in_pieces(method, monkeypatch):
     weight[32:64] = 0.0  # a piece without any
     whole, pieces = make(method), make(method)
     fit(whole, x, y, 3, sample_weight=weight)
-    monkeypatch.setattr(training, "ROWS", 32)
-    monkeypatch.setattr(training, "JACOBIAN", 31 * 7)
+    monkeypatch.setattr(fit_loop, "ROWS", 32)
+    monkeypatch.setattr(fit_loop, "JACOBIAN", 31 * 7)
     fit(pieces, x, y, 3, sample_weight=weight)
     assert pieces._core.capacity == 32
     np.testing.assert_allclose(pieces.history.loss, whole.history.loss, rtol=1e-9)
@@ -315,7 +315,7 @@ def test_an_interrupted_iteration_leaves_no_trace(method, monkeypatch):
     trainer = make(method)
     fit(trainer, x, y, 3)
     before, history, kept = trainer.net.parameters(), len(trainer.history), copy.deepcopy(trainer)
-    inner, calls = training.NetworkObjective.__call__, []
+    inner, calls = fit_loop.NetworkObjective.__call__, []
 
     def failing(self, point):
         calls.append(1)
@@ -324,7 +324,7 @@ def test_an_interrupted_iteration_leaves_no_trace(method, monkeypatch):
             raise Stop
         return found
 
-    monkeypatch.setattr(training.NetworkObjective, "__call__", failing)
+    monkeypatch.setattr(fit_loop.NetworkObjective, "__call__", failing)
     with pytest.raises(Stop):
         fit(trainer, x, y, 5)
     assert len(calls) == 2

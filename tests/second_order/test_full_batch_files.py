@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from gradcore import Dense, Network, Trainer, errors, files, optimizers
+from gradcore import Dense, Network, Trainer, errors, optimizers
+from gradcore.network import files
 
 
 def test_a_damaged_memory_is_refused(tmp_path):

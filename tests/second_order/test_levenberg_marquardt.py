@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gradcore import Dense, Network, Residual, Standardize, Trainer, optimizers
-from gradcore.second_order import training
+from gradcore.second_order import fit_loop
 from oracle import exact
 from support import cases
 
@@ -47,8 +47,8 @@ def normal_case(weighted):
     net.standardize(x)
     trainer = Trainer(net, "mse", LM)
     trainer._reserve(11)
-    data = training.Data(x, y, weight, None, None, trainer.loss, None, None, {})
-    objective = training.NetworkObjective(trainer, data)
+    data = fit_loop.Data(x, y, weight, None, None, trainer.loss, None, None, {})
+    objective = fit_loop.NetworkObjective(trainer, data)
     return net, x, y, weight, trainer, objective
 
 
@@ -74,7 +74,7 @@ def test_a_step_solves_the_damped_equations_and_mu_follows():
     assert done.memory["mu"] == 0.05
     assert done.point.value < point.value
 
-    class Worse(training.NetworkObjective):
+    class Worse(fit_loop.NetworkObjective):
         """The first three trials are too high."""
 
         trials = 0
@@ -82,9 +82,9 @@ def test_a_step_solves_the_damped_equations_and_mu_follows():
         def __call__(self, at):
             self.trials += 1
             found = super().__call__(at)
-            return training.Point(at, found.value + 1e3 * (self.trials <= 3), found.gradient)
+            return fit_loop.Point(at, found.value + 1e3 * (self.trials <= 3), found.gradient)
 
-    worse = Worse(trainer, training.Data(x, y, None, None, None, trainer.loss, None, None, {}))
+    worse = Worse(trainer, fit_loop.Data(x, y, None, None, None, trainer.loss, None, None, {}))
     done = LM.advance(worse, point, {"mu": 0.5, "scale": []})
     assert worse.trials == 4
     assert done.memory["mu"] == 0.5 * 1000 / 10

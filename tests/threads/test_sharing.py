@@ -15,8 +15,8 @@ from gradcore import (
     initializers,
     optimizers,
     pruning,
-    sharing,
 )
+from gradcore.network import sharing
 from support import assert_same, cases, digest
 
 

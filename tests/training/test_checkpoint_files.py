@@ -11,13 +11,13 @@ from gradcore import (
     Network,
     Trainer,
     callbacks,
-    checkpoint,
     clipping,
     errors,
     losses,
     optimizers,
     schedules,
 )
+from gradcore.training import checkpoint
 
 
 def make():

@@ -37,10 +37,10 @@ from gradcore import (
     errors,
     losses,
     optimizers,
-    penalties,
     pruning,
     schedules,
 )
+from gradcore.losses import penalties
 from oracle.exact import same_bits
 from support import assert_same
 from test_optimizer_styles import RATES, classes

@@ -7,7 +7,8 @@ import warnings
 
 import numpy as np
 import pytest
-from gradcore import Dense, Heads, Network, Trainer, callbacks, errors, files, losses, optimizers
+from gradcore import Dense, Heads, Network, Trainer, callbacks, errors, losses, optimizers
+from gradcore.network import files
 from support import assert_same, cases
 
 EPOCHS = 6

@@ -28,7 +28,7 @@ from gradcore import (
     optimizers,
     search,
 )
-from gradcore.intervals import ANY, Interval, of_activation
+from gradcore.validation.intervals import ANY, Interval, of_activation
 
 ROWS = 40
 X = np.random.default_rng(0).normal(size=(ROWS, 3))

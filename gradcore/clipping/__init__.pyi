@@ -1,0 +1,4 @@
+from .base import *
+from .constraints import *
+from .gradients import *
+from .statistics import *

@@ -1,0 +1,2 @@
+from .magnitude import *
+from .units import *

@@ -1,0 +1,1 @@
+"""Training: a network, a loss and an optimizer, step by step or in whole fits."""

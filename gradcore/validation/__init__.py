@@ -1,0 +1,1 @@
+"""What users pass, as arrays and numbers: checks with one message each, and conversions."""
