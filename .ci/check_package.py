@@ -12,7 +12,7 @@ IN_WHEEL = (
     "gradcore/include/gradcore/arrays.h", "gradcore/libgradcore-1.so", "gradcore/health/__init__.py",
 )  # fmt: skip
 IN_SDIST = (
-    "pyproject.toml", "setup.py", "LICENSE", "README.md", "src_c/tables.h", "src_c/kernels/kernels.inc",
+    "pyproject.toml", "setup.py", "LICENSE", "README.md", "src_c/base/tables.h", "src_c/kernels/kernels.inc",
     "gradcore/_core.pyx", "gradcore/_core_checks.pxi", "tests/conftest.py", "examples/c/xor.c",
 )  # fmt: skip
 

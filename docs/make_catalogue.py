@@ -177,7 +177,7 @@ def loss_row(name: str) -> str:
 
 def page() -> str:
     """The page as text."""
-    lines = ["# Catalogue", "", "Made from `src_c/tables.h` by `docs/make_catalogue.py`.", ""]
+    lines = ["# Catalogue", "", "Made from `src_c/base/tables.h` by `docs/make_catalogue.py`.", ""]
     lines += table(
         "Activations",
         "| name | f(x) | default alpha | default initialiser | gain | values | its derivative dies | ULP |",

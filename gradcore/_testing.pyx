@@ -19,8 +19,8 @@ cnp.import_array()
 cdef extern from *:
     """
     #include "kernels/kernels.h"
-    #include "rng.h"
-    #include "trainer.h"
+    #include "base/rng.h"
+    #include "training/trainer.h"
 
     #define TESTING_NAME(name, ...) #name,
     #define TESTING_SAVES(name, saves, ...) #saves,
@@ -98,7 +98,7 @@ cdef extern from *:
         return t->x->grad;
     }
 
-    /* Vector `index` of the state, or NULL: slots of the optimizer first, then averages, two of sam.c. */
+    /* Vector `index` of the state, or NULL: slots of the optimizer first, then averages, two of sharpness_aware.c. */
     static void *testing_state(const gradcore_trainer *t, size_t index)
     {
         for (int i = 0; i < GRC_SLOTS; i++)

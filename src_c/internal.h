@@ -376,7 +376,7 @@ grc_status grc_exec_create(gradcore_network *n, int mode, size_t capacity, unsig
                            size_t target_bytes, grc_exec **out, gradcore_error *error);
 void grc_exec_destroy(grc_exec *x);
 
-/* ---- rates.c: rates of dropout and noise, strengths of penalties, that differ from step to step ---- */
+/* ---- scheduled_rates.c: rates of dropout and noise, strengths of penalties, that differ from step to step ---- */
 
 void grc_schedule_op(grc_builder *b, grc_op *op); /* where the flag of the layer's description says so */
 /* Replaces the table, all or nothing; a copy is kept. */
@@ -415,7 +415,7 @@ double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, con
 /* The same into x->grad at x->step, with what a parameter of a rescaled weight's adds to its gradient. */
 double grc_penalize(const grc_exec *x, const grc_parameter *p, size_t row, size_t panel, size_t size);
 
-/* ---- step.c: the recipe, called by every thread of a team ---- */
+/* ---- forward_backward.c: the recipe, called by every thread of a team ---- */
 
 void grc_forward(grc_exec *x, size_t row, size_t rows);
 /* The same for a whole team, each thread with its own rows, all of which must be loaded. Large layers are

@@ -2,7 +2,7 @@
 //
 // From the source tree, with the C core compiled in (without -fopenmp: one thread):
 //
-//     cc -O3 -fopenmp examples/c/xor.c src_c/*.c src_c/kernels/*.c src_c/ops/*.c -lm -o xor && ./xor
+//     cc -O3 -fopenmp examples/c/xor.c src_c/*/*.c -lm -o xor && ./xor
 //
 // Against an installed gradcore, whose package folder holds the header and the shared library:
 //

@@ -39,7 +39,7 @@ def _folder() -> Path:
     """The benchmarks beside the package, or in the checkout that is the current folder."""
     roots = (Path(__file__).resolve().parents[2], Path.cwd())
     for root in roots:
-        if (root / "bench" / "harness.py").is_file() and (root / "src_c" / "tables.h").is_file():
+        if (root / "bench" / "harness.py").is_file() and (root / "src_c" / "base" / "tables.h").is_file():
             return root / "bench"
     raise NotFoundError(
         "bench: expected the source of gradcore, since an installed package does not carry the benchmarks, "

@@ -7,7 +7,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,bmi2")
 #endif
-#include "simd_avx2.h"
+#include "simd/avx2.h"
 #define GRC_ISA avx2
 #include "kernels.inc"
 #if defined(__clang__)

@@ -7,7 +7,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
 #endif
-#include "simd_avx512.h"
+#include "simd/avx512.h"
 #define GRC_ISA avx512
 #include "kernels.inc"
 #if defined(__clang__)

@@ -1,7 +1,7 @@
 /* The kernels for 64-bit ARM, where NEON with FMA is always there: no target to switch. */
 #include "prologue.h"
 #if defined(__aarch64__)
-#include "simd_neon.h"
+#include "simd/neon.h"
 #define GRC_ISA neon
 #include "kernels.inc"
 #else

@@ -1,5 +1,5 @@
 /* The kernels in plain C: the reference the others are compared with, and the fallback. */
 #include "prologue.h"
-#include "simd_scalar.h"
+#include "simd/scalar.h"
 #define GRC_ISA scalar
 #include "kernels.inc"

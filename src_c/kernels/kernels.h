@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../tables.h"
+#include "../base/tables.h"
 
 #define GRC_KC 256 /* products are chains of at most GRC_KC fused multiply-adds: part of the numerics */
 #define GRC_PANEL_BYTES 64
@@ -130,7 +130,7 @@ typedef void grc_opt_fn(size_t n, void *w, const void *g, void *const *slots, co
  * two sums over the n elements into sum, in double, in 16 (8) virtual lanes. The opt function is the rest. */
 typedef void grc_opt_measure_fn(size_t n, const void *w, const void *g, void *const *slots,
                                 const grc_opt_args *args, double sum[2]);
-/* optimizers.c: sets args->d and args->next from everything else, before the kernel. May be repeated. */
+/* optimizers/scalars.c: sets args->d and args->next from everything else, before the kernel. May be repeated. */
 void grc_opt_prepare(int optimizer, grc_opt_args *args);
 /* What muon's direction is made of: mix[0] times the momentum and mix[1] times the gradient. */
 void grc_muon_mix(const grc_opt_args *args, double mix[2]);

@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "../internal.h"
-#include "../rng.h"
+#include "../base/rng.h"
 
 #define FIRST_ITERATIONS 15 /* where there is no state yet; PyTorch's number */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "tuner.h"
-#include "ranges.h"
+#include "pass/thread_choice.h"
+#include "api/ranges.h"
 #include "check.h"
 
 /* ---- locks ---- */

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fiber.h"
+#include "base/fiber.h"
 #include "internal.h"
 #include "check.h"
 

@@ -6,8 +6,8 @@
 #endif
 #include "check.h"
 
-#include "../../src_c/io.h"
-#include "../../src_c/io_internal.h"
+#include "../../src_c/files/io.h"
+#include "../../src_c/files/io_internal.h"
 
 static counter memory;
 static const grc_allocator allocator = {counter_allocate, counter_release, &memory};

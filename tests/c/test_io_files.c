@@ -15,7 +15,7 @@
 
 #include "check.h"
 
-#include "../../src_c/io.h"
+#include "../../src_c/files/io.h"
 
 enum { OLD = 3, NEW = 5000, NEWER = 5001 }; /* rows of the tensor tell the versions of a file apart */
 

@@ -1,6 +1,6 @@
 /* Every instruction set of this machine gives the bits of the scalar kernels, touches nothing outside
  * its arrays (they end at a guard page), and the generator gives its published numbers.
- *   cc -O2 -I src_c tests/c/test_kernels.c src_c/rng.c src_c/init.c src_c/kernels/k_*.c src_c/kernels/reduce.c -lm && ./a.out
+ *   cc -O2 -I src_c tests/c/test_kernels.c src_c/base/rng.c src_c/network/draws.c src_c/kernels/k_*.c src_c/kernels/reduce.c -lm && ./a.out
  * Prints one digest a group, which is the same on every platform. */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "check.h"
 #include "kernels/kernels.h"
-#include "rng.h"
+#include "base/rng.h"
 
 enum { SLOT_BYTES = 1 << 20, SLOTS = 12, MAX_ROWS = 33, MAX_COLS = 66 };
 static char *slot_end[SLOTS];

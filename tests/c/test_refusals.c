@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "../../gradcore/include/gradcore/gradcore.h"
-#include "../../src_c/tables.h"
+#include "../../src_c/base/tables.h"
 #include "check.h"
 
 enum { ROWS = 8, INPUTS = 3, OUTPUTS = 2, PARAMETERS = 4 };

@@ -55,7 +55,7 @@ def test_an_oracle_has_a_row():
 
 
 def test_the_tables_in_c_and_the_names_in_python_agree():
-    source = (ROOT / "src_c" / "tables.h").read_text()
+    source = (ROOT / "src_c" / "base" / "tables.h").read_text()
     for family, macro in (("activation", "ACTIVATIONS"), ("loss", "LOSSES"), ("optimizer", "OPTIMIZERS")):
         body = re.search(rf"#define GRC_{macro}\(X\b.*?\)(.*?)\n\n", source, re.DOTALL).group(1)
         assert re.findall(r"\bX\((\w+),", body) == _core.names(family)
