@@ -10,6 +10,7 @@ import test_gradients
 import test_optimizer_styles as styles
 from gradcore import _core, clipping, optimizers, schedules
 from support import cases, loss_cases, public
+from support.optimizer_cases import classes
 from vectors import make_clip, make_loss, make_norm, make_rescale, make_schedule, make_torch
 
 # vectors of a layer: the first array by which it is known
@@ -54,7 +55,7 @@ def test_losses():
 
 def test_optimizers():
     """Each row is a class, and each class has a style with a trajectory or, soap, its formula."""
-    rows = {getattr(optimizers, name).name for name in styles.classes()}
+    rows = {getattr(optimizers, name).name for name in classes()}
     assert rows == set(_core.names("optimizer"))
     styles.test_every_style_has_a_trajectory_of_a_peer()
 

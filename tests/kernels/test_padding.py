@@ -30,7 +30,7 @@ from gradcore import (
 )
 from gradcore.losses import penalties
 from support import assert_same, exact_labels, exact_uniform
-from test_optimizer_styles import RATES, classes
+from support.optimizer_cases import classes, rates
 
 INPUTS = 7
 OPTIONS = {  # so that every slot is in use, and begins and stays as far from 0 as it can
@@ -97,7 +97,7 @@ KINDS = ("dense", "weight_norm", "spectral_norm", "batch_norm", "norms", "gates"
 
 
 def rule_of(name):
-    options, *_, lr = RATES[name]
+    options, *_, lr = rates(name)
     more = {**options, **OPTIONS.get(name, {}), "weight_decay": 0.01}
     return getattr(optimizers, name)(lr=min(lr, 0.1), **more)
 

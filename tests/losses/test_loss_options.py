@@ -230,7 +230,6 @@ def test_bits_do_not_depend_on_the_number_of_threads(name):
 
 def test_a_poisson_rate_that_overflows_skips_the_update():
     trainer = make("poisson", nonfinite="skip")
-    assert math.isinf(trainer.step(np.full((4, 4), 1e6), np.ones((4, 3)))) or trainer.skipped == 0
     trainer.net.set_parameters({"1.bias": np.full(3, 1e4)})
     assert math.isinf(trainer.step(np.ones((4, 4)), np.ones((4, 3))))
     assert trainer.skipped == 1

@@ -27,16 +27,16 @@ from gradcore import (
 )
 from oracle import exact
 from support import assert_same, cases, digest, exact_labels, exact_uniform
-from test_optimizer_styles import RATES, classes
+from support.optimizer_cases import classes, rates
 
 THREADS = range(1, 9)
-# options besides those of RATES, so that every slot and every running number is in use
+# options besides those of `rates`, so that every slot and every running number is in use
 MORE = {"SGD": {"nesterov": True}, "RMSprop": {"momentum": 0.5, "centered": True}, "Adam": {"amsgrad": True},
         "ScheduleFreeSGD": {"warmup": 4}, "ScheduleFreeAdamW": {"warmup": 4, "power": 0.5}}  # fmt: skip
 
 
 def optimizer_of(name, **more):
-    options, *_, lr = RATES[name]
+    options, *_, lr = rates(name)
     return getattr(optimizers, name)(lr=lr, **{**options, **MORE.get(name, {}), "weight_decay": 0.01, **more})
 
 

@@ -9,6 +9,7 @@ import pytest
 from gradcore import _core, optimizers, schedules
 from oracle import exact
 from support import cases, raw
+from support.optimizer_cases import class_of, variants
 from vectors import make_torch
 
 BARS = {"float64": 1e-12, "float32": 2e-6}
@@ -19,8 +20,8 @@ LR_IN_MOMENTUM, EPS_INSIDE, AMSGRAD, EPS_HAT = (
 MAXIMIZE, DECOUPLED, CONSTANT_MOMENTUM = _core.MAXIMIZE, _core.DECOUPLED, _core.CONSTANT_MOMENTUM
 TRUST_CLIP, DECAY_IN_NORM, SAFEGUARD, CLIPPED = (
     _core.TRUST_CLIP, _core.DECAY_IN_NORM, _core.SAFEGUARD, _core.CLIPPED)  # fmt: skip
-# name: (flags, p) of each variant of the kernels
-VARIANTS = {
+# name: (flags, p) of each variant of the kernels; of those that are not here, as their classes have them
+VARIANTS = {name: variants(name) for name in _core.names("optimizer")} | {
     "sgd": [(0, [0]), (MOMENTUM, [0.9]), (MOMENTUM | NESTEROV, [0.9])],
     "rmsprop": [(flags, [0.9, 1e-8, 0.8]) for flags in (0, MOMENTUM, CENTERED, MOMENTUM | CENTERED)],
     "adam": [(0, [0.9, 0.999, 1e-8])],
@@ -100,7 +101,7 @@ def update(isa, dtype, name, n, flags, p, **more):
 def test_an_update_is_the_formula_of_the_paper(name):
     """A dozen steps in float64, with and without weight decay; square, so that soap's bases are unique."""
     for options in ({}, {"weight_decay": 0.05}):
-        optimizer = getattr(optimizers, oracle.optimizers.CLASSES[name])(lr=0.03, **options)
+        optimizer = class_of(name)(lr=0.03, **options)
         w = cases.normal((5, 5), "float64", "w")
         want, kept = w.copy(), {}
         for step in range(12):

@@ -4,6 +4,7 @@ update(w, g, state, lr, step, **own) is of one array that is the whole model; st
 those of gradcore.optimizers.
 """
 
+import inspect
 import math
 
 import numpy as np
@@ -233,7 +234,7 @@ def muon(
     return (1 - lr * weight_decay) * w - lr * math.sqrt(max(1.0, w.shape[1] / w.shape[0])) * x
 
 
-def eigenbasis(gram):
+def _eigenbasis(gram):
     """Eigenvectors as columns, those of the largest eigenvalues first."""
     return np.linalg.eigh(gram)[1][:, ::-1]
 
@@ -256,7 +257,7 @@ def soap(
     grams = (g @ g.T, g.T @ g)
     if step == 1:
         state["grams"] = [(1 - betas[1]) * gram for gram in grams]
-        found = bases or [eigenbasis(gram) for gram in state["grams"]]
+        found = bases or [_eigenbasis(gram) for gram in state["grams"]]
         state["bases"] = [q if side else np.eye(len(q)) for q, side in zip(found, sides, strict=True)]
         return w
     t, (left, right) = step - 1, state["bases"]
@@ -275,12 +276,36 @@ def soap(
     return (1 - lr * weight_decay) * w
 
 
-# The engine's name: (class of gradcore.optimizers, oracle)
-CLASSES = {
-    "adagrad": "Adagrad", "adadelta": "Adadelta", "adamax": "Adamax", "nadam": "NAdam", "radam": "RAdam",
-    "adabelief": "AdaBelief", "lion": "Lion", "adopt": "ADOPT", "ademamix": "AdEMAMix", "rprop": "Rprop",
-    "schedule_free_sgd": "ScheduleFreeSGD", "schedule_free_adamw": "ScheduleFreeAdamW", "lamb": "LAMB",
-    "yogi": "Yogi", "adan": "Adan", "lars": "LARS", "prodigy": "Prodigy", "muon": "Muon", "soap": "SOAP",
-}  # fmt: skip
-OPTIMIZERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
-OPTIMIZERS |= {name: globals()[name] for name in CLASSES}
+# Every function above is the rule of its name.
+OPTIMIZERS = {name: item for name, item in globals().items() if inspect.isfunction(item) and name[0] != "_"}
+
+# Rules that no other library has: by this formula alone, under the style that is their default.
+ALONE = ("SOAP",)
+
+# How fast a class learns: options, then rates for a quadratic of condition 1e4, Rosenbrock's valley, digits
+RATES = {
+    "SGD": ({"momentum": 0.99}, 5e-3, 2e-4, 5e-3),
+    "Rprop": ({}, 0.01, 0.01, 1e-3),
+    "ScheduleFreeSGD": ({"momentum": 0.98}, 0.9, 1e-3, 1.0),
+    "Adagrad": ({}, 1.0, 0.5, 0.05),
+    "Adadelta": ({}, 0.3, 0.3, 1.0),
+    "RMSprop": ({}, 0.01, 1e-3, 1e-3),
+    "Adam": ({}, 0.05, 0.02, 3e-3),
+    "AdamW": ({}, 0.05, 0.02, 3e-3),
+    "Adamax": ({}, 0.05, 0.02, 5e-3),
+    "NAdam": ({}, 0.05, 0.02, 3e-3),
+    "RAdam": ({}, 5e-3, 5e-3, 1e-2),
+    "AdaBelief": ({}, 0.05, 0.02, 3e-3),
+    "Yogi": ({}, 0.05, 0.02, 1e-2),
+    "Adan": ({}, 0.05, 0.02, 3e-3),
+    "AdEMAMix": ({"betas": (0.9, 0.999, 0.99), "alpha": 1.0}, 0.02, 0.01, 2e-3),
+    "ADOPT": ({"betas": (0.9, 0.99)}, 0.05, 0.02, 3e-3),
+    "Lion": ({}, 1e-3, 1e-3, 1e-3),
+    "ScheduleFreeAdamW": ({}, 0.1, 0.05, 1e-2),
+    "LAMB": ({}, 0.01, 0.01, 1e-2),
+    "LARS": ({"trust": 0.02}, 0.5, 0.05, 0.3),
+    "Prodigy": ({}, 1.0, 1.0, 1.0),
+    "Muon": ({"weight_decay": 0.0}, 0.05, 0.02, 3e-3),
+    "SOAP": ({}, 0.05, 0.02, 3e-3),
+}
+USUAL_RATES = {}, 0.05, 0.02, 3e-3  # of those that are not there

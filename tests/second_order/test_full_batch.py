@@ -122,12 +122,8 @@ def test_bits_do_not_depend_on_threads_or_instruction_set(method):
     found = set()
     for isa in names("isa"):
         for threads in (1, 2):
-            try:
-                net = Network(
-                    [Dense(40, "tanh"), Residual(Dense(40, "gelu")), Dense(1)], 3, isa=isa, threads=threads
-                )
-            except errors.GradcoreError:  # this machine lacks it
-                continue
+            layers = [Dense(40, "tanh"), Residual(Dense(40, "gelu")), Dense(1)]
+            net = Network(layers, 3, isa=isa, threads=threads)
             fit(Trainer(net, "mse", METHODS[method]), x, y, 4)
             found.add(digest(net.parameters()))
     assert len(found) == 1

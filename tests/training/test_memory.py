@@ -108,7 +108,8 @@ def test_nothing_keeps_a_network_alive():
 def test_a_trainer_keeps_its_network_alive():
     trainer = Trainer(Network([Dense(3)], inputs=2), "mse", optimizers.SGD(0.1))
     gc.collect()
-    trainer.step(np.zeros((1, 2)), np.zeros((1, 3)))
+    assert trainer.step(np.zeros((1, 2)), np.zeros((1, 3))) == 0.0
+    assert trainer.net.predict(np.zeros((1, 2))).tolist() == [[0.0] * 3]
 
 
 def test_results_outlive_what_made_them():

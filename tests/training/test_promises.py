@@ -43,7 +43,7 @@ from gradcore import (
 from gradcore.losses import penalties
 from oracle.exact import same_bits
 from support import assert_same
-from test_optimizer_styles import RATES, classes
+from support.optimizer_cases import classes, rates
 
 COLUMNS, CODES, ROWS = 5, 4, 24
 FULL_BATCH = {
@@ -195,7 +195,7 @@ class Configuration:
     def optimizer(self):
         if self.method:
             return FULL_BATCH[self.method]()
-        options, *_, lr = RATES[self.name]
+        options, *_, lr = rates(self.name)
         groups = [(pattern, {"frozen": True}) for pattern in self.frozen]
         groups.append(("*", {"lr_factor": 0.5}))
         more = {**options, **self.options}
