@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gradcore import BatchNorm, Dense, LayerNorm, Network, Trainer, _core, clipping, optimizers, schedules
 from oracle import clipping as rc
-from support import assert_same
-from support.clip_problem import batch, network
+from support import assert_same, public
+from support.clip_problem import batch, network, statistics
 from vectors import make_clip
 
 VECTORS = np.load(make_clip.PATH)
@@ -98,6 +98,7 @@ ALL = [
     clipping.ZClip(threshold=0.5, warmup=5),
     [clipping.Centralize(), clipping.Noise(0.001), clipping.TensorNorm(schedules.Linear(0.1, 0.01, 20))],
 ]
+ALL += [made for made in statistics() if type(made) not in map(type, ALL)]
 CONSTRAINTS = [
     clipping.MaxNorm(0.5),
     clipping.UnitNorm(),
@@ -255,20 +256,9 @@ def test_noise_does_not_depend_on_how_weights_are_stored():
 # ---- Statistics ----
 
 
-@pytest.mark.parametrize(
-    ("rule", "oracle"),
-    [
-        (clipping.AutoClip(), lambda norms: rc.auto_clip(norms, 10)),
-        (clipping.AutoClip(62.5, window=None), lambda norms: rc.auto_clip(norms, 62.5)),
-        (clipping.ZClip(warmup=10), lambda norms: rc.z_clip(norms, warmup=10)),
-        (
-            clipping.ZClip(1.5, 0.9, 10, mode="mean"),
-            lambda norms: rc.z_clip(norms, 1.5, 0.9, 10, "mean"),
-        ),
-    ],
-    ids=repr,
-)
-def test_factors_are_those_of_the_oracle_and_reach_the_update(rule, oracle):
+@pytest.mark.parametrize("text", rc.STATISTICS)
+def test_factors_are_those_of_the_oracle_and_reach_the_update(text):
+    rule = eval(text, public(clipping))
     rng = np.random.default_rng(3)
     x, y = rng.standard_normal((300, 9)), rng.standard_normal((300, 2))
     y[::23] *= 30  # spikes
@@ -281,7 +271,7 @@ def test_factors_are_those_of_the_oracle_and_reach_the_update(rule, oracle):
         after = trainer.net.parameters()
         norms.append(rc.norm(gradients.values()))
         factors.append(rc.norm([before[name] - after[name] for name in before]) / norms[-1] / 1e-3)
-    want = oracle(norms)
+    want = rc.STATISTICS[text](norms)
     assert factors == pytest.approx(want, rel=1e-9)
     assert 0 < np.mean(np.array(want) < 1) < 1
 

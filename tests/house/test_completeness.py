@@ -15,14 +15,17 @@ ROWS = [(family, name) for family in FAMILIES for name in _core.names(family) if
 
 @pytest.mark.parametrize(("family", "name"), [row for row in ROWS if row[0] != "isa"])
 def test_a_row_has_an_oracle(family, name):
-    assert name in oracle.ORACLES[family]
+    files = {"activation": "activations", "loss": "losses", "optimizer": "optimizers", "layer": "layers"}
+    assert name in oracle.ORACLES[family], (
+        f"{name}: write its formula, in float64, into tests/oracle/{files[family]}.py"
+    )
 
 
 @pytest.mark.parametrize(("family", "name"), ROWS)
 def test_a_row_has_a_line_in_the_docs(family, name):
     pattern = re.compile(rf"(?<![\w]){re.escape(name)}(?![\w])", re.IGNORECASE)
     assert any(pattern.search(page.read_text()) for page in (ROOT / "docs").glob("*.md")), (
-        "no docs/*.md names it"
+        f"no docs/*.md names {name}: run `python docs/make_catalogue.py`"
     )
 
 

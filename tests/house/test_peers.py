@@ -4,10 +4,10 @@ here as one that no peer computes. Styles of optimizers are counted in test_opti
 import re
 
 import numpy as np
+import oracle
 import pytest
 import test_gates
 import test_gradients
-import test_optimizer_styles as styles
 from gradcore import _core, clipping, optimizers, schedules
 from support import cases, loss_cases, public
 from support.optimizer_cases import classes
@@ -26,15 +26,6 @@ LAYER_VECTORS = {
     "prelu": (make_torch.GATE_PATH, "prelu y"),
     "activation": (make_torch.ACTIVATION_PATH, "relu"),
 }
-# No peer, or none with the same numbers: random ones are drawn otherwise; the others are sums and products,
-# which test_gradients.py and exact.py hold to the oracle.
-LAYERS_ALONE = {"dense", "residual", "heads", "standardize", "layer_scale"}
-LAYERS_ALONE |= {"dropout", "alpha_dropout", "gaussian_noise"}
-LOSSES_ALONE = {"log_cosh"}
-# by formulas of Keras, scikit-learn, fastai or papers in test_schedules.py
-SCHEDULES_ALONE = {"InverseTime", "InverseSqrt", "WarmupStableDecay", "FlatCosine"}
-SCHEDULES_ALONE |= {"Constant", "Scale", "Uniform", "LogUniform", "Walk"}
-CLIPS_ALONE = {"AutoClip", "ZClip", "PerExample", "Noise"}  # oracles in oracle/clipping.py
 
 
 def stored(path):
@@ -42,28 +33,37 @@ def stored(path):
         return set(file.files)
 
 
+def check(family, held, names, where):
+    """Every name is held by stored vectors or is one of those that stand alone, and none is both."""
+    alone = set(getattr(oracle, family).ALONE)
+    missing = sorted(set(names) - set(held) - alone)
+    assert not missing, (
+        f"{missing}: store what another library computes ({where}), or, if none has it, name it in ALONE in "
+        f"tests/oracle/{family}.py"
+    )
+    assert not (set(held) | alone) - set(names)
+    assert not set(held) & alone
+
+
 def test_activations():
-    assert set(make_torch.ACTIVATIONS) == set(_core.names("activation"))
     assert set(make_torch.ACTIVATIONS) <= stored(make_torch.ACTIVATION_PATH)
+    check("activations", make_torch.ACTIVATIONS, _core.names("activation"), "tests/vectors/make_torch.py")
 
 
 def test_losses():
     names = {name.partition("/")[0] for name in stored(make_loss.PATH) if "/" in name}
     held = {loss_cases.CASES[name].name for name in names}
-    assert held == set(_core.names("loss")) - LOSSES_ALONE
+    check("losses", held, _core.names("loss"), "tests/vectors/make_loss.py")
 
 
 def test_optimizers():
-    """Each row is a class, and each class has a style with a trajectory or, soap, its formula."""
-    rows = {getattr(optimizers, name).name for name in classes()}
-    assert rows == set(_core.names("optimizer"))
-    styles.test_every_style_has_a_trajectory_of_a_peer()
+    """Each row is a class; that each class has a trajectory, test_optimizer_styles.py sees."""
+    assert {getattr(optimizers, name).name for name in classes()} == set(_core.names("optimizer"))
 
 
 def test_layers():
     rows = set(_core.names("layer")) - cases.BRACKETS
-    assert rows == set(LAYER_VECTORS) | LAYERS_ALONE
-    assert not set(LAYER_VECTORS) & LAYERS_ALONE
+    check("layers", LAYER_VECTORS, rows, "tests/vectors, and LAYER_VECTORS here")
     for path, name in LAYER_VECTORS.values():
         assert name in stored(path)
     assert set(test_gates.LAYERS) == {n[:-2] for n in stored(make_torch.GATE_PATH) if n.endswith(" y")}
@@ -73,31 +73,24 @@ def test_schedules():
     vectors = stored(make_schedule.PATH)
     peers = {**make_schedule.PEERS, **make_schedule.MOMENTUM}
     assert set(peers) <= vectors
-    held = {word for row in peers.values() for word in re.findall(r"[A-Z]\w+", row[0])} | {"ReduceOnPlateau"}
-    held = held - {"True"} | {"OneCycleMomentum"}  # by OneCycle(...).momentum()
     assert set(make_schedule.PLATEAUS) <= vectors
     kinds = {name for name, item in public(schedules).items() if isinstance(item, type)}
-    assert kinds == held | SCHEDULES_ALONE
-    assert not held & SCHEDULES_ALONE
+    rows = [*(row[0] for row in peers.values()), *oracle.schedules.FORMULAS]
+    held = {word for row in rows for word in re.findall(r"[A-Z]\w+", row)} & kinds
+    held |= {"OneCycleMomentum", "ReduceOnPlateau"}  # by OneCycle(...).momentum(); by its PLATEAUS
+    check("schedules", held, kinds, "tests/vectors/make_schedule.py, or a row of FORMULAS in tests/oracle")
 
 
 def test_clips():
     held = {row[0].partition("(")[0] for row in make_clip.RULES.values()}
+    held |= {row.partition("(")[0] for row in oracle.clipping.STATISTICS}
     assert set(make_clip.RULES) <= stored(make_clip.PATH)
     kinds = [getattr(clipping, name) for name in clipping.__all__]
     rules = {k.__name__ for k in kinds if issubclass(k, clipping.Clip) and k is not clipping.Clip}
-    assert rules == held | CLIPS_ALONE
-    assert not held & CLIPS_ALONE
+    check("clipping", held, rules, "tests/vectors/make_clip.py, or a row of STATISTICS in tests/oracle")
 
 
 # ---- Differences ----
-
-
-def kinds_of(layers):
-    for layer in layers:
-        yield layer["kind"]
-        yield from (name for name in ("weight_norm", "spectral_norm") if layer.get(name))
-        yield from kinds_of(layer.get("layers", ()))
 
 
 @pytest.mark.parametrize("family", ["activation", "layer", "loss"])
@@ -105,7 +98,7 @@ def test_every_row_is_held_to_four_point_differences(family):
     nets = {**test_gradients.ACTIVATION_NETS, **test_gradients.LAYER_NETS}
     held = {
         "activation": set(test_gradients.ACTIVATION_NETS),
-        "layer": {kind for layers in nets.values() for kind in kinds_of(layers)} | {"heads", "embedding"},
+        "layer": {kind for layers in nets.values() for kind in cases.kinds(layers)} | {"heads", "embedding"},
         "loss": {case.name for case in loss_cases.CASES.values()},
     }  # heads and embeddings by tests of their own, in test_heads.py and test_embedding.py
     assert held[family] == set(_core.names(family)) - cases.BRACKETS

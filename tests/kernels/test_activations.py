@@ -5,7 +5,7 @@ import oracle
 import pytest
 from gradcore import _core
 from oracle import exact
-from oracle.activations import SELU_ALPHA, SELU_SCALE
+from oracle.activations import FROM_OUTPUT
 from support import cases, raw
 from vectors import make_torch
 
@@ -13,18 +13,6 @@ ALPHA = make_torch.ALPHA
 BACKWARD_BAR = 8.0  # largest error of f', in half units of the last place of the exact value
 # Their derivatives pass through zero, or are a product with such a number.
 CROSSING = {"gelu": 4.0, "silu": 4.0, "gelu_tanh": 6.0, "mish": 6.0, "hard_swish": 2.0, "gaussian": 4.0}
-FROM_OUTPUT = {
-    "tanh": lambda y, alpha: (1 - y) * (1 + y),
-    "sigmoid": lambda y, alpha: y * (1 - y),
-    "elu": lambda y, alpha: np.where(y > 0, 1.0, y + alpha),
-    "selu": lambda y, alpha: np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA),
-    "relu": lambda y, alpha: (y > 0) * 1.0,
-    "leaky_relu": lambda y, alpha: np.where(y > 0, 1.0, alpha),
-    "celu": lambda y, alpha: np.where(y > 0, 1.0, np.minimum(y, 0) / alpha + 1),
-    "hard_tanh": lambda y, alpha: (np.abs(y) < 1) * 1.0,
-    "relu6": lambda y, alpha: ((y > 0) & (y < 6)) * 1.0,
-    "exponential": lambda y, alpha: y,
-}
 
 
 def samples(dtype):

@@ -4,9 +4,9 @@ import gradcore
 import numpy as np
 import oracle
 import pytest
-from gradcore import optimizers
+from gradcore import _core, optimizers
 from support import cases, norm_error
-from support.loss_cases import CASES, KINKED
+from support.loss_cases import CASES
 
 INPUTS, ROWS = 5, 9
 
@@ -115,6 +115,13 @@ LAYER_NETS = {
         cases.activation("softplus"), cases.dense(3),
     ],
 }  # fmt: skip
+held = {kind for layers in [*ACTIVATION_NETS.values(), *LAYER_NETS.values()] for kind in cases.kinds(layers)}
+held |= {*cases.BRACKETS, "heads", "embedding"}  # the latter have tests of their own
+LAYER_NETS |= {
+    kind: [cases.dense(6, "tanh"), cases.example(kind), cases.dense(3)]
+    for kind in _core.names("layer")
+    if kind not in held
+}
 
 
 def trainer_for(layers, loss, dtype="float64", isa=None, threads=None):
@@ -183,7 +190,7 @@ def test_parameter_gradients_of_every_loss(loss, weighted):
     layers = [cases.dense(6, "tanh"), cases.residual(cases.dense(6, "gelu")), cases.dense(4)]
     if loss.startswith(("poisson rate", "gaussian_nll variance")):  # its outputs are positive
         layers.append(cases.activation("softplus"))
-    kinks = any(loss.startswith(name) for name in KINKED)
+    kinks = any(loss.startswith(name) for name in oracle.losses.KINKED)
     assert_gradients_are_differences(layers, loss, weighted, kinks, outputs=4)
 
 

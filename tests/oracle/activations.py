@@ -176,6 +176,24 @@ ACTIVATIONS = {
 }
 
 
+# Of those whose derivative the engine takes from y, the output: the derivative as a function of y and alpha.
+FROM_OUTPUT = {
+    "tanh": lambda y, alpha: (1 - y) * (1 + y),
+    "sigmoid": lambda y, alpha: y * (1 - y),
+    "elu": lambda y, alpha: np.where(y > 0, 1.0, y + alpha),
+    "selu": lambda y, alpha: np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA),
+    "relu": lambda y, alpha: (y > 0) * 1.0,
+    "leaky_relu": lambda y, alpha: np.where(y > 0, 1.0, alpha),
+    "celu": lambda y, alpha: np.where(y > 0, 1.0, np.minimum(y, 0) / alpha + 1),
+    "hard_tanh": lambda y, alpha: (np.abs(y) < 1) * 1.0,
+    "relu6": lambda y, alpha: ((y > 0) & (y < 6)) * 1.0,
+    "exponential": lambda y, alpha: y,
+}
+
+# What no other library has: held by these formulas alone, without stored vectors.
+ALONE = ()
+
+
 def activation(name, x, alpha=0.0):
     with np.errstate(all="ignore"):
         return ACTIVATIONS[name][0](np.asarray(x, np.float64), alpha)

@@ -83,3 +83,14 @@ def z_clip(norms, threshold=2.5, decay=0.97, warmup=25, mode="adaptive"):
         variance = decay * variance + (1 - decay) * (kept - mean) ** 2
         factors.append(min(1.0, kept / size))
     return factors
+
+
+# A rule from statistics of the norms, as it is written in Python: the factor of each step from all norms.
+STATISTICS = {
+    "AutoClip()": lambda norms: auto_clip(norms, 10),
+    "AutoClip(62.5, window=None)": lambda norms: auto_clip(norms, 62.5),
+    "ZClip(warmup=10)": lambda norms: z_clip(norms, warmup=10),
+    "ZClip(1.5, 0.9, 10, mode='mean')": lambda norms: z_clip(norms, 1.5, 0.9, 10, "mean"),
+}
+# What no other library has with the same numbers: held by these formulas and by tests of their own.
+ALONE = ("PerExample", "Noise")

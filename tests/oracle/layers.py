@@ -255,3 +255,8 @@ LAYERS = {
     "layer_norm": (layer_norm, layer_norm_backward),
     "rms_norm": (rms_norm, rms_norm_backward),
 }
+# Options of the layers that nets for tests have, where the defaults will not do: kind -> options.
+EXAMPLES = {}
+# What no other library has with the same numbers: random ones are drawn otherwise, others are mere products.
+ALONE = ("dense", "residual", "heads", "standardize", "layer_scale")
+ALONE += ("dropout", "alpha_dropout", "gaussian_noise")

@@ -186,6 +186,12 @@ LOSSES = {
         gaussian_nll, cosine, hinge, squared_hinge, binary_focal, focal, kl_divergence,
     )
 }  # fmt: skip
+
+# What no other library has: held by these formulas alone, without stored vectors.
+ALONE = ("log_cosh",)
+# Those with kinks in z, at which a difference quotient is no derivative.
+KINKED = ("mae", "huber", "smooth_l1", "quantile", "hinge", "squared_hinge")
+# Those that tell right rows from wrong ones.
 CLASSIFY = ("cross_entropy", "binary_cross_entropy", "hinge", "squared_hinge", "binary_focal", "focal")
 
 

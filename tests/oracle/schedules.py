@@ -99,3 +99,24 @@ class KerasPlateau:
                 self.rate = max(self.rate * self.factor, self.min_lr)
                 self.cooling, self.wait = self.cooldown, 0
         return self.rate
+
+
+# A schedule as it is written in Python: its formula, of steps from 0.
+FORMULAS = {
+    "InverseTime(0.3, 0.7, 50)": keras_inverse_time(0.3, 0.7, 50),
+    "InverseTime(0.3, 0.7, 50, True)": keras_inverse_time(0.3, 0.7, 50, True),
+    "InverseTime(0.3, 1, 1, power=0.4)": sklearn_invscaling(0.3, 0.4),
+    "Polynomial(0.3, 0.02, 90, 1.5)": keras_polynomial(0.3, 90, 0.02, 1.5, False),
+    "Polynomial(0.3, 0.02, 90, 1.5, True)": keras_polynomial(0.3, 90, 0.02, 1.5, True),
+    "InverseSqrt.noam(512, 100)": noam(512, 100),
+    "Piecewise([99, 500], [3, 1, 2])": keras_piecewise([98, 499], [3, 1, 2]),
+    **{
+        f"WarmupStableDecay(0.3, 900, 50, 300, 0.01, 0.02, {shape!r})": stable_decay(
+            0.3, 900, 50, 300, 0.01, 0.02, shape
+        )
+        for shape in ("linear", "cosine", "sqrt")
+    },
+    "FlatCosine(0.3, 900, 0.6, 0.03)": flat_cosine(0.3, 900, 0.6, 0.03),
+}
+# Random ones, and what is a number or a product: tests of their own hold them.
+ALONE = ("Constant", "Scale", "Uniform", "LogUniform", "Walk")

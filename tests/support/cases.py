@@ -4,6 +4,7 @@ Everything is a pure function of its arguments, so a failing case can be repeate
 """
 
 import numpy as np
+from oracle.layers import EXAMPLES
 
 DTYPES = ("float32", "float64")
 
@@ -202,15 +203,18 @@ def prelu(units=0, alpha=0.25):
 
 BRACKETS = {"end", "head", "end_heads"}  # they close or part a block and are no layers of their own
 
-# Of layers whose options have one name here, in the binding and in the class.
-CLASSES = {
-    "batch_norm": "BatchNorm",
-    "layer_norm": "LayerNorm",
-    "layer_scale": "LayerScale",
-    "alpha_dropout": "AlphaDropout",
-    "gaussian_noise": "GaussianNoise",
-    "rms_norm": "RMSNorm",
-}
+
+def example(kind):
+    """A layer of a kind, with the options that the oracle has for it."""
+    return {"kind": kind, **EXAMPLES.get(kind, {})}
+
+
+def kinds(layers):
+    """The rows of the engine's table that layers need, one after the other."""
+    for layer in layers:
+        yield layer["kind"]
+        yield from (name for name in ("weight_norm", "spectral_norm") if layer.get(name))
+        yield from kinds(layer.get("layers", ()))
 
 
 def flat(layers):
@@ -248,7 +252,8 @@ def _public(gradcore, layer):
         return gradcore.Dropout(layer["rate"])
     if kind == "standardize":
         return gradcore.Standardize()
-    if kind in CLASSES:
-        return getattr(gradcore, CLASSES[kind])(**{k: v for k, v in layer.items() if k != "kind"})
-    options = {key: layer[key] for key in ("projection", "gain") if key in layer}
-    return gradcore.Residual(*[_public(gradcore, inner) for inner in layer["layers"]], **options)
+    options = {key: value for key, value in layer.items() if key not in ("kind", "layers")}
+    if kind == "residual":
+        return gradcore.Residual(*[_public(gradcore, inner) for inner in layer["layers"]], **options)
+    names = {name.lower(): name for name in gradcore.__all__}
+    return getattr(gradcore, names[kind.replace("_", "")])(**options)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
-from gradcore import losses
+from gradcore import _core, losses
 
 from support import cases
 
@@ -134,11 +134,18 @@ CASES = {
     "focal 0.5": Case(losses.Focal(gamma=0.5)),
     "kl_divergence": Case(losses.KLDivergence()),
 }
-KINKED = (
-    "mae",
-    "huber",
-    "smooth_l1",
-    "quantile",
-    "hinge",
-    "squared_hinge",
-)  # no four-point difference at kinks
+
+
+def _of_class(kind):
+    """A class with its defaults, and with each of its numbers and flags changed: what no row above has."""
+    found = {kind.name: Case(kind())}
+    for word in (_core.describe("loss", kind.name, "parameters") or "").split():
+        key, _, what = word.split(":")
+        found[f"{kind.name} {key}"] = Case(kind(**{key: True if what == "flag" else 0.3}))
+    return found
+
+
+for _kind in (item for item in vars(losses).values() if isinstance(item, type)):
+    if issubclass(_kind, losses.Loss) and getattr(_kind, "name", None) in _core.names("loss"):
+        if _kind.name not in CASES:
+            CASES |= _of_class(_kind)
