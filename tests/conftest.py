@@ -26,15 +26,43 @@ def pytest_report_header(config):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also the tests that take minutes to hours")
+    parser.addoption("--slow", action="store_true", help="also the tests that CI runs by themselves")
+    parser.addoption("--long", action="store_true", help="these, and tests that take minutes to hours")
 
 
+# `-m quick` collects nothing else: to collect all tests takes longer than the quick ones run.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path, config):
+    if config.option.markexpr == "quick" and collection_path.name.startswith("test_"):
+        return "mark.quick" not in collection_path.read_text() or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    if collector.config.option.markexpr == "quick" and name.startswith("test_"):
+        return None if "quick" in {mark.name for mark in getattr(obj, "pytestmark", ())} else []
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="slow: use --slow")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
+    """Slow and long tests leave unless asked for. Of a quick test, the first case of each dtype is quick."""
+    option = config.option
+    out = set() if option.long else {"long"} if option.slow else {"slow", "long"}
+    seen, kept, gone = set(), [], []
+    for item in items:
+        if item.get_closest_marker("quick"):
+            case = item.nodeid.partition("[")[0], "float64" in item.name
+            if case in seen:
+                item.own_markers = [mark for mark in item.own_markers if mark.name != "quick"]
+            seen.add(case)
+        (gone if out & {mark.name for mark in item.iter_markers()} else kept).append(item)
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        items[:] = kept
 
 
 def pytest_generate_tests(metafunc):

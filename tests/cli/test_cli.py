@@ -336,6 +336,7 @@ def test_output_that_cannot_be_written_is_one_line():
     assert done.stderr == "gradcore: error: standard output: No space left on device\n"
 
 
+@pytest.mark.quick
 def test_version(capsys):
     assert run(capsys, "--version") == (0, f"gradcore {gradcore.__version__}\n", "")
 

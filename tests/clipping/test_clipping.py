@@ -62,6 +62,7 @@ def close(got, want, scale, bar):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("outputs", [1, 2, 8, 40])
+@pytest.mark.quick
 def test_a_step_takes_the_gradient_of_the_oracle(rule, outputs):
     net = network(outputs=outputs)
     x, y = batch(outputs)
@@ -257,6 +258,7 @@ def test_noise_does_not_depend_on_how_weights_are_stored():
 
 
 @pytest.mark.parametrize("text", rc.STATISTICS)
+@pytest.mark.quick
 def test_factors_are_those_of_the_oracle_and_reach_the_update(text):
     rule = eval(text, public(clipping))
     rng = np.random.default_rng(3)
@@ -422,6 +424,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "call"), BAD, ids=[f"{name} {i}" for i, (name, _) in enumerate(BAD)])
+@pytest.mark.quick
 def test_bad_rules_are_refused(name, call):
     with pytest.raises(gradcore.GradcoreError, match=f"{re.escape(name)}: expected"):
         call()

@@ -9,6 +9,7 @@ from support.clip_problem import batch, network
 
 
 @pytest.mark.parametrize("outputs", [1, 3, 20])
+@pytest.mark.quick
 def test_constraints_hold_after_every_update(dtype, outputs):
     x, y = batch(outputs, 40)
     for constraint, holds in (

@@ -164,6 +164,7 @@ def test_truncated_npz(tmp_path, cut):
 # ---- CSV ----
 
 
+@pytest.mark.quick
 def test_numbers_with_header(tmp_path):
     table = load_csv(write(tmp_path / "a.csv", "a,b\n1,2\n3,4.5\n"))
     assert table.names == ("a", "b") and table.header and table["b"].tolist() == [2, 4.5]

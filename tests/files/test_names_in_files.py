@@ -42,6 +42,7 @@ OLD = ["layers.Dense", "norms.LayerNorm", "gates.PReLU", "embedding.Embedding", 
 
 
 @pytest.mark.parametrize(("name", "module"), WORDS, ids=[name for name, _ in WORDS])
+@pytest.mark.quick
 def test_a_name_means_the_class_that_it_meant(name, module):
     kind = describe.class_of(name)
     assert describe.name_of(kind) == name

@@ -11,6 +11,7 @@ RESULTS = json.loads((old.FOLDER / "results.json").read_text())
 NETWORKS, TRAINERS = old.networks(), old.trainers()
 
 
+@pytest.mark.quick
 def test_every_file_is_read():
     files = [old.file_name(name, "network") for name in NETWORKS]
     files += [old.file_name(name, "trainer") for name in TRAINERS]
@@ -19,6 +20,7 @@ def test_every_file_is_read():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.quick
 def test_a_network_predicts_what_it_did(name):
     file, (want, x) = old.file_name(name, "network"), NETWORKS[name]
     net = Network.load(old.FOLDER / file)
@@ -29,6 +31,7 @@ def test_a_network_predicts_what_it_did(name):
 
 
 @pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.quick
 def test_a_checkpoint_goes_on_bit_for_bit(name):
     file, (want, x, y, options) = old.file_name(name, "trainer"), TRAINERS[name]
     trainer, results = Trainer.load(old.FOLDER / file), RESULTS[file]

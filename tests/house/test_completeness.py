@@ -14,6 +14,7 @@ ROWS = [(family, name) for family in FAMILIES for name in _core.names(family) if
 
 
 @pytest.mark.parametrize(("family", "name"), [row for row in ROWS if row[0] != "isa"])
+@pytest.mark.quick
 def test_a_row_has_an_oracle(family, name):
     files = {"activation": "activations", "loss": "losses", "optimizer": "optimizers", "layer": "layers"}
     assert name in oracle.ORACLES[family], (
@@ -22,6 +23,7 @@ def test_a_row_has_an_oracle(family, name):
 
 
 @pytest.mark.parametrize(("family", "name"), ROWS)
+@pytest.mark.quick
 def test_a_row_has_a_line_in_the_docs(family, name):
     pattern = re.compile(rf"(?<![\w]){re.escape(name)}(?![\w])", re.IGNORECASE)
     assert any(pattern.search(page.read_text()) for page in (ROOT / "docs").glob("*.md")), (
@@ -29,6 +31,7 @@ def test_a_row_has_a_line_in_the_docs(family, name):
     )
 
 
+@pytest.mark.quick
 def test_the_catalogue_is_what_the_tables_say(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import make_catalogue
@@ -51,12 +54,14 @@ def test_a_row_has_a_bench_case_that_runs(family, name, monkeypatch):
         kernel_cases.gradcore_call(smallest, threads=1)()
 
 
+@pytest.mark.quick
 def test_an_oracle_has_a_row():
     """So that a removed or renamed row takes its oracle with it."""
     for family, oracles in oracle.ORACLES.items():
         assert set(oracles) == set(_core.names(family)) - cases.BRACKETS
 
 
+@pytest.mark.quick
 def test_the_tables_in_c_and_the_names_in_python_agree():
     source = (ROOT / "src_c" / "base" / "tables.h").read_text()
     for family, macro in (("activation", "ACTIVATIONS"), ("loss", "LOSSES"), ("optimizer", "OPTIMIZERS")):
@@ -64,6 +69,7 @@ def test_the_tables_in_c_and_the_names_in_python_agree():
         assert re.findall(r"\bX\((\w+),", body) == _core.names(family)
 
 
+@pytest.mark.quick
 def test_every_row_describes_itself():
     for name in _core.names("activation"):
         assert _core.describe("activation", name, "formula")

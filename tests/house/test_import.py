@@ -45,6 +45,7 @@ def loaded_by(code):
     return set(json.loads(run_python(text + "print(json.dumps(sorted(set(sys.modules) - before)))").stdout))
 
 
+@pytest.mark.quick
 def test_import_loads_the_core_and_nothing_else():
     found = {name for name in loaded_by("import gradcore") if not name.startswith(OF_CYTHON)}
     assert found <= OWN, found - OWN

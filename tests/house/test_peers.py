@@ -45,22 +45,26 @@ def check(family, held, names, where):
     assert not set(held) & alone
 
 
+@pytest.mark.quick
 def test_activations():
     assert set(make_torch.ACTIVATIONS) <= stored(make_torch.ACTIVATION_PATH)
     check("activations", make_torch.ACTIVATIONS, _core.names("activation"), "tests/vectors/make_torch.py")
 
 
+@pytest.mark.quick
 def test_losses():
     names = {name.partition("/")[0] for name in stored(make_loss.PATH) if "/" in name}
     held = {loss_cases.CASES[name].name for name in names}
     check("losses", held, _core.names("loss"), "tests/vectors/make_loss.py")
 
 
+@pytest.mark.quick
 def test_optimizers():
     """Each row is a class; that each class has a trajectory, test_optimizer_styles.py sees."""
     assert {getattr(optimizers, name).name for name in classes()} == set(_core.names("optimizer"))
 
 
+@pytest.mark.quick
 def test_layers():
     rows = set(_core.names("layer")) - cases.BRACKETS
     check("layers", LAYER_VECTORS, rows, "tests/vectors, and LAYER_VECTORS here")
@@ -69,6 +73,7 @@ def test_layers():
     assert set(test_gates.LAYERS) == {n[:-2] for n in stored(make_torch.GATE_PATH) if n.endswith(" y")}
 
 
+@pytest.mark.quick
 def test_schedules():
     vectors = stored(make_schedule.PATH)
     peers = {**make_schedule.PEERS, **make_schedule.MOMENTUM}
@@ -81,6 +86,7 @@ def test_schedules():
     check("schedules", held, kinds, "tests/vectors/make_schedule.py, or a row of FORMULAS in tests/oracle")
 
 
+@pytest.mark.quick
 def test_clips():
     held = {row[0].partition("(")[0] for row in make_clip.RULES.values()}
     held |= {row.partition("(")[0] for row in oracle.clipping.STATISTICS}

@@ -46,6 +46,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("name", TABLE)
+@pytest.mark.quick
 def test_values_have_the_statistics_of_their_rule(name):
     rule, mean, variance, bound = TABLE[name]
     values = rule.values((ROWS, COLS), 5, 3)

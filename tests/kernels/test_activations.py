@@ -44,6 +44,7 @@ def assert_close(got, want, dtype, relative, absolute=0.0, subnormals=1.0):
 
 
 @pytest.mark.parametrize("name", oracle.activations.ACTIVATIONS)
+@pytest.mark.quick
 def test_forward_is_accurate_in_both_tails(isa, dtype, name):
     z = samples(dtype)
     alpha = ALPHA.get(name, 0.0)
@@ -77,6 +78,7 @@ def test_the_error_in_ulp_is_what_the_tables_say(name):
 
 
 @pytest.mark.parametrize("name", oracle.activations.ACTIVATIONS)
+@pytest.mark.quick
 def test_backward_is_accurate(isa, dtype, name):
     z = samples(dtype)
     alpha = ALPHA.get(name, 0.0)
@@ -280,7 +282,7 @@ def test_vector_math_error_in_ulp(isa, dtype, name):
     assert error[worst] <= BARS[name] + slack, f"{error[worst]} ULP at {x[worst]}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BARS)
 def test_vector_math_over_every_float32(isa, name):
     kernels = raw.Kernels(isa, "float32")

@@ -14,6 +14,7 @@ def operands(m, n, k, dtype, make=cases.normal):
 
 
 @pytest.mark.parametrize("k", cases.CHAIN_SIZES)
+@pytest.mark.quick
 def test_a_product_is_chains_of_fma_in_blocks_of_256(isa, dtype, k):
     a, b, bias = operands(5, 48, k, dtype)
     kernels = raw.Kernels(isa, dtype)
@@ -43,6 +44,7 @@ def test_strides_of_a_leave_no_trace(isa, dtype, layout):
     assert exact.same_bits(kernels.product(layout(a), b, bias), kernels.product(a, b, bias))
 
 
+@pytest.mark.quick
 def test_instruction_sets_agree(dtype):
     a, b, bias = operands(37, 64, 700, dtype)
     products = [raw.Kernels(isa, dtype).product(a, b, bias) for isa in _core.names("isa")]

@@ -26,6 +26,7 @@ def fold(lanes):
     return lanes[0]
 
 
+@pytest.mark.quick
 def test_the_binding_lists_what_the_engine_has():
     assert _testing.isas() == _core.names("isa")
     assert _testing.isas()[0] == "scalar"
@@ -35,6 +36,7 @@ def test_the_binding_lists_what_the_engine_has():
             assert raw.Kernels(isa, dtype).panel == panel
 
 
+@pytest.mark.quick
 def test_philox_is_the_published_generator():
     for seed, stream, step, block in ((0, 0, 0, 0), (2**64 - 1, 7, 2**40, 3), (5, 2**32 - 1, 9, 2**35)):
         want = oracle.rng.words(seed, stream, step, 8)[4:] if block == 1 else None
@@ -109,6 +111,7 @@ def test_max_abs(isa, dtype, n):
 
 
 @pytest.mark.parametrize(("rows", "cols"), SHAPES)
+@pytest.mark.quick
 def test_pack_and_unpack_are_inverses(isa, dtype, rows, cols):
     kernels = raw.Kernels(isa, dtype)
     width = kernels.panel
@@ -153,6 +156,7 @@ def test_accumulate(isa, dtype, n):
 
 @pytest.mark.parametrize(("rows", "cols"), [*SHAPES, (5, 200)])
 @pytest.mark.parametrize("first_row", [0, 3, 1000])
+@pytest.mark.quick
 def test_dropout_mask_is_philox_of_the_element(isa, dtype, rows, cols, first_row):
     mask = np.full((rows, cols + 3), 7, dtype)
     seed, stream, step = 2**40 + 11, 3, 2**33 + 5

@@ -176,7 +176,7 @@ def test_nothing_else_writes_into_padding(index, tmp_path):
     exercise(*configurations(60, seed=1)[index], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 22))
 def test_nothing_at_all_writes_into_padding(seed, tmp_path):
     for configuration in configurations(100, seed):

@@ -33,12 +33,14 @@ def assert_batch(net, name, rows, key, training):
 
 
 @pytest.mark.parametrize("name", peer.ROW_NORMS)
+@pytest.mark.quick
 def test_row_norms_are_pytorchs(name):
     assert_batch(layer_net(*peer.ROW_NORMS[name][2:]), name, 9, 0, training=True)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", peer.BATCH_NORMS)
+@pytest.mark.quick
 def test_batch_norm_is_pytorchs(name, threads):
     """Training batches one after the other, then evaluation."""
     net = layer_net("BatchNorm", peer.BATCH_NORMS[name][1], threads=threads)
@@ -121,6 +123,7 @@ def running(net):
     return {k: v for k, v in net.parameters().items() if "running" in k or k.endswith("batches")}
 
 
+@pytest.mark.quick
 def test_steps_move_them_as_the_oracle_does():
     for options in ({}, {"momentum": None}, {"momentum": 1.0}):
         trainer, x, y = small(**options)

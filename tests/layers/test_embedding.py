@@ -32,6 +32,7 @@ def make(dtype, **more):
     return Network([Embedding(COLUMNS), Dense(9, "tanh"), Dense(3)], inputs=6, dtype=dtype, seed=3, **more)
 
 
+@pytest.mark.quick
 def test_codes_become_the_rows_of_their_tables(dtype):
     net, x = Network([Embedding(COLUMNS)], inputs=6, dtype=dtype), data(50, dtype)
     tables = net.parameters()

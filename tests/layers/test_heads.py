@@ -30,6 +30,7 @@ def spread(net, seed=0):
 # ---- What a network returns ----
 
 
+@pytest.mark.quick
 def test_predict_is_a_dict_of_what_the_oracle_says():
     net = heads_problem.network(dtype="float64", seed=1)
     x, _ = heads_problem.data(90)
@@ -124,6 +125,7 @@ def test_the_heads_may_be_all_there_is():
 @pytest.mark.parametrize("uncertainty", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("rows", [33, 1100])
+@pytest.mark.quick
 def test_loss_and_gradients_are_the_oracles(uncertainty, weighted, rows):
     net = spread(heads_problem.network(uncertainty=uncertainty, dtype="float64", seed=1))
     x, y = heads_problem.data(rows)

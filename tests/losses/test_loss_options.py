@@ -67,6 +67,7 @@ def batch(name, rows=12, outputs=4, dtype="float64"):
 
 
 @pytest.mark.parametrize("name", BAD)
+@pytest.mark.quick
 def test_a_bad_option_is_refused(name):
     call, error, text = BAD[name]
     with pytest.raises(error, match=text):
@@ -86,6 +87,7 @@ def test_a_bad_target_is_refused_and_nothing_changes(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.quick
 def test_training_brings_the_loss_down_and_history_and_evaluate_tell(name):
     case, (x, y) = CASES[name], batch(name)
     layers = [Dense(16, "tanh"), Dense(4, "softplus" if name.startswith("poisson rate") else None)]

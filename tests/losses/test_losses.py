@@ -70,6 +70,7 @@ def magnitudes(case, z, target):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.quick
 def test_value_gradient_and_accuracy(isa, dtype, name):
     case, u, kernels = CASES[name], cases.unit(dtype), raw.Kernels(isa, dtype)
     for rows, cols in SHAPES:

@@ -170,12 +170,14 @@ def assert_gradients_are_differences(layers, loss, weighted=True, kinks=False, o
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NETS)
+@pytest.mark.quick
 def test_parameter_gradients_of_every_activation(name):
     kinks = name.startswith(("relu", "leaky_relu", "elu", "selu", "celu", "hard_"))
     assert_gradients_are_differences(ACTIVATION_NETS[name], "mse", kinks=kinks)
 
 
 @pytest.mark.parametrize("name", LAYER_NETS)
+@pytest.mark.quick
 def test_parameter_gradients_of_every_layer(name):
     kinks = (
         name in ("alpha", "deep", "all", "bilinear", "gates in residuals") or "prelu" in name or "max" in name
@@ -238,6 +240,7 @@ def _masks(layers, prefix, net, rows, seed, step, op):
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy", "binary_cross_entropy"])
 @pytest.mark.parametrize("name", [*ACTIVATION_NETS, *LAYER_NETS])
+@pytest.mark.quick
 def test_loss_and_gradients_are_the_oracles(name, loss):
     layers = {**ACTIVATION_NETS, **LAYER_NETS}[name]
     trainer = trainer_for(layers, loss)

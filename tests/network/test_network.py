@@ -34,6 +34,7 @@ def make(dtype="float32", **options):
     return cases.network(gradcore, LAYERS, 4, seed=1, dtype=dtype, **options)
 
 
+@pytest.mark.quick
 def test_parameters_are_copies_in_layer_order(dtype):
     net = make(dtype)
     parameters = net.parameters()
@@ -45,6 +46,7 @@ def test_parameters_are_copies_in_layer_order(dtype):
     assert not any((value == 99).any() for value in net.parameters().values())
 
 
+@pytest.mark.quick
 def test_a_dense_layer_is_x_times_w_plus_b():
     net = Network([Dense(2)], inputs=3, dtype="float64")
     net.set_parameters({"0.weight": [[1, 2], [3, 4], [5, 6]], "0.bias": [0.5, -0.5]})
@@ -125,6 +127,7 @@ def test_predict_takes_any_array_like(value):
     assert exact.same_bits(net.predict(value), net.predict(np.arange(1.0, 9).reshape(2, 4)))
 
 
+@pytest.mark.quick
 def test_backward_fills_gradients_once_a_forward():
     net = make()
     with pytest.raises(errors.StateError):
@@ -193,6 +196,7 @@ def test_standardize_sets_mean_and_deviation(dtype):
 
 @pytest.mark.parametrize("duplicate", [Network.clone, copy.deepcopy, copy.copy,
                                        lambda net: pickle.loads(pickle.dumps(net))])  # fmt: skip
+@pytest.mark.quick
 def test_copies_are_independent_and_equal(dtype, duplicate):
     net = make(dtype, threads=2)
     net.set_parameters({"1.bias": np.arange(6)})
@@ -205,6 +209,7 @@ def test_copies_are_independent_and_equal(dtype, duplicate):
     assert_same(net.parameters(), before)
 
 
+@pytest.mark.quick
 def test_it_prints_so_that_it_can_be_pasted_back():
     net = make("float64", threads=3)
     assert_same(eval(repr(net), public(gradcore)).parameters(), net.parameters())

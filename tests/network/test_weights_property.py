@@ -31,9 +31,15 @@ from oracle.clipping import max_norm, unit_norm
 from oracle.effective import effectives
 
 SAMPLE, ALL = range(24), range(24, 400)
-SEEDS = [*SAMPLE, *(pytest.param(seed, marks=pytest.mark.slow) for seed in ALL)]
 OPTIONS = [{}, {"weight_norm": True}, {"weight_norm": True}, {"spectral_norm": True}]
 CODES = 5
+
+
+def pytest_generate_tests(metafunc):
+    """Every test meets a sample of the networks, and all of them with --long."""
+    if "seed" in metafunc.fixturenames:
+        more = [pytest.param(seed, marks=pytest.mark.long) for seed in ALL]
+        metafunc.parametrize("seed", [*SAMPLE, *(more if metafunc.config.getoption("--long") else ())])
 
 
 class Case:
@@ -154,7 +160,6 @@ def is_spectral(net, name):
     return name.replace(".weight", ".left") in net.parameters()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_a_plain_network_with_the_effective_weights_predicts_the_same(seed, tmp_path):
     case = Case(seed)
     net = case.net
@@ -171,7 +176,6 @@ def test_a_plain_network_with_the_effective_weights_predicts_the_same(seed, tmp_
     case.close(predictions(net.fold_batchnorm(), x), predictions(net, x), 100)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_masks_and_magnitudes(seed):
     case = Case(seed)
     net, share = case.net, float(case.rng.uniform(0, 0.9))
@@ -196,7 +200,6 @@ def test_masks_and_magnitudes(seed):
         assert not effectives(net)[name][~mask].any()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_units_that_leave(seed):
     case = Case(seed)
     net = case.net
@@ -215,7 +218,6 @@ def test_units_that_leave(seed):
     case.close(predictions(small, x), predictions(pruning.shrink(twin(net), 0.4), x), 50)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("call", [initializers.fixup, initializers.depth_scaled, initializers.lsuv])
 def test_initial_values_of_whole_networks(seed, call):
     case = Case(seed, spectral=bool(seed % 3 == 0))
@@ -252,7 +254,6 @@ RULES = [
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
-@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("constraint", "oracle"), RULES, ids=[repr(rule) for rule, _ in RULES])
 def test_rules_on_weights(seed, constraint, oracle):
     case = Case(seed)
@@ -275,7 +276,6 @@ def test_rules_on_weights(seed, constraint, oracle):
     case.close(predictions(bound.net, case.x), predictions(twin(bound.net), case.x), 30)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_penalties_and_looking(seed):
     case = Case(seed)
     net, trainer = case.net, case.trainer()

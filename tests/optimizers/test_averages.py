@@ -30,6 +30,7 @@ def trajectory(optimizer, steps=STEPS):
     return weights, means, trainer
 
 
+@pytest.mark.quick
 def test_ema_starts_at_the_first_weights_and_decays():
     decay = schedules.Exponential(0.9, 0.99, 1)
     weights, means, _ = trajectory(optimizers.EMA(optimizers.Adam(0.01), decay=decay))

@@ -77,6 +77,7 @@ def test_threads_and_instruction_sets_give_the_golden_hash(dtype, name):
 
 
 @pytest.mark.parametrize("name", classes())
+@pytest.mark.quick
 def test_a_checkpoint_goes_on_bit_for_bit(dtype, name, tmp_path):
     trainer = trainer_of(name, dtype)
     train(trainer, dtype, 0, 5)
@@ -148,6 +149,7 @@ def steps_with(groups, names=None, **options):
     return before, gradients, net.parameters()
 
 
+@pytest.mark.quick
 def test_groups_have_rates_decay_and_stillness_of_their_own():
     groups = [("0.weight", {"frozen": True}), ("*.bias", {"lr_factor": 0.5, "weight_decay": 0.2})]
     before, g, after = steps_with(groups, weight_decay=0.3)

@@ -61,6 +61,7 @@ def used_slots(name, flags):
 
 
 @pytest.mark.parametrize("name", make_torch.CONFIGURATIONS)
+@pytest.mark.quick
 def test_updates_follow_pytorch(dtype, name):
     """25 steps with an exact zero, 1e-20, 1e6, a sign flip, an all-zero step and a change of lr.
 
@@ -98,6 +99,7 @@ def update(isa, dtype, name, n, flags, p, **more):
 
 
 @pytest.mark.parametrize("name", oracle.optimizers.OPTIMIZERS)
+@pytest.mark.quick
 def test_an_update_is_the_formula_of_the_paper(name):
     """A dozen steps in float64, with and without weight decay; square, so that soap's bases are unique."""
     for options in ({}, {"weight_decay": 0.05}):
@@ -131,6 +133,7 @@ def test_an_element_has_the_bits_that_it_has_alone(isa, dtype, name, n):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.quick
 def test_instruction_sets_agree(dtype, name):
     for flags, p in VARIANTS[name]:
         for more in ({}, {"grad_scale": 0.37}, {"grad_limit": 0.5}):

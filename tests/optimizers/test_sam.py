@@ -142,6 +142,7 @@ def trained_hash(dtype):
 GOLDEN = golden.table("sam", ("float32", "float64"), trained_hash)
 
 
+@pytest.mark.quick
 def test_the_golden_hash(dtype):
     assert trained_hash(dtype) == GOLDEN[dtype]
 

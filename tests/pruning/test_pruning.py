@@ -61,6 +61,7 @@ def test_ties_go_by_position():
 @pytest.mark.parametrize(
     "optimizer", [optimizers.SGD(0.1, momentum=0.9), optimizers.Adam(0.01), optimizers.AdamW(0.01)], ids=repr
 )
+@pytest.mark.quick
 def test_masked_weights_stay_zero_and_the_others_train(dtype, outputs, optimizer):
     labels = y % outputs
     net = network(outputs, dtype)

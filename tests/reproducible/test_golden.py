@@ -64,12 +64,14 @@ GOLDEN = golden.table("c", CASES, lambda dtype, batch: c_hash(dtype, int(batch))
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick
 def test_python_gives_the_hashes_of_the_c_test(case):
     dtype, batch = case
     for threads, isa in [(2, None), *((1, isa) for isa in _core.names("isa"))]:
         assert c_hash(dtype, int(batch), threads, isa) == GOLDEN[case], (threads, isa)
 
 
+@pytest.mark.quick
 def test_the_c_test_expects_what_the_file_has():
     source = (golden.TESTS / "c" / "test_engine.c").read_text()
     table = re.search(r"golden\[2\]\[2\] = \{(.*?)\};", source, re.DOTALL).group(1)
@@ -81,6 +83,7 @@ def test_the_c_test_expects_what_the_file_has():
 # ---- The file ----
 
 
+@pytest.mark.quick
 def test_the_file_has_every_case_and_nothing_else():
     found = golden.load()
     want = {name: list(one.cases) for name, one in golden.import_tables().items()}
@@ -88,6 +91,7 @@ def test_the_file_has_every_case_and_nothing_else():
     assert held == want, f"cases and tests/golden.json differ: run `{golden.COMMAND}`"
 
 
+@pytest.mark.quick
 def test_the_file_is_as_the_program_writes_it():
     assert golden.PATH.read_text() == golden.text(golden.load())
     assert golden.load()[golden.VERSION] == golden.numerics_version(), f"run `{golden.COMMAND}`"

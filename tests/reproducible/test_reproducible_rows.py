@@ -82,6 +82,7 @@ CASES = [
 ]
 
 
+@pytest.mark.quick
 def test_every_row_and_rule_has_hashes():
     held = {(family, name.partition(" ")[0]) for family, name in CASES}
     missing = set(rows()) - held
@@ -141,6 +142,7 @@ GOLDEN = golden.table(
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
+@pytest.mark.quick
 def test_threads_and_instruction_sets_give_the_golden_hash(dtype, family, name):
     found = {trained_hash(family, name, dtype, threads, None) for threads in THREADS}
     found |= {trained_hash(family, name, dtype, 3, isa) for isa in _core.names("isa")}

@@ -28,6 +28,7 @@ values = st.floats(1e-6, 10.0)
 
 
 @pytest.mark.parametrize("name", PEERS)
+@pytest.mark.quick
 def test_1000_steps_are_those_of_pytorch_or_optax(name):
     schedule, want = eval(PEERS[name][0], public(schedules)), VECTORS[name]
     got = schedules.values(schedule, make_schedule.STEPS)
@@ -239,6 +240,7 @@ BY_FORMULA = [eval(text, public(schedules)) for text in rs.FORMULAS]
 ALL += [schedule for schedule in BY_FORMULA if type(schedule) not in map(type, ALL)]
 
 
+@pytest.mark.quick
 def test_every_schedule_is_in_the_table():
     kinds = {item for item in public(schedules).values() if isinstance(item, type)}
     missing = {kind.__name__ for kind in kinds - set(map(type, ALL))}

@@ -28,6 +28,7 @@ def range_test(net=None, **more):
     return search.range_test(new_net() if net is None else net, x, y, **options)
 
 
+@pytest.mark.quick
 def test_the_rates_are_a_geometric_sequence():
     test = range_test(low=1e-5, high=2.0)
     assert test.lrs[0] == 1e-5

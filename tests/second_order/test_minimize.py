@@ -61,6 +61,7 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("method", FULL_BATCH)
+@pytest.mark.quick
 def test_every_method_finds_the_minimum(method, problem):
     fun, start, minimum, evaluations = PROBLEMS[problem]
     kept = start.copy()

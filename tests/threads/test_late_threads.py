@@ -30,7 +30,7 @@ def build(folder: Path, compiler: str) -> Path:
     return program
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_trainings_behind_a_loss_that_is_not_finite(tmp_path):
     """The loss of a full batch is infinite, its gradient is not, and a shorter batch follows."""
     compiler = shutil.which(os.environ.get("CC", "cc"))

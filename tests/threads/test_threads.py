@@ -45,6 +45,7 @@ def run_in_threads(work, count):
     return results
 
 
+@pytest.mark.quick
 def test_predictions_from_many_threads_have_the_same_bits():
     net = make().net
     x = batch()[0]

@@ -28,6 +28,7 @@ def fit(trainer, x, y, epochs=3, batch_size=8, **more):
 
 
 @pytest.mark.parametrize("layout", cases.LAYOUTS)
+@pytest.mark.quick
 def test_any_array_layout_gives_the_same_bits(dtype, layout):
     x, y = data(dtype=dtype)
     plain, other = make(dtype=dtype), make(dtype=dtype)
@@ -107,6 +108,7 @@ def test_rows_and_batches_of_any_size(rows, batch):
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy", "binary_cross_entropy"])
+@pytest.mark.quick
 def test_it_learns(dtype, loss):
     rng = cases.generator("learns")
     x = rng.normal(size=(400, 4)).astype(dtype)
@@ -189,6 +191,7 @@ def test_the_first_fit_standardises_from_its_training_rows():
 # ---- Validation ----
 
 
+@pytest.mark.quick
 def test_a_validation_pair_is_evaluated_after_every_epoch():
     x, y = data()
     trainer = make()
@@ -298,6 +301,7 @@ def scripted(values, **options):
     return trainer, history
 
 
+@pytest.mark.quick
 def test_early_stopping_waits_patience_epochs_and_restores_the_best():
     values = [5.0, 4.0, 3.0, 3.5, 3.25, 3.0, 2.0, 1.0]
     trainer, history = scripted(values, early_stopping=3)
@@ -325,6 +329,7 @@ def test_without_an_early_end_the_best_is_restored_too():
     assert trainer.net.parameters()["0.bias"][0] ** 2 == pytest.approx(2.0)
 
 
+@pytest.mark.quick
 def test_callbacks_are_called_in_order():
     calls = []
 
@@ -423,6 +428,7 @@ def test_checkpoints_while_training(tmp_path):
 # ---- History ----
 
 
+@pytest.mark.quick
 def test_history_columns():
     x, y = data()
     history = fit(make(), x, y, validation=0.2, epochs=4)

@@ -88,6 +88,7 @@ def test_the_same_fit_again_is_a_new_one_too():
 
 
 @pytest.mark.parametrize("stop", [Interrupt(step=12), Interrupt(epoch=2)], ids=["step", "epoch"])
+@pytest.mark.quick
 def test_resume_finishes_with_the_bits_of_an_uninterrupted_fit(stop):
     trainer, straight = interrupted(stop=stop), whole()
     history = quietly(lambda: fit(trainer, *data(), resume=True))

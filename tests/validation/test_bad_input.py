@@ -70,6 +70,7 @@ def test_there_are_enough_of_them():
 
 
 @pytest.mark.parametrize(("table", "name"), ROWS)
+@pytest.mark.quick
 def test_a_bad_call_is_refused_and_changes_nothing(table, name, tmp_path, undisturbed):
     call, error, pattern = bad_calls.TABLES[table][name]
     w = make_world(tmp_path)
@@ -97,6 +98,7 @@ def test_an_unknown_option_is_a_type_error():
             call()
 
 
+@pytest.mark.quick
 def test_messages_say_what_was_expected_and_what_came():
     net = Network([Dense(3)], inputs=784)
     with pytest.raises(errors.ShapeError, match=r"^X: expected shape \(rows, 784\), got \(64, 783\)$"):
