@@ -52,3 +52,8 @@ stage_plain_locale() {
     files=$(grep -lE 'golden|GOLDEN|sha256|digest\(' tests/*/test_*.py)
     LC_ALL=C "$work/user/bin/pytest" -q -p no:cacheprovider $files tests/files tests/reproducible/test_locale.py
 }
+
+# What the README's command leaves out, but for what takes minutes to hours.
+stage_slow() {
+    german "$work/user/bin/pytest" -q -p no:cacheprovider --slow -m slow
+}
