@@ -28,7 +28,7 @@ class Table:
     """The hashes of some cases: tuples of texts, or single texts."""
 
     def __init__(self, name, cases, compute):
-        self.name, self.cases, self.compute = name, {_key(case): _tuple(case) for case in cases}, compute
+        self.name, self.cases, self.compute = name, {_key(case): _tuple(case) for case in sorted(cases)}, compute
 
     def __getitem__(self, case):
         found = load().get(self.name, {}).get(_key(case))
@@ -60,8 +60,8 @@ def load():
 
 
 def text(hashes):
-    """What the file holds: tables by name, cases in their order."""
-    named = {name: hashes[name] for name in sorted(set(hashes) - {VERSION})}
+    """What the file holds: tables and cases by name, so that the order of neither changes it."""
+    named = {name: dict(sorted(hashes[name].items())) for name in sorted(set(hashes) - {VERSION})}
     return json.dumps({VERSION: hashes[VERSION], **named}, indent=2) + "\n"
 
 

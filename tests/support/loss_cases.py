@@ -145,7 +145,7 @@ def _of_class(kind):
     return found
 
 
-for _kind in (item for item in vars(losses).values() if isinstance(item, type)):
-    if issubclass(_kind, losses.Loss) and getattr(_kind, "name", None) in _core.names("loss"):
-        if _kind.name not in CASES:
-            CASES |= _of_class(_kind)
+for _name in losses.__all__:
+    _kind = getattr(losses, _name)
+    if isinstance(_kind, type) and getattr(_kind, "name", "") in set(_core.names("loss")) - set(CASES):
+        CASES |= _of_class(_kind)

@@ -14,7 +14,7 @@ def classes():
 
 def class_of(name):
     """The class of a row of the engine's table."""
-    return next(kind for kind in map(optimizers.__dict__.get, classes()) if kind.name == name)
+    return next(kind for kind in (getattr(optimizers, one) for one in classes()) if kind.name == name)
 
 
 def rates(name):
