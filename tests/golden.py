@@ -28,7 +28,8 @@ class Table:
     """The hashes of some cases: tuples of texts, or single texts."""
 
     def __init__(self, name, cases, compute):
-        self.name, self.cases, self.compute = name, {_key(case): _tuple(case) for case in sorted(cases)}, compute
+        self.name, self.compute = name, compute
+        self.cases = {_key(case): _tuple(case) for case in sorted(cases)}
 
     def __getitem__(self, case):
         found = load().get(self.name, {}).get(_key(case))

@@ -342,6 +342,7 @@ def test_fixed_numbers_of_threads_are_taken_as_they_are(monkeypatch):
 
 # ---- Every script, quickly ----
 
+SLOW = pytest.mark.slow
 QUICK = ("--quick", "--rounds", 1, "--turn", "0.001")
 
 
@@ -349,13 +350,14 @@ QUICK = ("--quick", "--rounds", 1, "--turn", "0.001")
     ("suite", "options"),
     [
         ("training", ("--nets", "a", "policy", "--optimizers", "momentum", "--clip", "none", "0.5")),
-        ("kernels", ("--full", "--only", "1×10000")),
-        ("kernels", ("--full", "--only", "peak 64 wide")),
         ("kernels", ("--only", "gemm")),
-        ("contention", ("--only", "step", "gemm", "--loads", "idle", "1 busy", "numpy", "loader")),
-        ("contention", ("--only", "fit", "predict", "trainers", "--loads", "idle")),
-        ("regret", ("--widths", "8", "--batches", "16", "--steps", "30")),
-        ("scaling", ("--only", "threads", "batch", "grid", "--max-flops", "2e5")),
+        pytest.param("kernels", ("--full", "--only", "1×10000"), marks=SLOW),
+        pytest.param("kernels", ("--full", "--only", "peak 64 wide"), marks=SLOW),
+        ("contention", ("--only", "step", "--loads", "idle", "1 busy")),
+        pytest.param("contention", ("--only", "gemm", "--loads", "numpy", "loader"), marks=SLOW),
+        pytest.param("contention", ("--only", "fit", "predict", "trainers", "--loads", "idle"), marks=SLOW),
+        pytest.param("regret", ("--widths", "8", "--batches", "16", "--steps", "30"), marks=SLOW),
+        pytest.param("scaling", ("--only", "threads", "batch", "grid", "--max-flops", "2e5"), marks=SLOW),
         ("startup", ()),
     ],
 )

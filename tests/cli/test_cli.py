@@ -14,7 +14,7 @@ import gradcore
 import numpy as np
 import pytest
 from gradcore import Network, charts
-from gradcore.cli import main
+from gradcore.cli import demo, main
 from support import started
 
 COMMANDS = ("demo", "train", "predict", "find-lr", "info", "bench")
@@ -265,8 +265,10 @@ def test_demo_shows_the_disease_and_the_cure(capsys):
     assert broken["test_accuracy"] < 0.2 and cured["test_accuracy"] >= 0.97
 
 
-def test_demo_in_words_and_as_a_picture(capsys, tmp_path):
+def test_demo_in_words_and_as_a_picture(capsys, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr(demo, "_BROKEN_EPOCHS", 1)
+    monkeypatch.setattr(demo, "_CURED_EPOCHS", 1)
     status, out, _ = run(capsys, "demo", "--output", tmp_path / "bars.png")
     assert status == 0 and out.count("layer 13") == 2 and "Try next" in out
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
@@ -284,7 +286,7 @@ def test_bars_of_zero_and_non_finite_values():
 
 def test_bench_hands_its_options_on(capsys, tmp_path):
     path = tmp_path / "r.jsonl"
-    options = ("--full", "--only", "peak 64 wide", "--quick", "--jsonl", path)
+    options = ("--full", "--only", "peak 64 wide", "--quick", "--contenders", "gradcore", "--jsonl", path)
     assert run(capsys, "bench", "kernels", *options)[0] == 0
     status, out, _ = run(capsys, "bench", "compare", path, path)
     assert status == 0 and "peak 64 wide" in out

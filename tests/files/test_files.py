@@ -194,7 +194,7 @@ def load(data, tmp_path):
 
 def test_a_file_cut_anywhere_is_refused(saved, tmp_path):
     data, _ = saved
-    lengths = {*range(200), *range(200, len(data), 97), len(data) - 1}
+    lengths = {*range(0, 200, 3), *range(200, len(data), 297), len(data) - 1}
     for length in sorted(lengths):
         with pytest.raises(errors.FormatError):
             load(data[:length], tmp_path)
@@ -210,8 +210,8 @@ def test_a_flipped_bit_anywhere_is_refused(saved, tmp_path):
     data, _ = saved
     (length,) = struct.unpack("<Q", data[:8])
     padding = 8 + len(data[8 : 8 + length].rstrip())
-    for position in [*range(0, padding, 3), *range(8 + length, len(data), 31)]:
-        for bit in (0, 3, 5, 6, 7):
+    for i, position in enumerate([*range(0, padding, 3), *range(8 + length, len(data), 31)]):
+        for bit in ((0, 5), (3, 7), (6,))[i % 3]:
             damaged = bytearray(data)
             damaged[position] ^= 1 << bit
             with pytest.raises((errors.FormatError, errors.MemoryLimitError)):
@@ -398,7 +398,7 @@ while True:
 
 def test_what_killed_processes_leave_goes_with_the_next_save(tmp_path):
     net, path = Network([Dense(3)], inputs=2), tmp_path / "model"
-    for _ in range(6):
+    for _ in range(2):
         with started("-c", SAVES, path) as process:
             assert process.stdout.readline() == "saved\n"
             process.kill()

@@ -18,6 +18,7 @@ from gradcore import (
 
 X, Y, X_TEST, Y_TEST = datasets.load_digits()
 BATCH = 64
+SLOW = pytest.mark.slow
 
 
 def trained(layers, optimizer, epochs):
@@ -47,7 +48,9 @@ BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize(
+    "name", [name if name == "gain alone" else pytest.param(name, marks=SLOW) for name in BLOCKS]
+)
 def test_two_hundred_residual_blocks_learn_the_digits(name):
     layers = [Dense(32), *[BLOCKS[name]() for _ in range(200)], LayerNorm(), Dense(10)]
     trainer, norms = trained(layers, optimizers.AdamW(warm(2e-3, 15), weight_decay=0.3), epochs=15)
@@ -59,22 +62,24 @@ def test_two_hundred_residual_blocks_learn_the_digits(name):
 # ---- Fifty plain layers: the same optimizer, epochs and widths, two activations with their weights ----
 
 
-def fifty(activation, **options):
-    """Trainer after 60 epochs, and the gradient's norm at each of the 51 weights before the first."""
+def fifty(activation, epochs, **options):
+    """Trainer after some epochs, and the gradient's norm at each of the 51 weights before the first."""
     layers = [*[Dense(64, activation, **options) for _ in range(50)], Dense(10)]
-    return trained(layers, optimizers.AdamW(warm(5e-4, 60), weight_decay=0.5), epochs=60)
+    return trained(layers, optimizers.AdamW(warm(5e-4, epochs), weight_decay=0.5), epochs)
 
 
+@pytest.mark.slow
 def test_fifty_plain_layers_of_tanh_learn_them_with_the_default_initial_values():
     """At every layer arrives a gradient of about the size of that at the last. 0.95 is of the training rows:
     a net as deep and plain as this one is less sure of the others."""
-    trainer, norms = fifty("tanh")
+    trainer, norms = fifty("tanh", 60)
     assert len(norms) == 51
     assert max(norms) < 10 * min(norms)
     assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
     assert trainer.evaluate(X_TEST, Y_TEST)["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [optimizers.SGD(0.01), optimizers.Adam(3e-4)], ids=repr)
 def test_fifty_plain_layers_of_tanh_learn_their_rows_with_defaults_alone(optimizer):
     """No decay, no warm-up, no clip, at a rate that this depth bears: of Adam, 1e-3 is too much."""
@@ -84,6 +89,7 @@ def test_fifty_plain_layers_of_tanh_learn_their_rows_with_defaults_alone(optimiz
     assert trainer.evaluate(X, Y)["accuracy"] >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_fifty_plain_layers_of_tanh_learn_their_rows_with_every_default(seed):
     """Adam() and whatever the layers begin with. Steps of 1e-3 a number move a layer by its width times that:
@@ -99,7 +105,7 @@ def test_fifty_layers_of_sigmoid_with_small_normal_weights_do_not():
     """Each layer takes the gradient times at most a quarter of its weights, whose largest singular value is
     about 0.1 (8 + 8): at most 0.4 of it is left, and at the first layer nothing. Nothing goes forward either:
     the outputs of the last layer of sigmoid are the same for every row."""
-    trainer, norms = fifty("sigmoid", weight_init=initializers.Normal(std=0.1))
+    trainer, norms = fifty("sigmoid", 20, weight_init=initializers.Normal(std=0.1))
     behind = norms[1:50]  # the first layer's gradient has the size of the inputs, the last's of no sigmoid
     ratios = [near / far for near, far in zip(behind[:-1], behind[1:], strict=True)]
     assert max(ratios) < 0.4

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from gradcore import Dense, Embedding, Heads, Network, Residual, Trainer, _core, errors, optimizers
+from gradcore import Dense, Embedding, Heads, Network, Residual, Trainer, errors, optimizers
 from oracle import exact
 from oracle import optimizers as reference
-from support import assert_same, cases
+from support import assert_same, cases, ways
 from vectors import make_matrix as others
 from vectors import make_torch
 
@@ -306,7 +306,7 @@ MADE = {
 @pytest.mark.parametrize("widths", [(33, 70, 3), (130, 1), (16, 16, 16)])
 def test_threads_and_instruction_sets_agree(name, widths, dtype):
     results = []
-    for threads, isa in [*((t, None) for t in THREADS), *((3, isa) for isa in _core.names("isa"))]:
+    for threads, isa in ways(THREADS):
         trainer = trainer_of(MADE[name](), widths, dtype, threads=threads, isa=isa)
         train(trainer, 0, 8)
         results.append(trainer.net.parameters())

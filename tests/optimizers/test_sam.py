@@ -11,13 +11,12 @@ from gradcore import (
     Network,
     Residual,
     Trainer,
-    _core,
     errors,
     optimizers,
     schedules,
 )
 from oracle import exact
-from support import assert_same, cases, digest
+from support import assert_same, cases, digest, ways
 
 THREADS = (1, 2, 3, 5, 8)
 
@@ -118,7 +117,7 @@ def test_without_a_step_up_it_is_the_optimizer(kind, dtype):
 @pytest.mark.parametrize("rows", [40, 1100])  # of which many go by blocks
 def test_threads_and_instruction_sets_agree(kind, rows, dtype, adaptive):
     results = []
-    for threads, isa in [*((t, None) for t in THREADS), *((3, isa) for isa in _core.names("isa"))]:
+    for threads, isa in ways(THREADS):
         optimizer = optimizers.SAM(optimizers.Adam(0.01), adaptive=adaptive)
         trainer = make(optimizer, kind, dtype, threads=threads, isa=isa)
         for step in range(4):

@@ -6,8 +6,8 @@ import functools
 import golden
 import gradcore
 import pytest
-from gradcore import _core, optimizers
-from support import StopAt, cases, digest, heads_problem
+from gradcore import optimizers
+from support import StopAt, cases, digest, heads_problem, ways
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 40
@@ -72,14 +72,8 @@ GOLDEN = golden.table("heads", CASES, lambda *case: trained_hash(*case, None, No
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_any_number_of_threads_gives_the_golden_hash(name, dtype):
-    found = {threads: trained_hash(name, dtype, threads, None) for threads in THREADS}
-    assert set(found.values()) == {GOLDEN[name, dtype]}, found
-
-
-@pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_every_instruction_set_gives_the_golden_hash(name, dtype):
-    found = {isa: trained_hash(name, dtype, 2, isa) for isa in _core.names("isa")}
+def test_threads_and_instruction_sets_give_the_golden_hash(name, dtype):
+    found = {way: trained_hash(name, dtype, *way) for way in ways(THREADS)}
     assert set(found.values()) == {GOLDEN[name, dtype]}, found
 
 

@@ -9,9 +9,9 @@ import golden
 import gradcore
 import numpy as np
 import pytest
-from gradcore import _core, clipping, optimizers, schedules
+from gradcore import clipping, optimizers, schedules
 from oracle import exact
-from support import StopAt, cases, digest, exact_labels, exact_uniform, run_python
+from support import StopAt, cases, digest, exact_labels, exact_uniform, run_python, ways
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 200
@@ -89,16 +89,8 @@ GOLDEN = golden.table("fit", CASES, lambda *case: trained_hash(*case, None, None
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_any_number_of_threads_gives_the_golden_hash(name, dtype):
-    found = assert_one_hash(lambda threads: trained_hash(name, dtype, threads, None), [(n,) for n in THREADS])
-    assert found == GOLDEN[name, dtype]
-
-
-@pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_every_instruction_set_gives_the_golden_hash(name, dtype):
-    found = assert_one_hash(
-        lambda isa: trained_hash(name, dtype, 2, isa), [(isa,) for isa in _core.names("isa")]
-    )
+def test_threads_and_instruction_sets_give_the_golden_hash(name, dtype):
+    found = assert_one_hash(lambda *way: trained_hash(name, dtype, *way), ways(THREADS))
     assert found == GOLDEN[name, dtype]
 
 

@@ -7,8 +7,8 @@ import golden
 import gradcore
 import numpy as np
 import pytest
-from gradcore import _core, optimizers
-from support import StopAt, cases, digest, exact_labels, exact_uniform
+from gradcore import optimizers
+from support import StopAt, cases, digest, exact_labels, exact_uniform, ways
 
 THREADS = (1, 2, 3, 5, 8)
 STEPS = 60
@@ -68,14 +68,8 @@ GOLDEN = golden.table("layers", CASES, lambda *case: trained_hash(*case, None, N
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_any_number_of_threads_gives_the_golden_hash(name, dtype):
-    found = {threads: trained_hash(name, dtype, threads, None) for threads in THREADS}
-    assert set(found.values()) == {GOLDEN[name, dtype]}, found
-
-
-@pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_every_instruction_set_gives_the_golden_hash(name, dtype):
-    found = {isa: trained_hash(name, dtype, 2, isa) for isa in _core.names("isa")}
+def test_threads_and_instruction_sets_give_the_golden_hash(name, dtype):
+    found = {way: trained_hash(name, dtype, *way) for way in ways(THREADS)}
     assert set(found.values()) == {GOLDEN[name, dtype]}, found
 
 

@@ -64,6 +64,18 @@ def digest(arrays):
     return sha.hexdigest()[:16]
 
 
+def ways(threads=(1, 2, 3)):
+    """Pairs of a number of threads and an instruction set: every one of either, in different company.
+
+    Who does a part knows nothing of the kernels that compute it, so that all pairs would show no more.
+    """
+    from gradcore import _core  # here, as bench has helpers of this folder without gradcore
+
+    sets = _core.names("isa")[::-1]
+    count = max(len(threads), len(sets))
+    return [(threads[i % len(threads)], sets[i % len(sets)]) for i in range(count)]
+
+
 class StopAt:
     """A callback: saves a checkpoint at a step, and interrupts the fit there."""
 
