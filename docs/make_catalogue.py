@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
+import gradcore
 from gradcore import _core, clipping, initializers, optimizers, schedules
 
 PAGE = Path(__file__).with_name("catalogue.md")
@@ -93,8 +94,7 @@ def classes(module: ModuleType, base: type) -> list[str]:
             continue
         own = [field for field in fields(kind) if field.init]
         shown = ", ".join(f.name if f.default is MISSING else f"{f.name}={f.default!r}" for f in own)
-        about = (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
-        lines.append(f"| `{name}({shown})` | {about} |")
+        lines.append(f"| `{name}({shown})` | {first_line(kind)} |")
     return lines
 
 
@@ -157,9 +157,21 @@ def initial_values() -> list[str]:
     lines = []
     for name in initializers.names():
         rule = type(initializers.get(name))
-        about = (rule.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
-        lines.append(f"| `{name}` | `{rule.__name__}` | {about} |")
+        lines.append(f"| `{name}` | `{rule.__name__}` | {first_line(rule)} |")
     return lines
+
+
+def layer(kind: str) -> str:
+    """What LAYERS says of a row; else its class, options and first line; nothing of what closes a block."""
+    name = {name.lower(): name for name in gradcore.__all__}.get(kind.replace("_", ""))
+    if kind in LAYERS or name is None:
+        return LAYERS.get(kind, "")
+    options = ", ".join(field.name for field in fields(getattr(gradcore, name)) if field.init)
+    return f"`{name}({options})`: {first_line(getattr(gradcore, name))}"
+
+
+def first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "`").rstrip(".")
 
 
 def table(title: str, head: str, lines: list[str]) -> list[str]:
@@ -202,7 +214,7 @@ def page() -> str:
     lines += table("Schedules", head, classes(schedules, object))
     lines += table("Rules on gradients", head, classes(clipping, clipping.Clip))
     lines += table("Rules on weights", head, classes(clipping, clipping.Constraint))
-    layers = [f"| `{kind}` | {LAYERS[kind]} |" for kind in _core.names("layer") if kind in LAYERS]
+    layers = [f"| `{kind}` | {about} |" for kind in _core.names("layer") if (about := layer(kind))]
     lines += table("Layers", "| kind | class |", layers)
     return "\n".join(lines)
 

@@ -127,29 +127,29 @@ def test_a_nan_gradient_or_input_is_never_lost(isa, dtype, name):
 
 
 @pytest.mark.parametrize("name", oracle.activations.ACTIVATIONS)
-@pytest.mark.parametrize("cols", cases.FEW_SIZES)
-def test_size_padding_and_aliasing_leave_no_trace(isa, dtype, name, cols):
+def test_size_padding_and_aliasing_leave_no_trace(isa, dtype, name):
     """Each row, alone or in a padded matrix, in place or not, has the same bits; padding stays."""
-    kernels, alpha, ld = raw.Kernels(isa, dtype), ALPHA.get(name, 0.0), cols + 3
-    z = cases.normal((5, ld), dtype, name, cols)
-    y = np.full_like(z, 7)
-    kernels.act_forward(name, 5, cols, z, y, ld, alpha)
-    assert (y[:, cols:] == 7).all()
-    for row in range(5):
-        one = forward(kernels, name, z[row, :cols].copy(), alpha)
-        assert exact.same_bits(y[row, :cols], one)
-    in_place = z.copy()
-    kernels.act_forward(name, 5, cols, in_place, in_place, ld, alpha)
-    assert exact.same_bits(in_place[:, :cols], y[:, :cols])
-    assert exact.same_bits(in_place[:, cols:], z[:, cols:])
-    d = cases.normal((5, ld), dtype, name, cols, "d")
-    whole = d.copy()
-    saved = y if name in FROM_OUTPUT else z
-    kernels.act_backward(name, 5, cols, saved, whole, ld, alpha)
-    assert exact.same_bits(whole[:, cols:], d[:, cols:])
-    for row in range(5):
-        one = backward(kernels, name, saved[row, :cols].copy(), d[row, :cols].copy(), alpha)
-        assert exact.same_bits(whole[row, :cols], one)
+    for cols in cases.FEW_SIZES:
+        kernels, alpha, ld = raw.Kernels(isa, dtype), ALPHA.get(name, 0.0), cols + 3
+        z = cases.normal((5, ld), dtype, name, cols)
+        y = np.full_like(z, 7)
+        kernels.act_forward(name, 5, cols, z, y, ld, alpha)
+        assert (y[:, cols:] == 7).all()
+        for row in range(5):
+            one = forward(kernels, name, z[row, :cols].copy(), alpha)
+            assert exact.same_bits(y[row, :cols], one)
+        in_place = z.copy()
+        kernels.act_forward(name, 5, cols, in_place, in_place, ld, alpha)
+        assert exact.same_bits(in_place[:, :cols], y[:, :cols])
+        assert exact.same_bits(in_place[:, cols:], z[:, cols:])
+        d = cases.normal((5, ld), dtype, name, cols, "d")
+        whole = d.copy()
+        saved = y if name in FROM_OUTPUT else z
+        kernels.act_backward(name, 5, cols, saved, whole, ld, alpha)
+        assert exact.same_bits(whole[:, cols:], d[:, cols:])
+        for row in range(5):
+            one = backward(kernels, name, saved[row, :cols].copy(), d[row, :cols].copy(), alpha)
+            assert exact.same_bits(whole[row, :cols], one)
 
 
 @pytest.mark.parametrize("name", oracle.activations.ACTIVATIONS)
