@@ -10,7 +10,7 @@ from vectors import make_matrix as others
 from vectors import make_torch
 
 VECTORS = np.load(others.PATH)
-THREADS = (1, 2, 3, 5, 8)
+THREADS = (1, 3, 8)
 # PyTorch iterates in bfloat16, whose numbers have eight bits.
 BARS = {"float64": 1e-12, "float32": 2e-6}
 LOOSE = 0.02

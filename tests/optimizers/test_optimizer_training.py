@@ -28,7 +28,7 @@ from oracle import exact
 from support import assert_same, cases, digest, exact_labels, exact_uniform, ways
 from support.optimizer_cases import classes, rates
 
-THREADS = (1, 2, 3, 8)
+THREADS = (1, 3, 8)
 # options besides those of `rates`, so that every slot and every running number is in use
 MORE = {"SGD": {"nesterov": True}, "RMSprop": {"momentum": 0.5, "centered": True}, "Adam": {"amsgrad": True},
         "ScheduleFreeSGD": {"warmup": 4}, "ScheduleFreeAdamW": {"warmup": 4, "power": 0.5}}  # fmt: skip

@@ -13,10 +13,10 @@ from gradcore import (
     Residual,
     Standardize,
     Trainer,
-    _core,
     clipping,
     optimizers,
 )
+from support import ways
 
 # ---- The network of tests/c/test_engine.c, whose hashes hold for every platform that runs C ----
 
@@ -67,7 +67,7 @@ GOLDEN = golden.table("c", CASES, lambda dtype, batch: c_hash(dtype, int(batch))
 @pytest.mark.quick
 def test_python_gives_the_hashes_of_the_c_test(case):
     dtype, batch = case
-    for threads, isa in [(2, None), *((1, isa) for isa in _core.names("isa"))]:
+    for threads, isa in ways((1, 2)):
         assert c_hash(dtype, int(batch), threads, isa) == GOLDEN[case], (threads, isa)
 
 

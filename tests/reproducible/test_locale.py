@@ -26,7 +26,8 @@ locale.setlocale(locale.LC_ALL, "")
 point = locale.localeconv()["decimal_point"]
 import numpy as np
 from gradcore import *
-from gradcore import _core, clipping, errors, losses, optimizers, schedules, tables
+from gradcore import _core, clipping, errors, losses, optimizers, schedules
+from gradcore.datasets import tables
 from support import digest, exact_uniform
 folder = pathlib.Path(sys.argv[1])
 

@@ -13,7 +13,7 @@ from gradcore import clipping, optimizers, schedules
 from oracle import exact
 from support import StopAt, cases, digest, exact_labels, exact_uniform, run_python, ways
 
-THREADS = (1, 2, 3, 5, 8)
+THREADS, MORE_THREADS = (1, 3, 8), (2, 5)
 STEPS = 200
 
 # Large enough that eight threads are worth their while. Batches of 1100 rows are five blocks of KC, whose
@@ -88,13 +88,14 @@ CASES = [(name, dtype) for name in NETS for dtype in ("float32", "float64")]
 GOLDEN = golden.table("fit", CASES, lambda *case: trained_hash(*case, None, None))
 
 
+@pytest.mark.parametrize("threads", [THREADS, pytest.param(MORE_THREADS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_threads_and_instruction_sets_give_the_golden_hash(name, dtype):
-    found = assert_one_hash(lambda *way: trained_hash(name, dtype, *way), ways(THREADS))
-    assert found == GOLDEN[name, dtype]
+def test_threads_and_instruction_sets_give_the_golden_hash(name, dtype, threads):
+    found = {way: trained_hash(name, dtype, *way) for way in ways(threads)}
+    assert set(found.values()) == {GOLDEN[name, dtype]}, found
 
 
-@pytest.mark.parametrize(("name", "dtype"), CASES)
+@pytest.mark.parametrize(("name", "dtype"), [("wide", "float32"), ("long", "float64"), ("large", "float32")])
 def test_resuming_in_a_fresh_process_with_other_threads_gives_the_golden_hash(name, dtype, tmp_path):
     """Saved at step 73, in the middle of an epoch."""
     path = tmp_path / "checkpoint"
@@ -168,7 +169,7 @@ def numpy_training(threads, by_thread):
 
 
 def test_the_checker_catches_a_sum_in_thread_order():
-    configurations = [(threads,) for threads in THREADS]
+    configurations = [(threads,) for threads in (1, 2, 3, 5, 8)]
     assert_one_hash(lambda threads: numpy_training(threads, by_thread=False), configurations)
     with pytest.raises(AssertionError, match="bits differ"):
         assert_one_hash(lambda threads: numpy_training(threads, by_thread=True), configurations)
