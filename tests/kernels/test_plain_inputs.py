@@ -211,13 +211,13 @@ def test_a_step_takes_every_target_alike(name, net_type):
                 cast = y.astype(kind)
             if np.array_equal(cast, y, equal_nan=True):
                 fitting.append(cast)
-        for given in fitting:
+        for turn, given in enumerate(fitting):  # each kind in one layout, each layout with some kinds
             variants = [given]
             if given.ndim == 1:
                 variants += [np.stack([given, given], axis=1)[:, 0], given[::-1].copy()[::-1]]
             elif given.ndim == 2 and given.size:
                 variants += [np.asfortranarray(given)]
-            for variant in variants:
+            for variant in [variants[turn % len(variants)]]:
                 results = []
                 for y_given in (variant, slow(variant)):
                     net = Network([Dense(outputs)], inputs=3, dtype=net_type, seed=1)
