@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gradcore import GLU, Activation, ArgumentError, Dense, DTypeError, Maxout, Network, PReLU, ShapeError
 from oracle import exact
-from support import cases
+from support import cases, raw
 from vectors import make_torch
 
 LAYERS = {
@@ -34,7 +34,7 @@ def test_values_and_derivatives_are_pytorchs(isa, name):
 
 
 def test_maxout_gives_ties_to_the_first_piece_and_keeps_nan(isa, dtype):
-    kernels = __import__("raw").Kernels(isa, dtype)
+    kernels = raw.Kernels(isa, dtype)
     x = np.array([[1.0, 2.0, np.nan, 0.0, 3.0, 1.0, 5.0, -0.0, 3.0, 2.0, 4.0, np.nan]], dtype)
     y, dx, d = np.empty((1, 4), dtype), np.empty((1, 12), dtype), np.array([[1.0, 2.0, 3.0, 4.0]], dtype)
     kernels.maxout_forward(1, 4, 3, x, 12, y, 4)
