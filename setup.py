@@ -1,7 +1,8 @@
-"""Builds the C core and the two extension modules; everything else stands in pyproject.toml.
+"""Builds the C core and the extension modules; everything else stands in pyproject.toml.
 
-The C core is compiled once: into the shared library gradcore/libgradcore-1.so, which _core and any C
-program link, and into an archive, from which _testing takes the kernels that the library hides.
+The C core is compiled once: into the shared library gradcore/libgradcore-1.so, which the modules of _core and
+any C program link, and into an archive, from which _testing takes the kernels that the library hides.
+Every .pyx in gradcore/ is a module.
 Objects are kept in build/ and rebuilt when their source, a header they include or their command changed.
 
 Environment: GRADCORE_OPENMP=auto|0|1 (1: refuse to build without), GRADCORE_WERROR=1 (warnings are
@@ -23,11 +24,13 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError
 
+FOLDER = Path(__file__).resolve().parent
 MACOS = sys.platform == "darwin"
 LIBRARY = "libgradcore-1.dylib" if MACOS else "libgradcore-1.so"
 FLAGS = ["-O3", "-std=gnu11", "-g0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-DNDEBUG"]
 OPENMP = ["-Xpreprocessor", "-fopenmp"] if MACOS else ["-fopenmp"]
 OPENMP_LINK = ["-lomp"] if MACOS else ["-fopenmp"]
+DIRECTIVES = ["boundscheck=False", "wraparound=False", "cdivision=True", "initializedcheck=False"]
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
@@ -56,9 +59,10 @@ class Toolchain:
         self.user_flags = shlex.split(os.environ.get("CFLAGS", ""))
         self.user_link = shlex.split(os.environ.get("LDFLAGS", ""))
         self.openmp = self.find_openmp(os.environ.get("GRADCORE_OPENMP", "auto"))
-        self.core_warnings = ["-Wall", "-Wextra"]
+        self.core_warnings, self.cython_warnings = ["-Wall", "-Wextra"], []
         if os.environ.get("GRADCORE_WERROR", "0") == "1":
             self.core_warnings.append("-Werror")
+            self.cython_warnings.append("-Werror")
 
     def find_openmp(self, wish: str) -> bool:
         if wish not in ("auto", "0", "1"):
@@ -81,11 +85,12 @@ class Toolchain:
 
         `key` stands for the command where that names folders that change with every build.
         """
-        stamp, depfile = Path(f"{output}.command"), Path(f"{output}.d")
+        stamp, depfiles = Path(f"{output}.command"), [Path(f"{output}.d"), Path(f"{output}.dep")]
         key = key or shlex.join(command)
         try:
-            if depfile.exists():
-                inputs = inputs + dependencies(depfile)
+            for depfile in depfiles:
+                if depfile.exists():  # gcc's or Cython's
+                    inputs = inputs + dependencies(depfile)
             if stamp.read_text() == key and newest(inputs) <= output.stat().st_mtime_ns:
                 return output
         except OSError:
@@ -99,14 +104,13 @@ class Toolchain:
         stamp.write_text(key)
         return output
 
-    def translate(self, source: str, environment: str) -> Path:
+    def translate(self, name: str, source: str, environment: str) -> Path:
         """Cython to C. Not by cythonize: it starts anew whenever pip makes a fresh build environment."""
-        import Cython
-
-        output = self.folder / (Path(source).stem + ".c")
-        inputs = [str(path) for path in Path("gradcore").iterdir() if path.suffix in (".pyx", ".pxd", ".pxi")]
-        command = [sys.executable, "-m", "cython", "-3", "-I.", source, "-o", str(output)]
-        return self.make(output, command, inputs, f"Cython {Cython.__version__}, {environment}")
+        output = self.folder / f"{name}.c"
+        directives = [f"-X{directive}" for directive in DIRECTIVES]
+        flags = ["-3", "-I.", "--depfile", *directives, *self.cython_warnings]
+        command = [sys.executable, "-m", "cython", *flags, source, "-o", str(output)]
+        return self.make(output, command, [source], f"{environment}: {shlex.join(flags)}")
 
     def compile(self, source: str, flags: list[str], includes: dict[str, str]) -> Path:
         """includes: folder -> what identifies its content."""
@@ -118,14 +122,10 @@ class Toolchain:
         key = shlex.join([*command, *includes.values(), *tail])
         return self.make(output, [*command, *folders, *tail], [source], key)
 
-    def compile_core(self, sources: list[str]) -> list[Path]:
+    def compile_core(self, source: str) -> Path:
         flags = self.core_warnings + (OPENMP if self.openmp else [])
         told = re.sub(r"[\\\"]", "", shlex.join([*FLAGS, *flags, *self.user_flags]))
-        flags = [*flags, f'-DGRADCORE_BUILD_FLAGS="{told}"']
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        slow_first = sorted(sources, key=lambda source: "/k_" not in source)
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda source: self.compile(source, flags, {}), slow_first))
+        return self.compile(source, [*flags, f'-DGRADCORE_BUILD_FLAGS="{told}"'], {})
 
     def archive(self, objects: list[Path]) -> Path:
         output = self.folder / "libgradcore.a"
@@ -148,9 +148,24 @@ class Toolchain:
 
 
 def dependencies(depfile: Path) -> list[str]:
-    """The files that a compiler's .d file lists."""
+    """The files of this project that a compiler's list of dependencies names."""
     words = re.split(r"(?<!\\)\s+", depfile.read_text().replace("\\\n", " ").strip())
-    return [word.replace("\\ ", " ") for word in words[1:]]
+    return [word.replace("\\ ", " ") for word in words[1:] if not word.startswith(("../", "/"))]
+
+
+def modules(folder: Path) -> list[Extension]:
+    paths = [path.relative_to(folder) for path in sorted(folder.glob("gradcore/**/*.pyx"))]
+    return [Extension(".".join(path.with_suffix("").parts), [str(path)]) for path in paths]
+
+
+def short(ext: Extension) -> str:
+    """The name of a module without the package's: that of its files in build/."""
+    return ext.name.removeprefix("gradcore.")
+
+
+def in_source(ext: Extension, built: Path) -> Path:
+    """Where a module goes that is used from the source folder."""
+    return Path(ext.sources[0]).with_name(built.name)
 
 
 class BuildModules(build_py):
@@ -162,43 +177,60 @@ class BuildModules(build_py):
 
 class BuildExtensions(build_ext):
     def build_extensions(self) -> None:
+        import Cython
         import numpy
 
-        os.chdir(Path(__file__).resolve().parent)
+        os.chdir(FOLDER)
         tag = f"{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
         self.tools = Toolchain(Path("build", f"gradcore-{tag}"))
-        sources = [str(path) for path in sorted(Path("src_c").rglob("*.c"))]
-        self.objects = self.tools.compile_core(sources)
-        name = ["-Wl,-install_name,@rpath/" + LIBRARY] if MACOS else [f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs"]
-        self.library = self.tools.link(LIBRARY, self.objects, "gradcore_*", name)
+        self.environment = f"Cython {Cython.__version__}, numpy {numpy.__version__}, {sys.version}"
         self.includes = {
             numpy.get_include(): f"numpy {numpy.__version__}",
             sysconfig.get_paths()["include"]: sys.version,
         }
+        self.compile_all()
+        name = ["-Wl,-install_name,@rpath/" + LIBRARY] if MACOS else [f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs"]
+        self.library = self.tools.link(LIBRARY, self.objects, "gradcore_*", name)
         super().build_extensions()
-        built = Path(self.build_lib, "gradcore")
-        self.place(self.library, built / LIBRARY)
+        library = Path(self.build_lib, "gradcore", LIBRARY)
+        self.place(self.library, library)
         # A Python started in the source folder imports the package from there: make that whole, too.
         if os.access("gradcore", os.W_OK):
-            modules = [Path(self.get_ext_fullpath(ext.name)) for ext in self.extensions]
-            for path in [built / LIBRARY, *modules]:
-                self.place(path, Path("gradcore", path.name))
+            self.place(library, Path("gradcore", LIBRARY))
+            for ext in self.extensions:
+                built = Path(self.get_ext_fullpath(ext.name))
+                self.place(built, in_source(ext, built))
 
-    def build_extension(self, ext: Extension) -> None:
+    def compile_all(self) -> None:
+        """Objects of the core and of the modules, on all cores; what takes longest begins first."""
+        core = sorted(map(str, Path("src_c").rglob("*.c")), key=lambda source: "/k_" not in source)
+        kernels = sum("/k_" in source for source in core)
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with ThreadPoolExecutor(workers) as pool:
+            first = [pool.submit(self.tools.compile_core, source) for source in core[:kernels]]
+            modules = {ext.name: pool.submit(self.compile_module, ext) for ext in self.extensions}
+            rest = [pool.submit(self.tools.compile_core, source) for source in core[kernels:]]
+        self.objects = [job.result() for job in first + rest]
+        self.modules = {name: job.result() for name, job in modules.items()}
+
+    def compile_module(self, ext: Extension) -> Path:
         version = self.distribution.get_version()
         flags = ["-w", "-Igradcore/include", f'-DGRADCORE_PACKAGE_VERSION="{version}"']
-        # Without the C line Cython mixes up included files in tracebacks that share a line number.
+        # Without the C line tracebacks mix up functions of one line number in a .pyx and a .pxd.
         flags += ["-DCYTHON_CLINE_IN_TRACEBACK=1", f"-fmacro-prefix-map={self.tools.folder}/="]
         flags.append("-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION")
-        translated = self.tools.translate(ext.sources[0], " ".join(self.includes.values()))
-        module = self.tools.compile(str(translated), [*flags, "-Isrc_c"], self.includes)
+        translated = self.tools.translate(short(ext), ext.sources[0], self.environment)
+        return self.tools.compile(str(translated), [*flags, "-Isrc_c"], self.includes)
+
+    def build_extension(self, ext: Extension) -> None:
         if ext.name.endswith("_testing"):
-            inputs, extra = [module, self.tools.archive(self.objects)], []
+            inputs, extra = [self.tools.archive(self.objects)], []
         else:
             origin = "@loader_path" if MACOS else "$ORIGIN"
-            inputs, extra = [module, self.library], [f"-Wl,-rpath,{origin}"]
-        leaf = ext.name.rpartition(".")[2]
-        built = self.tools.link(f"{leaf}.so", inputs, f"PyInit_{leaf}", extra)
+            up = os.path.relpath("gradcore", Path(ext.sources[0]).parent)
+            inputs, extra = [self.library], [f"-Wl,-rpath,{origin}/{up}"]
+        exported = "PyInit_" + ext.name.rpartition(".")[2]
+        built = self.tools.link(f"{short(ext)}.so", [self.modules[ext.name], *inputs], exported, extra)
         self.place(built, Path(self.get_ext_fullpath(ext.name)))
 
     def place(self, source: Path, target: Path) -> None:
@@ -219,9 +251,6 @@ class BuildExtensions(build_ext):
 
 
 setup(
-    ext_modules=[
-        Extension("gradcore._core", ["gradcore/_core.pyx"]),
-        Extension("gradcore._testing", ["gradcore/_testing.pyx"]),
-    ],
+    ext_modules=modules(FOLDER),
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},
 )

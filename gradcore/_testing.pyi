@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
-from ._core import Network, Trainer
+from ._core import CoreNetwork, CoreTrainer
 
 Pointer = Buffer | int | None
 
@@ -20,8 +20,10 @@ def isas() -> list[str]: ...  # compiled in and runnable here, slowest first
 def philox(seed: int, stream: int, step: int, block: int) -> tuple[int, int, int, int]: ...
 
 # The largest number in the padding of the parameter vector, of the gradient, of each vector of the state.
-def padding(network: Network, trainer: Trainer | None = None) -> dict[str, float]: ...
-def set_padding(network: Network, value: float) -> None: ...  # of the parameter vector, as nobody else may
+def padding(network: CoreNetwork, trainer: CoreTrainer | None = None) -> dict[str, float]: ...
+def set_padding(
+    network: CoreNetwork, value: float
+) -> None: ...  # of the parameter vector, as nobody else may
 
 class Kernels:
     name: str

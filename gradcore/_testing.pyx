@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Every kernel of every instruction set, for tests and benchmarks; _testing.pyi documents it.
 
 Linked from the same objects as libgradcore, whose kernels are hidden.
@@ -9,7 +8,7 @@ from libc.math cimport HUGE_VAL
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from gradcore._core cimport Network, Trainer
+from gradcore._core cimport CoreNetwork, CoreTrainer
 from gradcore.gradcore cimport gradcore_describe, gradcore_list, gradcore_network, gradcore_trainer
 
 import numpy as np
@@ -254,7 +253,7 @@ def philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block):
     return words[0], words[1], words[2], words[3]
 
 
-def padding(Network network, Trainer trainer=None):
+def padding(CoreNetwork network, CoreTrainer trainer=None):
     cdef dict found = {"weights": testing_padding(network.handle, testing_weights(network.handle), NULL),
                        "derived": testing_derived(network.handle)}
     cdef size_t index = 0
@@ -266,7 +265,7 @@ def padding(Network network, Trainer trainer=None):
     return found
 
 
-def set_padding(Network network, double value):
+def set_padding(CoreNetwork network, double value):
     testing_padding(network.handle, testing_weights(network.handle), &value)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clip", "Constraint"]
 
-CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.Trainer.set_rules takes it
+CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.CoreTrainer.set_rules takes it
 
 
 class Rule(Abstract):

@@ -103,7 +103,7 @@ class Network(CurvatureProducts):
         for index, layer in enumerate(self._layers):
             width = layer.width_after(width, str(index))
             self._widths.append(width)
-        self._core = _core.Network(
+        self._core = _core.CoreNetwork(
             [spec for layer in self._layers for spec in layer.specs()],
             inputs,
             dtype=dtype_name(dtype),

@@ -13,7 +13,7 @@ from ..schedules.scalars import STRENGTH, Column
 
 
 def schedule_penalties(
-    core: _core.Network, penalties: Mapping[int, tuple[str, Penalty]], columns: list[Column]
+    core: _core.CoreNetwork, penalties: Mapping[int, tuple[str, Penalty]], columns: list[Column]
 ) -> dict[int, int]:
     """Tell the core the penalties, {parameter: (position of its layer, penalty)}.
 
@@ -32,7 +32,7 @@ def schedule_penalties(
     return begins
 
 
-def set_strengths(core: _core.Network, begins: Mapping[int, int], row: NDArray[np.float64]) -> None:
+def set_strengths(core: _core.CoreNetwork, begins: Mapping[int, int], row: NDArray[np.float64]) -> None:
     """Those of a step's row, for evaluation until the next one."""
     for index, first in begins.items():
         core.set_penalty(index, row[first], row[first + 1])

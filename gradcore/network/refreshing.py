@@ -41,7 +41,7 @@ def refreshed(
     averages that they have, which stay. `rates` are those of layers with a schedule; `check` is called after
     every batch.
     """
-    core = _core.Network(
+    core = _core.CoreNetwork(
         [_cumulative(spec) for layer in net.layers for spec in layer.specs()],
         net.inputs,
         dtype=str(net.dtype),
@@ -62,7 +62,7 @@ def refreshed(
     if batch_size < 2:
         return {}
     options: dict[str, Any] = {"optimizer": "sgd", "flags": 0, "clip": None, "nonfinite": "propagate"}
-    trainer = _core.Trainer(core, **_loss(net), **options, capacity=batch_size, seed=seed)
+    trainer = _core.CoreTrainer(core, **_loss(net), **options, capacity=batch_size, seed=seed)
     for name in kept:
         if roles[name] in _ROLES:
             trainer.set_group(names[name], 1.0, math.nan, True)

@@ -81,7 +81,7 @@ class Turns(_core.Steps):
         """Around what changes the network: further readers of other threads are kept in line."""
         return Changing(self)
 
-    def write(self, core: _core.Network, call: Callable[[], T]) -> T:
+    def write(self, core: _core.CoreNetwork, call: Callable[[], T]) -> T:
         """The result of a call of the core that changes the network, after a wait for readers; a thread that
         trains it is not waited for."""
         try:
@@ -101,7 +101,7 @@ class Turns(_core.Steps):
 
     # ---- Readers ----
 
-    def read(self, core: _core.Network, call: Callable[[], T], name: str) -> T:
+    def read(self, core: _core.CoreNetwork, call: Callable[[], T], name: str) -> T:
         """The result of one call of the core that reads, after a wait if it must be."""
         if (self.changer is None and not self.stepper) or not self._is_changed():
             try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Conflicts:
     """What a Trainer with `losses.PerHead(..., surgery=True)` can tell of its heads."""
 
-    _core: _core.Trainer | None
+    _core: _core.CoreTrainer | None
     _loss: Loss
     _net: Network
     _conflicts: NDArray[np.float64] | None = None  # of cores that the trainer has outgrown

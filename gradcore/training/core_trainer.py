@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.Trainer:
+def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.CoreTrainer:
     """A core's trainer for batches of up to `capacity` rows, for targets like `target`, without any state."""
-    engine = _core.Trainer(
+    engine = _core.CoreTrainer(
         trainer.net._core,
         **trainer.loss.for_core(trainer._outputs, target),
         optimizer=trainer.optimizer.name,
@@ -51,12 +51,14 @@ def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
     return scale
 
 
-def factors(engine: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
+def factors(engine: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
     """The factors that the optimizer keeps of matrices: index of the parameter, and side."""
     return [(i, side) for i in range(len(parameters)) for side in (0, 1) if engine.factor_order(i, side)]
 
 
-def move_state(old: _core.Trainer, new: _core.Trainer, parameters: Sequence[_core.ParameterInfo]) -> None:
+def move_state(
+    old: _core.CoreTrainer, new: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]
+) -> None:
     """The optimizer's state and counters of `old` to `new`, which was made for the same parameters."""
     new.set_progress(old.step, old.updates)
     for index, side in factors(old, parameters):

@@ -131,7 +131,7 @@ class Trainer(Conflicts):
         self._whole = bytes(info["name"] in whole for info in net._info)
         self._outputs = net.outputs
         self._dtype = net.dtype
-        self._core: _core.Trainer | None = None
+        self._core: _core.CoreTrainer | None = None
         self._soft = 0  # not 0: the core takes targets that are probabilities where labels would do too
         self._fit: FitState | None = None
         self._fitting = Turn()
@@ -275,7 +275,7 @@ class Trainer(Conflicts):
         net._remember(source.labels, classes)
         return loss
 
-    def _step_now(self, core: _core.Trainer, X: object, target: Array) -> float | None:
+    def _step_now(self, core: _core.CoreTrainer, X: object, target: Array) -> float | None:
         """One update on a plain X; None if it is not plain."""
         net, hypers = self._net, self._constant
         if net._keeper is not self._weak:
@@ -777,7 +777,7 @@ class Trainer(Conflicts):
                 check_finite(part, name)
         return x, target, weight
 
-    def _set_rates(self, core: _core.Trainer, steps: int) -> None:
+    def _set_rates(self, core: _core.CoreTrainer, steps: int) -> None:
         """Tell the core the scheduled rates of layers for the next `steps`."""
         if self._rates is not None:
             core.set_rates(core.step, self._rates.rows(core.step, steps))
@@ -787,7 +787,7 @@ class Trainer(Conflicts):
         if self._net._strengths and self._rates is not None and self.steps:
             set_strengths(self._net._core, self._net._strengths, self._rates.row(self.steps - 1))
 
-    def _reserve(self, rows: int, target: Any = None) -> _core.Trainer:
+    def _reserve(self, rows: int, target: Any = None) -> _core.CoreTrainer:
         """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
         number move along."""
         self._net._core.require_free()

@@ -12,7 +12,10 @@ from support import run_python
 PACKAGE = Path(gradcore.__file__).parent
 
 # Beside NumPy and what that needs, `import gradcore` loads these and nothing else.
-OWN = {"__future__", "gradcore", "gradcore._core", "gradcore.alerts", "gradcore.errors", "gradcore.lazy"}
+OWN = {
+    "__future__", "gradcore", "gradcore._core", "gradcore._core.checks", "gradcore._core.registry",
+    "gradcore.alerts", "gradcore.errors", "gradcore.lazy",
+}  # fmt: skip
 OF_CYTHON = ("_cython_", "cython_runtime")
 
 # What a program that trains does not load before it calls something that needs it.

@@ -56,7 +56,7 @@ def test_nobody_is_sent_to_an_index_for_gradcore():
     paths = [ROOT / "README.md"]
     for name in ("gradcore", "docs", "bench", "examples"):
         paths += (ROOT / name).rglob("*")
-    texts = [path for path in paths if path.suffix in (".py", ".md", ".pyi", ".pxi")]
+    texts = [path for path in paths if path.suffix in (".py", ".md", ".pyi", ".pyx", ".pxd")]
     assert len(texts) > 100
     for path in texts:
         for line in path.read_text(encoding="utf-8").splitlines():

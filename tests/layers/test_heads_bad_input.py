@@ -255,7 +255,7 @@ USE = {
         r"heads\[1\].weight",
     ),
     "binding: heads and a loss": (
-        lambda t: _core.Trainer(
+        lambda t: _core.CoreTrainer(
             t.net._core,
             loss="mse",
             heads=[("mse", None, 1.0)] * 2,
@@ -373,7 +373,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_descriptions_that_the_core_refuses(name):
     with pytest.raises((ArgumentError, ShapeError), match="layers"):
-        _core.Network(SPECS[name], 3)
+        _core.CoreNetwork(SPECS[name], 3)
 
 
 def test_a_damaged_file_is_refused(tmp_path):

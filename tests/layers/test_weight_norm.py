@@ -155,7 +155,7 @@ BAD_DESCRIPTIONS = [
 @pytest.mark.parametrize("specs", BAD_DESCRIPTIONS)
 def test_the_core_refuses_descriptions_that_make_no_sense(specs):
     with pytest.raises(ArgumentError, match="layers"):
-        _core.Network(specs, 3)
+        _core.CoreNetwork(specs, 3)
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -600,7 +600,7 @@ def test_spectral_norm_and_no_negative_weights(dtype):
 @pytest.mark.parametrize("name", ["box", "max_norm", "unit_norm"])
 def test_the_core_refuses_them_too(name):
     net = Network([Dense(3, **SPECTRAL_NORM)], inputs=3)
-    core = _core.Trainer(
+    core = _core.CoreTrainer(
         net._core, loss="mse", optimizer="sgd", flags=0, clip=None, nonfinite="skip", capacity=4, seed=0
     )
     everywhere = bytes([1] * len(net._info))

@@ -92,6 +92,6 @@ def test_what_is_not_finite_changes_nothing():
 def test_objects_that_were_never_initialised():
     for call in (lambda n: n.read_flat(), lambda n: n.write_flat(np.zeros(3))):
         with pytest.raises(errors.StateError):
-            call(_core.Network.__new__(_core.Network))
+            call(_core.CoreNetwork.__new__(_core.CoreNetwork))
     with pytest.raises(errors.StateError):
-        _core.Trainer.__new__(_core.Trainer).flat_gradients(None, None, None, None)
+        _core.CoreTrainer.__new__(_core.CoreTrainer).flat_gradients(None, None, None, None)

@@ -60,11 +60,11 @@ core = trainer._core
 row = np.zeros(_core.HYPERS)
 row[1] = -0.25
 options = {"parameters": [1.5, math.nan, math.nan, math.nan]}
-refused(_core.Network, [{"kind": "dense", "activation": "elu", "units": 2, "alpha": -0.5}], 2)
-refused(_core.Network, [{"kind": "dropout", "rate": 1.5}], 2)
-refused(_core.Network, [{"kind": "batch_norm", "momentum": 1.25, "eps": 1e-5}], 2)
-refused(_core.Network, [{"kind": "layer_norm", "eps": 2.5}], 2)
-refused(_core.Network, [{"kind": "gaussian_noise", "std": -0.75}], 2)
+refused(_core.CoreNetwork, [{"kind": "dense", "activation": "elu", "units": 2, "alpha": -0.5}], 2)
+refused(_core.CoreNetwork, [{"kind": "dropout", "rate": 1.5}], 2)
+refused(_core.CoreNetwork, [{"kind": "batch_norm", "momentum": 1.25, "eps": 1e-5}], 2)
+refused(_core.CoreNetwork, [{"kind": "layer_norm", "eps": 2.5}], 2)
+refused(_core.CoreNetwork, [{"kind": "gaussian_noise", "std": -0.75}], 2)
 refused(network._core.evaluate, "quantile", x, x, None, options)
 refused(core.train_step, x, np.eye(4)[np.arange(12) % 4], None, row)
 refused(core.set_group, 0, -1.5, math.nan, False)
@@ -167,7 +167,7 @@ def printed():
     return room.value
 assert printed() == b"0,5"
 try:
-    _core.Network([{"kind": "dropout", "rate": 1.5}], 2)
+    _core.CoreNetwork([{"kind": "dropout", "rate": 1.5}], 2)
 except errors.ArgumentError as error:
     assert "got 1.5" in str(error), error
 assert printed() == b"0,5"

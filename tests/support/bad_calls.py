@@ -436,10 +436,10 @@ BINDING = {
     "trainer loss": (lambda w: core_trainer(w, loss="no_such"), A, "mse"),
     "trainer capacity": (lambda w: core_trainer(w, capacity=0), A, "capacity"),
     "trainer capacity huge": (lambda w: core_trainer(w, capacity=2**60), errors.GradcoreError, None),
-    "layer kind": (lambda w: _core.Network([{"kind": "conv"}], 4), A, "dense"),
-    "layer key": (lambda w: _core.Network([{"kind": "dense", "unit": 3}], 4), A, "units"),
-    "end without residual": (lambda w: _core.Network([{"kind": "end"}], 4), A, "end|residual"),
-    "residual without end": (lambda w: _core.Network([{"kind": "residual"}], 4), A, "residual|end"),
+    "layer kind": (lambda w: _core.CoreNetwork([{"kind": "conv"}], 4), A, "dense"),
+    "layer key": (lambda w: _core.CoreNetwork([{"kind": "dense", "unit": 3}], 4), A, "units"),
+    "end without residual": (lambda w: _core.CoreNetwork([{"kind": "end"}], 4), A, "end|residual"),
+    "residual without end": (lambda w: _core.CoreNetwork([{"kind": "residual"}], 4), A, "residual|end"),
     "fill kind": (lambda w: _core.fill("cauchy", 0, 0, 2, 2, 0.0, 1.0), A, "kind"),
     "fill huge": (lambda w: _core.fill("normal", 0, 0, 2**40, 2**40, 0.0, 1.0), errors.GradcoreError, None),
     "tensor dtype": (lambda w: _core.encode([("a", np.ones(2, complex))], {}), D, "a"),
@@ -453,7 +453,7 @@ BINDING = {
 def core_trainer(w, **options):
     arguments = {"loss": "mse", "optimizer": "adam", "flags": 0, "clip": None, "nonfinite": "skip",
                  "capacity": 4, "seed": 0, **options}  # fmt: skip
-    return _core.Trainer(w.net._core, **arguments)
+    return _core.CoreTrainer(w.net._core, **arguments)
 
 
 TABLES = {"layers": LAYERS, "predict": PREDICT, "step": STEP, "fit": FIT, "make": MAKE, "kernels": KERNELS,

@@ -185,7 +185,7 @@ def test_an_object_whose_construction_failed_is_of_no_use_and_no_harm():
 
     x = np.ones((1, 1), np.float32)
     arguments = {"predict": (x,), "forward": (x, False, 0, 0), "gradients": (x, x, None)}
-    for kind in (_core.Network, _core.Pass, _core.Trainer):
+    for kind in (_core.CoreNetwork, _core.Pass, _core.CoreTrainer):
         empty = kind.__new__(kind)
         for name in ("predict", "forward", "gradients", "activations", "norms"):
             if hasattr(empty, name):

@@ -1,7 +1,27 @@
-# Part of _core.pyx: the functions of gradcore.kernels where their arguments are what the core takes, quickly.
+"""Activations, softmax and losses of plain arrays."""
+
+cimport numpy as cnp
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
+from libc.string cimport memset
+
+from gradcore._core.arrays cimport (
+    c_dtype, empty, empty_like, exact, float_type, overlap, refuse_shape, same, vector,
+)
+from gradcore._core.checks cimport check, integer, real, shown, text, truth
+from gradcore._core.losses cimport set_loss_options, target_columns
+from gradcore._core.registry cimport listed
+from gradcore.gradcore cimport *
+
+from gradcore import errors
+
+cnp.import_array()
+
+
+# ---- Arguments that are what the core takes, quickly ----
 #
-# Each returns None, having done nothing, where an argument takes a closer look: the caller's business, which converts
-# or refuses it. Names come as their index in names().
+# Each function returns None, having done nothing, where an argument takes a closer look: the caller's business, which
+# converts or refuses it. Names come as their index in names().
+
 
 cdef enum:
     HELD = 8192  # elements up to which the GIL is not worth giving away
@@ -198,3 +218,113 @@ def loss_of(int index, object z, object target, object out, object gradient, obj
     if status != GRADCORE_OK:
         return None
     return (losses, d) if gradient is True else losses
+
+
+# ---- Every argument, with messages ----
+
+
+cdef size_t bytes_of(object array) except? 0:
+    return cnp.PyArray_NBYTES(<cnp.ndarray>array)
+
+
+# `out` may be `source` itself but not overlap it otherwise.
+cdef int refuse_partial_overlap(object out, object source, str name) except -1:
+    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>source)
+    if a != b and overlap(a, bytes_of(out), b, bytes_of(source)):
+        raise errors.ArgumentError(f"out: expected {name} itself or memory apart from it, got a partial overlap")
+    return 0
+
+
+cdef dict ACTIVATIONS = {name: i for i, name in enumerate(listed("activation"))}
+
+
+cdef int activation_index(object name) except -1:
+    found = ACTIVATIONS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise (errors.ArgumentError if isinstance(name, str) else errors.DTypeError)(
+            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {shown(name)}")
+    return found
+
+
+def activation_forward(name, x, out, alpha, threads=0):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef int index = activation_index(name)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
+    cdef double c_alpha = real(alpha, "alpha")
+    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
+    cdef const void *c_x = same(x, "x", x, typenum, False)
+    if out is None:
+        out = empty_like(x, typenum)
+    cdef void *c_out = same(out, "out", x, typenum, True)
+    refuse_partial_overlap(out, x, "x")
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_activation(index, dtype, c_alpha, n, c_x, NULL, c_out, c_threads, &error)
+    check(status, &error)
+    return out
+
+
+def activation_backward(name, x, d_y, out, alpha, threads=0):
+    cdef gradcore_error error
+    cdef gradcore_status status
+    cdef int index = activation_index(name)
+    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
+    cdef double c_alpha = real(alpha, "alpha")
+    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
+    cdef const void *c_x = same(x, "x", x, typenum, False)
+    cdef const void *c_d_y = same(d_y, "d_y", x, typenum, False)
+    if out is None:
+        out = empty_like(x, typenum)
+    cdef void *c_out = same(out, "out", x, typenum, True)
+    refuse_partial_overlap(out, d_y, "d_y")
+    if overlap(c_out, bytes_of(out), c_x, bytes_of(x)):
+        raise errors.ArgumentError("out: expected memory apart from x, got an overlap")
+    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_activation(index, dtype, c_alpha, n, c_x, c_d_y, c_out, c_threads, &error)
+    check(status, &error)
+    return out
+
+
+def loss(name, z, target, gradient, options=None, threads=0):
+    cdef gradcore_error error
+    cdef gradcore_loss_options c_options
+    cdef gradcore_status status
+    cdef list keep = []
+    cdef const char *c_name = text(name, "name", keep)
+    cdef int typenum = float_type(z, "z"), dtype = c_dtype(typenum)
+    cdef const void *c_target
+    cdef void *c_d = NULL
+    cdef cnp.ndarray d = None
+    cdef bint wanted = truth(gradient, "gradient")
+    cdef gradcore_loss_call call
+    if z.ndim != 2:
+        refuse_shape(z, "z", "shape (rows, outputs)")
+    cdef int64_t rows = z.shape[0], cols = z.shape[1]
+    cdef const void *c_z = same(z, "z", z, typenum, False)
+    set_loss_options(options, keep, &c_options)
+    cdef cnp.npy_intp dims[2]
+    dims[0], dims[1] = rows, target_columns(c_name, cols, &c_options)
+    if dims[1] == 0:
+        c_target = vector(target, "target", cnp.NPY_INT32, rows)
+    else:
+        c_target = exact(target, "target", typenum, 2, dims, False)
+    cdef cnp.ndarray losses = empty(cnp.NPY_FLOAT64, 1, 1, rows)
+    cdef double *c_losses = <double *>cnp.PyArray_DATA(losses)
+    if wanted:
+        d = empty_like(z, typenum)
+        c_d = cnp.PyArray_DATA(d)
+    memset(&call, 0, sizeof(call))
+    call.size, call.loss, call.dtype = sizeof(call), listed("loss").index(name), dtype
+    call.threads = integer(threads, "threads", 0, INT32_MAX)
+    call.rows, call.cols, call.z, call.target, call.losses, call.d = rows, cols, c_z, c_target, c_losses, c_d
+    call.label_type, call.label_stride, call.options = GRADCORE_INT32, sizeof(int32_t), &c_options
+    error.message[0] = 0
+    with nogil:
+        status = gradcore_loss_of(&call, &error)
+    check(status, &error)
+    return losses, d

@@ -1,98 +1,26 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The binding to the C core: arrays in, status out. No policy; _core.pyi documents it."""
-
-import operator
+"""CoreNetwork: a network of the core, its parameters and what it predicts; who may use it now."""
 
 cimport cython
 cimport numpy as cnp
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.float cimport DBL_MAX, FLT_MAX
-from libc.math cimport NAN, fabs, fabsf, floor
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT32_MAX, UINT64_MAX
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset, strlen
+from libc.math cimport NAN
+from libc.stdint cimport INT32_MAX, INT64_MAX, int64_t, uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memset
 from posix.unistd cimport getpid
 
+from gradcore._core.arrays cimport Matrix, empty, exact, matrix, overlap, plain_matrix, vector
+from gradcore._core.checks cimport (
+    calloc_or_raise, check, integer, optional_text, real, shown, text, text_from, truth,
+)
+from gradcore._core.losses cimport HeadLosses, data_from, heads_from, set_loss_options, target_columns
 from gradcore.gradcore cimport *
 
 import numpy as np
 
 from gradcore import errors
 
-cdef extern from *:
-    """
-    #ifndef GRADCORE_PACKAGE_VERSION
-    #define GRADCORE_PACKAGE_VERSION "unknown"
-    #endif
-    """
-    const char *GRADCORE_PACKAGE_VERSION
-
 cnp.import_array()
-
-include "_core_checks.pxi"
-include "_core_inputs.pxi"
-
-HYPERS = GRADCORE_HYPERS
-MOMENTUM = GRADCORE_OPTIMIZER_MOMENTUM
-NESTEROV = GRADCORE_OPTIMIZER_NESTEROV
-CENTERED = GRADCORE_OPTIMIZER_CENTERED
-DECAY_ALL = GRADCORE_DECAY_ALL
-LR_IN_MOMENTUM = GRADCORE_OPTIMIZER_LR_IN_MOMENTUM
-EPS_INSIDE = GRADCORE_OPTIMIZER_EPS_INSIDE
-AMSGRAD = GRADCORE_OPTIMIZER_AMSGRAD
-EPS_HAT = GRADCORE_OPTIMIZER_EPS_HAT
-MAXIMIZE = GRADCORE_OPTIMIZER_MAXIMIZE
-DECOUPLED = GRADCORE_OPTIMIZER_DECOUPLED
-CONSTANT_MOMENTUM = GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM
-TRUST_CLIP = GRADCORE_OPTIMIZER_TRUST_CLIP
-DECAY_IN_NORM = GRADCORE_OPTIMIZER_DECAY_IN_NORM
-SAFEGUARD = GRADCORE_OPTIMIZER_SAFEGUARD
-CLIPPED = GRADCORE_OPTIMIZER_CLIPPED
-CORRECTED = GRADCORE_OPTIMIZER_CORRECTED
-UNCLAMPED = GRADCORE_OPTIMIZER_UNCLAMPED
-SLOTS = GRADCORE_SLOTS
-RUNNING = GRADCORE_RUNNING
-REPORT_DTYPE = np.dtype([("loss", "f8"), ("correct", "f8"), ("weight", "f8"), ("norm", "f8"),
-                         ("scale", "f8"), ("applied", "i4"), ("rows", "i4")])
-if REPORT_DTYPE.itemsize != sizeof(gradcore_report):
-    raise ImportError("gradcore_report and REPORT_DTYPE differ")
-
-
-def build_info():
-    cdef gradcore_build_info info
-    memset(&info, 0, sizeof(info))
-    info.size = sizeof(info)
-    gradcore_get_build_info(&info)
-    return {
-        "version": text_from(GRADCORE_PACKAGE_VERSION), "openmp": info.openmp,
-        "compiler": text_from(info.compiler), "flags": text_from(info.flags), "isa": text_from(info.isa),
-        "isa_reason": text_from(info.isa_reason), "threads": info.threads,
-        "threads_reason": text_from(info.threads_reason),
-    }
-
-
-def names(family):
-    cdef list keep = [], found = []
-    cdef const char *c_family = text(family, "family", keep)
-    cdef const char *name = gradcore_list(c_family, 0)
-    while name is not NULL:
-        found.append(text_from(name))
-        name = gradcore_list(c_family, <int32_t>len(found))
-    if not found:
-        raise errors.ArgumentError(
-            f"family: expected 'activation', 'loss', 'optimizer', 'layer' or 'isa', got {family!r}"
-        )
-    return found
-
-
-def describe(family, name, prop):
-    cdef list keep = []
-    cdef const char *found = gradcore_describe(text(family, "family", keep), text(name, "name", keep),
-                                               text(prop, "prop", keep))
-    return None if found is NULL else text_from(found)
-
 
 # A layer's switch: its flag, and the value of the switch that sets it.
 LAYER_FLAGS = {
@@ -173,7 +101,6 @@ cdef gradcore_network *create_network(object layers, gradcore_network_options *o
     return handle
 
 
-# A dict of its own, which keeps the arrays alive while the core reads them.
 cdef dict dict_from(object arrays):
     try:
         return dict(arrays)
@@ -181,7 +108,18 @@ cdef dict dict_from(object arrays):
         raise errors.DTypeError(f"arrays: expected a mapping, got {shown(arrays)}") from None
 
 
-# Who is in a single step of a network, who changes it, and who waits for it; sharing.Turns has the rules.
+cdef list heads_of(gradcore_network *handle):
+    cdef gradcore_head_info info
+    cdef int64_t i
+    cdef list found = []
+    memset(&info, 0, sizeof(info))
+    info.size = sizeof(info)
+    for i in range(gradcore_network_heads(handle)):
+        gradcore_network_head(handle, i, &info)
+        found.append((text_from(info.name), info.column, info.width))
+    return found
+
+
 cdef class Steps:
     def __cinit__(self):
         self.waiting = set()
@@ -191,7 +129,7 @@ cdef class Steps:
 
 
 @cython.no_gc_clear
-cdef class Network:
+cdef class CoreNetwork:
     def __init__(self, layers, inputs, *, dtype="float32", threads=0, isa=None, flush_denormals=False):
         cdef gradcore_network_options options
         cdef gradcore_network_info info
@@ -504,7 +442,7 @@ cdef class Network:
         cdef const char *c_loss = text(loss, "loss", keep)
         self.require()
         set_loss_options(options, keep, &c_options)
-        data_from(self, target_columns(c_loss, self.outputs, &c_options), x, target, weight, &data)
+        data_from(self.typenum, self.inputs, target_columns(c_loss, self.outputs, &c_options), x, target, weight, &data)
         memset(&score, 0, sizeof(score))
         score.size = sizeof(score)
         error.message[0] = 0
@@ -514,20 +452,30 @@ cdef class Network:
         return score.loss, score.accuracy, score.divisor, score.weight
 
     def evaluate_heads(self, losses, x, target, weight=None):
-        return evaluate_heads(self, losses, x, target, weight)
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_data data
+        cdef gradcore_score *scores
+        cdef Py_ssize_t i, count
+        self.require()
+        cdef HeadLosses held = HeadLosses(self.heads, losses)
+        live = heads_from(self.typenum, self.inputs, held.columns, x, target, weight, &data)
+        count = len(held.columns)
+        scores = <gradcore_score *>calloc_or_raise(count, sizeof(gradcore_score))
+        for i in range(count):
+            scores[i].size = sizeof(gradcore_score)
+        error.message[0] = 0
+        try:
+            with nogil:
+                status = gradcore_network_evaluate_heads(self.handle, held.losses, &data, scores, &error)
+            check(status, &error)
+            return [(scores[i].loss, scores[i].accuracy, scores[i].divisor, scores[i].weight) for i in range(count)]
+        finally:
+            free(scores)
 
 
-cdef Network network_from(object value):
-    if not isinstance(value, Network):
+cdef CoreNetwork network_from(object value):
+    if not isinstance(value, CoreNetwork):
         raise errors.DTypeError(f"network: expected a Network, got {shown(value)}")
-    (<Network>value).require()
-    return <Network>value
-
-
-include "_core_passes.pxi"
-include "_core_heads.pxi"
-include "_core_training.pxi"
-include "_core_functions.pxi"
-include "_core_elementwise.pxi"
-include "_core_products.pxi"
-include "_core_files.pxi"
+    (<CoreNetwork>value).require()
+    return <CoreNetwork>value

@@ -1,5 +1,24 @@
-# Part of _core.pyx: products of plain arrays. Each function has a way for what most calls are made of, exact arrays
-# that need no conversion, and answers None where it is anything else; kernels_products.py then looks closer.
+"""Products of plain arrays, and the gradients of a dense layer.
+
+`product` and `dense_backward` have a way for what most calls are made of, exact arrays that need no conversion, and
+answer None where it is anything else; the Python layer then looks closer.
+"""
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset, strlen
+
+from gradcore._core.arrays cimport c_dtype, dtype_name, empty, exact, has_type, refuse_dtype, refuse_shape, vector
+from gradcore._core.checks cimport calloc_or_raise, check, integer, optional_text
+from gradcore.gradcore cimport *
+
+import numpy as np
+
+from gradcore import errors
+
+cnp.import_array()
 
 cdef extern from "Python.h":
     bint PyLong_CheckExact(object value)

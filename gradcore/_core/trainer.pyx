@@ -1,9 +1,38 @@
-# Part of _core.pyx: Trainer.
+"""CoreTrainer: a trainer of the core, with its steps, reports and state; losses and factors that are Python's."""
+
+cimport cython
+cimport numpy as cnp
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.math cimport NAN
+from libc.stdint cimport INT32_MAX, INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from gradcore._core.arrays cimport (
+    empty, exact, factor, plain_matrix, rates_from, refuse_dtype, refuse_shape, vector,
+)
+from gradcore._core.checks cimport (
+    calloc_or_raise, check, integer, optional_text, real, shown, text, truth, unsigned64,
+)
+from gradcore._core.losses cimport HeadLosses, data_from, heads_from, set_loss_options, target_columns
+from gradcore._core.network cimport CoreNetwork, Steps, dict_from, network_from
+from gradcore.gradcore cimport *
+
+import numpy as np
+
+from gradcore import errors
+
+cnp.import_array()
+
+REPORT_DTYPE = np.dtype([("loss", "f8"), ("correct", "f8"), ("weight", "f8"), ("norm", "f8"),
+                         ("scale", "f8"), ("applied", "i4"), ("rows", "i4")])
+if REPORT_DTYPE.itemsize != sizeof(gradcore_report):
+    raise ImportError("gradcore_report and REPORT_DTYPE differ")
 
 
 # What the core asks for the factor of a step; NaN ends the run, and `finish` raises what was raised here.
 cdef double ask_scale(void *context, double norm) noexcept with gil:
-    cdef Trainer trainer = <Trainer>context
+    cdef CoreTrainer trainer = <CoreTrainer>context
     cdef uint64_t step = 0
     gradcore_trainer_get_progress(trainer.handle, &step, NULL)
     try:
@@ -14,13 +43,14 @@ cdef double ask_scale(void *context, double norm) noexcept with gil:
 
 
 # One call of the core with a Python function for its loss: what gradcore_data.target points at.
+@cython.internal
 @cython.final
 cdef class LossCall:
     cdef object function, target, error
     cdef int typenum
 
 
-cdef LossCall loss_call(Trainer trainer, object target, gradcore_data *data):
+cdef LossCall loss_call(CoreTrainer trainer, object target, gradcore_data *data):
     cdef LossCall call
     if trainer.loss_function is None:
         return None
@@ -71,8 +101,27 @@ cdef gradcore_status call_loss(void *context, const gradcore_loss_batch *b, doub
         return GRADCORE_INVALID
 
 
+# Data of a trainer of any kind; what is returned has to live through the call, and goes to raise_from then.
+cdef object trainer_data(CoreTrainer trainer, object x, object target, object weight, gradcore_data *data):
+    cdef CoreNetwork network = trainer.network
+    if trainer.head_columns is not None:
+        return heads_from(network.typenum, network.inputs, trainer.head_columns, x, target, weight, data)
+    data_from(network.typenum, network.inputs, trainer.columns, x, target, weight, data)
+    return loss_call(trainer, target, data)
+
+
+cdef double *head_reports(CoreTrainer trainer, object value, int64_t steps) except? NULL:
+    cdef cnp.npy_intp dims[2]
+    if value is None:
+        return NULL
+    if trainer.head_columns is None:
+        raise errors.ArgumentError("heads: expected None for a trainer without heads, got an array")
+    dims[0], dims[1] = steps, 3 * len(trainer.head_columns) + 2
+    return <double *>exact(value, "heads", cnp.NPY_FLOAT64, 2, dims, True)
+
+
 @cython.no_gc_clear
-cdef class Trainer:
+cdef class CoreTrainer:
     def __init__(self, network, *, loss, optimizer, flags, clip, nonfinite, capacity, seed, loss_options=None,
                  heads=None, surgery=False):
         cdef gradcore_error error
@@ -80,7 +129,7 @@ cdef class Trainer:
         cdef gradcore_trainer_options options
         cdef gradcore_trainer *handle = NULL
         cdef list keep = []
-        cdef Network owner = network_from(network)
+        cdef CoreNetwork owner = network_from(network)
         memset(&options, 0, sizeof(options))
         options.size = sizeof(options)
         options.flags = integer(flags, "flags", 0, UINT32_MAX)
@@ -92,7 +141,7 @@ cdef class Trainer:
         cdef int64_t columns = -1
         cdef HeadLosses head_losses = None
         if heads is not None:
-            head_losses = HeadLosses(owner, heads)
+            head_losses = HeadLosses(owner.heads, heads)
             options.heads, options.head_count = head_losses.losses, len(head_losses.columns)
             options.head_flags = GRADCORE_GRADIENT_SURGERY if truth(surgery, "surgery") else 0
             options.loss = optional_text(loss, "loss", keep)
@@ -317,7 +366,7 @@ cdef class Trainer:
         run.begin = integer(begin, "begin", 0, run.end)
         run.batch = integer(batch, "batch", 1, INT64_MAX)
         if not isinstance(hypers, np.ndarray) or hypers.ndim != 2:
-            refuse_dtype(hypers, "hypers", f"a float64 array of shape (steps, {HYPERS})")
+            refuse_dtype(hypers, "hypers", f"a float64 array of shape (steps, {GRADCORE_HYPERS})")
         run.steps = dims[0] = len(hypers)
         dims[1] = GRADCORE_HYPERS
         run.hypers = <const double *>exact(hypers, "hypers", cnp.NPY_FLOAT64, 2, dims, False)
@@ -506,7 +555,7 @@ cdef class Trainer:
         cdef gradcore_error error
         cdef gradcore_status status
         cdef const void **sources
-        cdef Network owner = network_from(network)
+        cdef CoreNetwork owner = network_from(network)
         self.require()
         owner.may_change()
         held = dict_from(arrays)

@@ -1,23 +1,16 @@
-# Part of _core.pyx: functions of plain arrays, random numbers.
+"""Updates of plain arrays by an optimizer, and running averages of them."""
 
+cimport numpy as cnp
+from libc.stdint cimport INT32_MAX, INT64_MAX, UINT32_MAX, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 
-cdef size_t bytes_of(object array) except? 0:
-    return cnp.PyArray_NBYTES(<cnp.ndarray>array)
+from gradcore._core.arrays cimport WITHOUT_GIL, c_dtype, factor, float_type, same, vector
+from gradcore._core.checks cimport calloc_or_raise, check, integer, real, shown, text, unsigned64
+from gradcore.gradcore cimport *
 
+from gradcore import errors
 
-# The data of `value`, an array like `model` in element type and shape.
-cdef void *same(object value, str name, object model, int typenum, bint writable) except? NULL:
-    cdef cnp.ndarray array = model
-    return exact(value, name, typenum, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), writable)
-
-
-# `out` may be `source` itself but not overlap it otherwise.
-cdef int refuse_partial_overlap(object out, object source, str name) except -1:
-    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
-    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>source)
-    if a != b and overlap(a, bytes_of(out), b, bytes_of(source)):
-        raise errors.ArgumentError(f"out: expected {name} itself or memory apart from it, got a partial overlap")
-    return 0
+cnp.import_array()
 
 
 def optimizer_update(optimizer, flags, step, hypers, w, g, slots):
@@ -70,13 +63,6 @@ def optimizer_slots(optimizer, flags):
     return gradcore_optimizer_slots(text(optimizer, "optimizer", keep), integer(flags, "flags", 0, UINT32_MAX))
 
 
-# A factor of soap: (2 order, order), order being that of a side of the matrix.
-cdef void *factor(object value, str name, int typenum, int64_t order, bint writable) except? NULL:
-    cdef cnp.npy_intp dims[2]
-    dims[0], dims[1] = 2 * order, order
-    return exact(value, name, typenum, 2, dims, writable)
-
-
 # One update of a model: `arrays` holds (w, g, slots, lr_factor, weight_decay, rows) of each parameter.
 def optimizer_step(optimizer, flags, step, hypers, running, arrays, threads=0):
     cdef gradcore_error error
@@ -104,7 +90,7 @@ def optimizer_step(optimizer, flags, step, hypers, running, arrays, threads=0):
             a.w = same(w, "w", w, typenum, True)
             a.g = same(g, "g", w, typenum, False)
             if len(slots) != GRADCORE_SLOTS:
-                raise errors.DTypeError(f"slots: expected {SLOTS} arrays or None, got {len(slots)}")
+                raise errors.DTypeError(f"slots: expected {GRADCORE_SLOTS} arrays or None, got {len(slots)}")
             for slot in range(GRADCORE_SLOTS):
                 a.slots[slot] = NULL
                 if slots[slot] is None:
@@ -247,129 +233,3 @@ cdef class UpdateAgain:
                                                     self.arrays, &error)
         check(status, &error)
         return True
-
-
-cdef dict ACTIVATIONS = {name: i for i, name in enumerate(names("activation"))}
-
-
-cdef int activation_index(object name) except -1:
-    found = ACTIVATIONS.get(name) if isinstance(name, str) else None
-    if found is None:
-        raise (errors.ArgumentError if isinstance(name, str) else errors.DTypeError)(
-            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {shown(name)}")
-    return found
-
-
-def activation_forward(name, x, out, alpha, threads=0):
-    cdef gradcore_error error
-    cdef gradcore_status status
-    cdef int index = activation_index(name)
-    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
-    cdef double c_alpha = real(alpha, "alpha")
-    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
-    cdef const void *c_x = same(x, "x", x, typenum, False)
-    if out is None:
-        out = empty_like(x, typenum)
-    cdef void *c_out = same(out, "out", x, typenum, True)
-    refuse_partial_overlap(out, x, "x")
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_activation(index, dtype, c_alpha, n, c_x, NULL, c_out, c_threads, &error)
-    check(status, &error)
-    return out
-
-
-def activation_backward(name, x, d_y, out, alpha, threads=0):
-    cdef gradcore_error error
-    cdef gradcore_status status
-    cdef int index = activation_index(name)
-    cdef int32_t c_threads = integer(threads, "threads", 0, INT32_MAX)
-    cdef double c_alpha = real(alpha, "alpha")
-    cdef int typenum = float_type(x, "x"), dtype = c_dtype(typenum)
-    cdef const void *c_x = same(x, "x", x, typenum, False)
-    cdef const void *c_d_y = same(d_y, "d_y", x, typenum, False)
-    if out is None:
-        out = empty_like(x, typenum)
-    cdef void *c_out = same(out, "out", x, typenum, True)
-    refuse_partial_overlap(out, d_y, "d_y")
-    if overlap(c_out, bytes_of(out), c_x, bytes_of(x)):
-        raise errors.ArgumentError("out: expected memory apart from x, got an overlap")
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_activation(index, dtype, c_alpha, n, c_x, c_d_y, c_out, c_threads, &error)
-    check(status, &error)
-    return out
-
-
-def loss(name, z, target, gradient, options=None, threads=0):
-    cdef gradcore_error error
-    cdef gradcore_loss_options c_options
-    cdef gradcore_status status
-    cdef list keep = []
-    cdef const char *c_name = text(name, "name", keep)
-    cdef int typenum = float_type(z, "z"), dtype = c_dtype(typenum)
-    cdef const void *c_target
-    cdef void *c_d = NULL
-    cdef cnp.ndarray d = None
-    cdef bint wanted = truth(gradient, "gradient")
-    cdef gradcore_loss_call call
-    if z.ndim != 2:
-        refuse_shape(z, "z", "shape (rows, outputs)")
-    cdef int64_t rows = z.shape[0], cols = z.shape[1]
-    cdef const void *c_z = same(z, "z", z, typenum, False)
-    set_loss_options(options, keep, &c_options)
-    cdef cnp.npy_intp dims[2]
-    dims[0], dims[1] = rows, target_columns(c_name, cols, &c_options)
-    if dims[1] == 0:
-        c_target = vector(target, "target", cnp.NPY_INT32, rows)
-    else:
-        c_target = exact(target, "target", typenum, 2, dims, False)
-    cdef cnp.ndarray losses = empty(cnp.NPY_FLOAT64, 1, 1, rows)
-    cdef double *c_losses = <double *>cnp.PyArray_DATA(losses)
-    if wanted:
-        d = empty_like(z, typenum)
-        c_d = cnp.PyArray_DATA(d)
-    memset(&call, 0, sizeof(call))
-    call.size, call.loss, call.dtype = sizeof(call), names("loss").index(name), dtype
-    call.threads = integer(threads, "threads", 0, INT32_MAX)
-    call.rows, call.cols, call.z, call.target, call.losses, call.d = rows, cols, c_z, c_target, c_losses, c_d
-    call.label_type, call.label_stride, call.options = GRADCORE_INT32, sizeof(int32_t), &c_options
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_loss_of(&call, &error)
-    check(status, &error)
-    return losses, d
-
-
-def fill(kind, seed, stream, rows, cols, a, b):
-    cdef gradcore_error error
-    cdef gradcore_status status
-    cdef list keep = []
-    cdef const char *c_kind = text(kind, "kind", keep)
-    cdef uint64_t c_seed = unsigned64(seed, "seed")
-    cdef uint32_t c_stream = integer(stream, "stream", 0, UINT32_MAX)
-    cdef int64_t c_rows = integer(rows, "rows", 0, INT64_MAX), c_cols = integer(cols, "cols", 0, INT64_MAX)
-    cdef double c_a = real(a, "a"), c_b = real(b, "b")
-    cdef cnp.ndarray out = empty(cnp.NPY_FLOAT64, 2, c_rows, c_cols)
-    cdef double *c_out = <double *>cnp.PyArray_DATA(out)
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_fill(c_kind, c_seed, c_stream, c_rows, c_cols, c_a, c_b, c_out, &error)
-    check(status, &error)
-    return out
-
-
-def shuffle(seed, epoch, n):
-    cdef gradcore_error error
-    cdef gradcore_status status
-    cdef uint64_t c_seed = unsigned64(seed, "seed"), c_epoch = unsigned64(epoch, "epoch")
-    cdef int64_t c_n = integer(n, "n", 0, INT64_MAX)
-    cdef cnp.ndarray order = empty(cnp.NPY_INT64, 1, 1, c_n)
-    cdef int64_t *c_order = <int64_t *>cnp.PyArray_DATA(order)
-    error.message[0] = 0
-    with nogil:
-        status = gradcore_shuffle(c_seed, c_epoch, c_n, c_order, &error)
-    check(status, &error)
-    return order

@@ -1,11 +1,139 @@
-# Part of _core.pyx: arrays of users, of any plain numeric type and strides, as the core takes them.
+"""Arrays as the core takes them: those that are it already, or an error; and users' arrays, converted."""
+
+cimport numpy as cnp
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport fabs, fabsf, floor
+from libc.stdint cimport INT32_MAX, INT32_MIN
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from gradcore._core.checks cimport shown
+
+import numpy as np
+
+from gradcore import errors
+
+cnp.import_array()
+
+
+# ---- Arrays that are as the core takes them ----
+
+
+cdef str dtype_name(int typenum):
+    return str(cnp.PyArray_DescrFromType(typenum))
+
+
+cdef int refuse_dtype(object value, str name, str wanted) except -1:
+    note = ""
+    if isinstance(value, np.ndarray):
+        if not value.flags.aligned:
+            note = ", not aligned"
+        elif not value.dtype.isnative:
+            note = ", not in native byte order"
+    raise errors.DTypeError(f"{name}: expected {wanted}, got {shown(value)}{note}")
+
+
+cdef int refuse_shape(object value, str name, str wanted) except -1:
+    raise errors.ShapeError(f"{name}: expected {wanted}, got {shown(value)}, strides {value.strides}")
+
+
+cdef int matrix(object value, str name, int typenum, int64_t cols, Matrix *out) except -1:
+    cdef cnp.ndarray array
+    cdef cnp.npy_intp item, stride
+    if not has_type(value, typenum):
+        return refuse_dtype(value, name, f"a {dtype_name(typenum)} array of shape (rows, {cols})")
+    array = <cnp.ndarray>value
+    item = cnp.PyArray_ITEMSIZE(array)
+    if (cnp.PyArray_NDIM(array) != 2 or cnp.PyArray_DIMS(array)[1] != cols
+            or cnp.PyArray_DIMS(array)[0] < 1):
+        return refuse_shape(value, name, f"shape (rows, {cols}) with at least one row")
+    out.data = cnp.PyArray_DATA(array)
+    out.rows = cnp.PyArray_DIMS(array)[0]
+    out.stride = cols
+    if cols > 1 and cnp.PyArray_STRIDES(array)[1] != item:
+        return refuse_shape(value, name, "contiguous columns")
+    if out.rows > 1:
+        stride = cnp.PyArray_STRIDES(array)[0]
+        if stride < 0 or stride % item != 0:
+            return refuse_shape(value, name, f"a row stride that is a non-negative multiple of {item} bytes")
+        out.stride = stride // item
+    return 0
+
+
+cdef void *exact(object value, str name, int typenum, int ndim, const cnp.npy_intp *dims,
+                 bint writable) except? NULL:
+    cdef cnp.ndarray array
+    cdef int i
+    cdef bint fits
+    if not has_type(value, typenum):
+        refuse_dtype(value, name, f"a {dtype_name(typenum)} array")
+    array = <cnp.ndarray>value
+    fits = cnp.PyArray_NDIM(array) == ndim
+    for i in range(ndim):
+        fits = fits and cnp.PyArray_DIMS(array)[i] == dims[i]
+    if not fits or not cnp.PyArray_ISCARRAY_RO(array):
+        wanted = ", ".join([str(dims[i]) for i in range(ndim)])
+        refuse_shape(value, name, f"shape ({wanted}{',' if ndim == 1 else ''}), C-contiguous")
+    if writable and not cnp.PyArray_ISWRITEABLE(array):
+        raise errors.ArgumentError(f"{name}: expected a writable array, got a read-only one")
+    return cnp.PyArray_DATA(array)
+
+
+cdef const double *rates_from(object value) except NULL:
+    cdef cnp.npy_intp dims[2]
+    if not isinstance(value, np.ndarray) or value.ndim != 2:
+        refuse_dtype(value, "rates", "a float64 array of shape (steps, layers)")
+    dims[0], dims[1] = value.shape[0], value.shape[1]
+    if dims[0] == 0:
+        refuse_shape(value, "rates", "at least one step")
+    return <const double *>exact(value, "rates", cnp.NPY_FLOAT64, 2, dims, False)
+
+
+cdef int float_type(object value, str name) except -1:
+    cdef int typenum
+    for typenum in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64):
+        if has_type(value, typenum):
+            return typenum
+    return refuse_dtype(value, name, "a float32 or float64 array")
+
+
+cdef void *same(object value, str name, object model, int typenum, bint writable) except? NULL:
+    cdef cnp.ndarray array = model
+    return exact(value, name, typenum, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), writable)
+
+
+cdef void *factor(object value, str name, int typenum, int64_t order, bint writable) except? NULL:
+    cdef cnp.npy_intp dims[2]
+    dims[0], dims[1] = 2 * order, order
+    return exact(value, name, typenum, 2, dims, writable)
+
+
+cdef cnp.ndarray empty(int typenum, int ndim, int64_t rows, int64_t cols):
+    cdef cnp.npy_intp dims[2]
+    if ndim == 1:
+        dims[0] = cols
+    else:
+        dims[0] = rows
+        dims[1] = cols
+    try:
+        return cnp.PyArray_EMPTY(ndim, dims, typenum, 0)
+    except (MemoryError, ValueError):
+        raise errors.MemoryLimitError(f"no memory for an array of {rows} rows and {cols} columns") from None
+
+
+cdef cnp.ndarray empty_like(object value, int typenum):
+    cdef cnp.ndarray array = value
+    try:
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), typenum, 0)
+    except MemoryError:
+        raise errors.MemoryLimitError(f"no memory for an array of shape {value.shape}") from None
+
+
+# ---- Arrays of users, of any plain numeric type and strides, as the core takes them ----
 #
 # This is what most calls get, done here so that a small batch costs little more than its arithmetic. Whatever
 # is not plain (other types, byte orders and classes, wrong shapes, values that are refused) is left to the
 # Python layer, which knows more kinds of tables and has the messages: the functions return None for it.
 
-cdef enum:
-    WITHOUT_GIL = 1 << 14  # elements from which on a conversion lets other threads run
 
 ctypedef fused source_t:
     int8_t
@@ -103,8 +231,6 @@ cdef bint convert_from(Plain kind, const void *source, cnp.npy_intp rows, cnp.np
     return True
 
 
-# `value`, a plain array of (rows, cols) or, where there is one column, of (rows,), as a matrix that the core
-# reads: itself if it is one. cols < 0: any number.
 cdef object plain_matrix(object value, int typenum, cnp.npy_intp cols, bint flat):
     cdef cnp.ndarray array, made
     cdef cnp.npy_intp rows, width, item, row_step, col_step

@@ -1,4 +1,17 @@
-# Part of _core.pyx: tensors and metadata, to and from files and bytes.
+"""Tensors and metadata, to and from files and bytes."""
+
+cimport cython
+cimport numpy as cnp
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from gradcore._core.arrays cimport has_type, refuse_dtype, refuse_shape
+from gradcore._core.checks cimport calloc_or_raise, check, shown, text, text_from
+from gradcore.gradcore cimport *
+
+from gradcore import errors
+
+cnp.import_array()
 
 cdef dict FILE_TYPES = {
     "F32": cnp.NPY_FLOAT32, "F64": cnp.NPY_FLOAT64, "I32": cnp.NPY_INT32, "I64": cnp.NPY_INT64,

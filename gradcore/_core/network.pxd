@@ -1,18 +1,17 @@
-# The extension types, for other Cython modules: `from gradcore._core cimport Network`.
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from gradcore.gradcore cimport (
-    gradcore_error, gradcore_network, gradcore_parameter_info, gradcore_pass, gradcore_report,
-    gradcore_status, gradcore_trainer,
-)
+from gradcore.gradcore cimport gradcore_network, gradcore_parameter_info
 
+
+# Who is in a single step of a network, who changes it, and who waits for it; sharing.Turns has the rules.
 cdef class Steps:
     cdef public unsigned long stepper  # the thread that is in a single step, or 0
     cdef public object changer         # (process, thread) of who changes the network in slices, or None
     cdef readonly set waiting          # (process, thread) of those who wait to read it
 
-cdef class Network:
+
+cdef class CoreNetwork:
     cdef gradcore_network *handle  # NULL until __init__ succeeded
     cdef int typenum               # NumPy's number of the element type
     cdef int64_t parameter_count, layer_count
@@ -40,30 +39,7 @@ cdef class Network:
     cdef const void **sources_from(self, dict arrays) except NULL
     cdef const void *source_for(self, object index, object value, str name, int64_t *at) except? NULL
 
-cdef class Pass:
-    cdef gradcore_pass *handle
-    cdef int64_t rows  # of the last forward, 0 before it
-    cdef int64_t user  # the process in which a method is running, or 0; rows must not change under another one
-    cdef readonly int64_t capacity
-    cdef readonly Network network
-
-    cdef int claim(self) except -1
-    cdef int require_forward(self) except -1
-
-cdef class Trainer:
-    cdef gradcore_trainer *handle
-    cdef int64_t columns  # of a target; 0: int32 labels; -1: the loss is a Python function
-    cdef object loss_function
-    cdef list head_columns  # of each head's target, or None
-    cdef bint reported  # report holds a step
-    cdef gradcore_report report
-    cdef readonly int64_t capacity
-    cdef readonly int slots
-    cdef readonly int head_means  # of slots, the last ones
-    cdef readonly bint accumulates
-    cdef readonly Network network
-    cdef object scale_rule   # called with the norm of each step, or None
-    cdef object scale_error  # what it raised
-
-    cdef int require(self) except -1
-    cdef int finish(self, gradcore_status status, gradcore_error *error) except -1
+# An initialised one, or an error.
+cdef CoreNetwork network_from(object value)
+# A dict of its own, which keeps the arrays alive while the core reads them.
+cdef dict dict_from(object arrays)

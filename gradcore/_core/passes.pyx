@@ -1,4 +1,18 @@
-# Part of _core.pyx: Pass.
+"""Pass: forward and backward by hand."""
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
+from posix.unistd cimport getpid
+
+from gradcore._core.arrays cimport Matrix, empty, matrix, rates_from, refuse_shape
+from gradcore._core.checks cimport check, integer, text_from, truth, unsigned64
+from gradcore._core.network cimport CoreNetwork, network_from
+from gradcore.gradcore cimport *
+
+from gradcore import errors
+
+cnp.import_array()
 
 
 @cython.no_gc_clear
@@ -6,7 +20,7 @@ cdef class Pass:
     def __init__(self, network, capacity):
         cdef gradcore_error error
         cdef gradcore_pass *handle = NULL
-        cdef Network owner = network_from(network)
+        cdef CoreNetwork owner = network_from(network)
         cdef int64_t c_capacity = integer(capacity, "capacity", 1, INT64_MAX)
         if self.handle is not NULL:
             raise errors.StateError("pass: it is initialised already")
