@@ -62,6 +62,8 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_LAYER_SCHEDULED
         GRADCORE_LAYER_UNCERTAIN
         GRADCORE_FLUSH_DENORMALS
+        GRADCORE_HEAD_NAME
+        GRADCORE_MOST_HEADS
     ctypedef struct gradcore_layer:
         uint32_t size
         uint32_t flags
@@ -211,9 +213,11 @@ cdef extern from "gradcore/gradcore.h" nogil:
         GRADCORE_WEIGHT_DECAY
         GRADCORE_CLIP
         GRADCORE_OWN
+        GRADCORE_AVERAGE
         GRADCORE_HYPERS
         GRADCORE_SLOTS
         GRADCORE_RUNNING
+        GRADCORE_AVERAGES
     ctypedef struct gradcore_loss_batch:
         uint32_t size
         uint32_t reserved
