@@ -50,9 +50,10 @@ german() {
     fi
 }
 
-# checked_core FLAGS...: a core of these flags for run_c_test and run_c_tests, which take the same ones.
+# checked_core FLAGS...: a core of these flags for run_c_test and run_c_tests, which take the same ones. It looks at
+# its assertions (GRC_ASSERT), which no other build does.
 checked_core() {
-    compile_core "$work/checked" "$CC" "$@"
+    compile_core "$work/checked" "$CC" -DGRC_DEBUG "$@"
     ar rcs "$work/checked/libgradcore.a" "$work"/checked/*.o
 }
 

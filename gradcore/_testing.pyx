@@ -19,6 +19,7 @@ cdef extern from *:
     """
     #include "kernels/kernels.h"
     #include "base/rng.h"
+    #include "optimizers/scalars.h"
     #include "training/trainer.h"
 
     #define TESTING_NAME(name, ...) #name,
@@ -79,10 +80,11 @@ cdef extern from *:
         double most = 0;
         for (int i = 0; i < n->op_count; i++) {
             const grc_op *op = &n->ops[i];
+            const grc_rescale *own = op->own;
             if (op->class != &grc_op_weight_norm && op->class != &grc_op_spectral_norm)
                 continue;
-            most = fmax(most, testing_beyond(n, grc_at(n, n->w, op->scale), 1, op->fan_out, NULL));
-            most = fmax(most, testing_beyond(n, grc_at(n, n->w, op->inverse_square), 1, op->fan_out, NULL));
+            most = fmax(most, testing_beyond(n, grc_at(n, n->w, own->scale), 1, own->fan_out, NULL));
+            most = fmax(most, testing_beyond(n, grc_at(n, n->w, own->inverse_square), 1, own->fan_out, NULL));
         }
         return most;
     }
@@ -94,15 +96,15 @@ cdef extern from *:
 
     static void *testing_gradient(const gradcore_trainer *t)
     {
-        return t->x->grad;
+        return t->plan->grad;
     }
 
     /* Vector `index` of the state, or NULL: slots of the optimizer first, then averages, two of sharpness_aware.c. */
     static void *testing_state(const gradcore_trainer *t, size_t index)
     {
         for (int i = 0; i < GRC_SLOTS; i++)
-            if (t->x->slots[i] && index-- == 0)
-                return t->x->slots[i];
+            if (t->plan->slots[i] && index-- == 0)
+                return t->plan->slots[i];
         for (int i = 0; i < t->average_count; i++) {
             const size_t size = t->net->vector * t->net->item, count = t->averages[i].size / size;
             if (index < count)

@@ -314,7 +314,7 @@ static grc_status run_loss(const gradcore_loss_call *given, const grc_loss *l, c
             return status;
     } else if (given->check_values && !targets_fit(&c)) {
         return grc_fail(error, GRADCORE_INVALID, "target: expected values that %s takes",
-                        gradcore_list("loss", l->kind));
+                        grc_list("loss", l->kind));
     }
     if (grc_loss_is_plain(l))
         find_scale(&c, 0, 0);

@@ -16,7 +16,7 @@ grc_status grc_check_matrix(const gradcore_array *array, int optimizer, gradcore
                         (long long)array->n);
     if (array->rows && grc_optimizer_kind(optimizer) != GRC_OPT_MATRIX)
         return grc_fail(error, GRADCORE_INVALID, "rows: expected 0 with the optimizer '%s', got %d",
-                        gradcore_list("optimizer", optimizer), array->rows);
+                        grc_list("optimizer", optimizer), array->rows);
     return GRADCORE_OK;
 }
 

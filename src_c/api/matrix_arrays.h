@@ -2,6 +2,7 @@
 #ifndef GRC_MATRIX_ARRAYS_H
 #define GRC_MATRIX_ARRAYS_H
 
+#include "../base/registry.h"
 #include "../optimizers/matrix.h"
 
 typedef struct grc_matrix_work { /* memory for one array at a time */

@@ -1,37 +1,18 @@
-/* The kernels on plain arrays: optimizer updates, products, fills. elementwise.c has the others. */
+/* Optimizer updates of plain arrays. */
 #include <math.h>
 #include <string.h>
 
+#include "../base/registry.h"
+#include "../base/sums.h"
+#include "../optimizers/driver.h"
 #include "matrix_arrays.h"
 #include "ranges.h"
-#include "../base/rng.h"
-
-/* Plain functions run under our floating-point state too, on the calling thread. */
-typedef struct alone {
-    void (*body)(void *);
-    void *arguments;
-} alone;
-static void run_body(void *context, grc_team *team, int t, int count)
-{
-    const alone *a = context;
-    (void)team, (void)t, (void)count;
-    a->body(a->arguments);
-}
-static void run_alone(void (*body)(void *), void *arguments)
-{
-    alone a = {body, arguments};
-    grc_team_run(1, 0, &run_body, &a);
-}
-
-/* ---- optimizer ---- */
 
 typedef struct update_call {
-    int optimizer;
     const grc_kernels *kernels[GRC_DTYPE_COUNT];
     const gradcore_array *arrays;
     size_t count;
-    double lr, decay;
-    grc_opt_args args;
+    grc_driver driver;
     grc_matrix_work matrices;
     double (*sums)[2]; /* of the chunks of the largest array, where they are measured */
     int32_t threads;   /* 0: as many as an array is worth */
@@ -40,44 +21,20 @@ typedef struct update_call {
 /* Elements that are measured at a time; their sums are added as the training step adds its chunks'. */
 enum { CHUNK = 1024 };
 
-/* What is the same for all elements of an array. */
-static void turn_to(update_call *c, const gradcore_array *array)
-{
-    c->args.lr = c->lr * array->lr_factor;
-    c->args.lr_factor = array->lr_factor;
-    c->args.weight_decay = isnan(array->weight_decay) ? c->decay : array->weight_decay;
-    grc_opt_prepare(c->optimizer, &c->args);
-}
-
-/* Some elements of one array; its slots where they begin. */
-typedef struct part {
-    const char *g;
-    char *w;
-    void *slots[GRC_SLOTS];
-    size_t n;
-} part;
-
-static part part_of(const gradcore_array *array, size_t first, size_t last)
+/* Elements [first, last) of an array. */
+static grc_elements elements_of(const gradcore_array *array, size_t first, size_t last)
 {
     const size_t at = first * grc_item_size(array->dtype);
-    part p = {.g = (const char *)array->g + at, .w = (char *)array->w + at, .n = last - first};
+    grc_elements e = {.g = (const char *)array->g + at, .w = (char *)array->w + at, .n = last - first};
     for (int i = 0; i < GRC_SLOTS; i++)
-        p.slots[i] = array->slots[i] ? (char *)array->slots[i] + at : NULL;
-    return p;
+        e.slots[i] = array->slots[i] ? (char *)array->slots[i] + at : NULL;
+    return e;
 }
 
-/* What slots have before the first update. */
 static void start_slots(const update_call *c, const gradcore_array *array, size_t first, size_t last)
 {
-    const part p = part_of(array, first, last);
-    for (int i = 0; i < GRC_SLOTS; i++) {
-        const enum grc_start start = grc_slot_start(c->optimizer, i);
-        if (p.slots[i] && start == GRC_START_WEIGHTS)
-            memcpy(p.slots[i], p.w, p.n * grc_item_size(array->dtype));
-        else if (p.slots[i] && (start == GRC_START_INITIAL || start == GRC_START_RATE))
-            c->kernels[array->dtype]->fill(
-                p.n, grc_slot_value(c->optimizer, i, c->args.p, c->lr * array->lr_factor), p.slots[i]);
-    }
+    const grc_elements e = elements_of(array, first, last);
+    grc_start_slots(&c->driver, c->kernels[array->dtype], grc_item_size(array->dtype), array->lr_factor, &e);
 }
 
 /* One array's turn, in ranges; those of a measurement count chunks. */
@@ -96,9 +53,8 @@ static void measure_chunks(void *context, size_t first, size_t last)
         const size_t from = chunk * CHUNK, to = grc_min(from + CHUNK, (size_t)array->n);
         if (t->starts)
             start_slots(t->c, array, from, to);
-        const part p = part_of(array, from, to);
-        t->c->kernels[array->dtype]->opt_measure[t->c->optimizer](p.n, p.w, p.g, p.slots, &t->c->args,
-                                                                  t->sums[chunk]);
+        const grc_elements e = elements_of(array, from, to);
+        grc_measure_elements(&t->c->driver, t->c->kernels[array->dtype], &e, t->sums[chunk]);
     }
 }
 
@@ -108,8 +64,8 @@ static void update_range(void *context, size_t first, size_t last)
     const gradcore_array *array = t->array;
     if (t->starts)
         start_slots(t->c, array, first, last);
-    const part p = part_of(array, first, last);
-    t->c->kernels[array->dtype]->opt[t->c->optimizer](p.n, p.w, p.g, p.slots, &t->c->args);
+    const grc_elements e = elements_of(array, first, last);
+    grc_update_elements(&t->c->driver, t->c->kernels[array->dtype], &e);
 }
 
 /* Threads for one pass over an array: most of them wait for memory. */
@@ -123,7 +79,7 @@ static void measure_array(update_call *c, const gradcore_array *array, double su
 {
     const size_t chunks = ((size_t)array->n + CHUNK - 1) / CHUNK;
     double lane[2][8] = {{0}};
-    turn t = {.c = c, .array = array, .sums = c->sums, .starts = c->args.step == 1};
+    turn t = {.c = c, .array = array, .sums = c->sums, .starts = c->driver.args.step == 1};
     grc_run_ranges(threads_for(c, array), chunks, 1, &measure_chunks, &t);
     for (size_t i = 0; i < chunks; i++) {
         lane[0][i % 8] += c->sums[i][0];
@@ -135,35 +91,40 @@ static void measure_array(update_call *c, const gradcore_array *array, double su
 
 static void update_array(update_call *c, const gradcore_array *array)
 {
-    turn t = {.c = c, .array = array, .starts = c->args.step == 1 && !grc_measures(c->optimizer)};
+    turn t = {.c = c, .array = array, .starts = c->driver.args.step == 1 && !grc_measures(c->driver.optimizer)};
     if (array->n)
         grc_run_ranges(threads_for(c, array), (size_t)array->n, CHUNK, &update_range, &t);
+}
+
+static void turn_to(update_call *c, size_t i, const double *sum)
+{
+    grc_turn_to(&c->driver, (int)i, c->arrays[i].lr_factor, c->arrays[i].weight_decay, sum);
 }
 
 static void update_body(void *p)
 {
     update_call *c = p;
-    const enum grc_opt_kind kind = grc_optimizer_kind(c->optimizer);
+    const enum grc_opt_kind kind = grc_optimizer_kind(c->driver.optimizer);
     double sum[2] = {0, 0}, total[2] = {0, 0};
     for (size_t i = 0; i < c->count && kind == GRC_OPT_TOTAL; i++) {
-        turn_to(c, &c->arrays[i]);
+        turn_to(c, i, NULL);
         measure_array(c, &c->arrays[i], sum);
         total[0] += sum[0];
         total[1] += sum[1];
     }
     for (size_t i = 0; i < c->count; i++) {
         const gradcore_array *array = &c->arrays[i];
-        turn_to(c, array);
+        turn_to(c, i, kind == GRC_OPT_TOTAL ? total : NULL);
         if (array->rows && array->n) {
-            if (c->args.step == 1)
+            if (c->driver.args.step == 1)
                 start_slots(c, array, 0, (size_t)array->n);
-            grc_matrix_work_step(&c->matrices, array, &c->args);
+            grc_matrix_work_step(&c->matrices, array, &c->driver.args);
             continue;
         }
-        if (kind == GRC_OPT_TENSOR)
+        if (kind == GRC_OPT_TENSOR) {
             measure_array(c, array, sum);
-        if (grc_measures(c->optimizer))
-            grc_opt_finish(c->optimizer, &c->args, kind == GRC_OPT_TENSOR ? sum : total);
+            turn_to(c, i, sum);
+        }
         update_array(c, array);
     }
 }
@@ -179,7 +140,7 @@ uint32_t gradcore_optimizer_slots(const char *optimizer, uint32_t flags)
 static grc_status check_array(const gradcore_array *array, int optimizer, uint32_t flags, const double *hypers,
                               gradcore_error *error)
 {
-    const unsigned needs = gradcore_optimizer_slots(gradcore_list("optimizer", (int32_t)optimizer), flags);
+    const unsigned needs = gradcore_optimizer_slots(grc_list("optimizer", (int32_t)optimizer), flags);
     if (array->dtype != GRADCORE_FLOAT32 && array->dtype != GRADCORE_FLOAT64)
         return grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", array->dtype);
     if (!array->w || !array->g || array->n < 0 || array->n > GRC_MOST_ELEMENTS)
@@ -201,7 +162,7 @@ static grc_status check_array(const gradcore_array *array, int optimizer, uint32
 static grc_status open_update(update_call *c, size_t *size, gradcore_error *error)
 {
     size_t chunks = 0;
-    for (size_t i = 0; i < c->count && grc_measures(c->optimizer); i++)
+    for (size_t i = 0; i < c->count && grc_measures(c->driver.optimizer); i++)
         chunks = grc_max(chunks, ((size_t)c->arrays[i].n + CHUNK - 1) / CHUNK);
     *size = chunks * sizeof *c->sums;
     if (*size && !(c->sums = grc_allocate(&grc_default_allocator, *size)))
@@ -222,11 +183,11 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
 {
     char known[GRC_NAMES_LENGTH];
     size_t size;
-    update_call c = {.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count,
+    update_call c = {.driver.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count,
                      .threads = threads};
     if (grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
-    if (c.optimizer == GRC_NONE)
+    if (c.driver.optimizer == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "optimizer: expected one of %s, got '%.40s'",
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
     if (!hypers || !running || count < 0 || (count && !arrays) || step < 1)
@@ -236,7 +197,7 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
         return grc_fail(error, GRADCORE_INVALID,
                         "flags: expected known bits, nesterov only with momentum, got 0x%x", flags);
     for (int64_t i = 0; i < count; i++) {
-        const grc_status status = check_array(&arrays[i], c.optimizer, flags, hypers, error);
+        const grc_status status = check_array(&arrays[i], c.driver.optimizer, flags, hypers, error);
         if (status != GRADCORE_OK)
             return status;
     }
@@ -245,21 +206,13 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
             return GRADCORE_INVALID;
     if (!count)
         return GRADCORE_OK;
-    c.lr = hypers[GRADCORE_LR];
-    c.decay = hypers[GRADCORE_WEIGHT_DECAY];
-    c.args = (grc_opt_args){.base_lr = hypers[GRADCORE_LR],
-                            .grad_scale = 1,
-                            .grad_limit = (double)INFINITY,
-                            .step = step,
-                            .flags = flags};
-    memcpy(c.args.p, hypers + GRADCORE_OWN, sizeof c.args.p);
-    memcpy(c.args.running, running, sizeof c.args.running);
-    c.matrices = (grc_matrix_work){.optimizer = c.optimizer, .kernels = {c.kernels[0], c.kernels[1]}};
+    c.driver = grc_drive(c.driver.optimizer, flags, step, hypers, running);
+    c.matrices = (grc_matrix_work){.optimizer = c.driver.optimizer, .kernels = {c.kernels[0], c.kernels[1]}};
     const grc_status status = open_update(&c, &size, error);
     if (status == GRADCORE_OK) {
-        run_alone(&update_body, &c);
+        grc_run_alone(&update_body, &c);
         grc_matrix_work_close(&c.matrices);
-        memcpy(running, c.args.next, sizeof c.args.next);
+        memcpy(running, c.driver.args.next, sizeof c.driver.args.next);
     }
     grc_release(&grc_default_allocator, c.sums, size);
     return status;
@@ -277,60 +230,4 @@ grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint3
     for (int i = 0; i < GRC_SLOTS; i++)
         array.slots[i] = needs >> i & 1 ? slots[i] : NULL;
     return gradcore_optimizer_step(optimizer, flags, step, hypers, running, 1, &array, error);
-}
-
-/* ---- random fills ---- */
-
-typedef struct fill_call {
-    enum { UNIFORM, NORMAL, TRUNCATED_NORMAL, ORTHOGONAL, FILLS } kind;
-    uint64_t seed;
-    uint32_t stream;
-    size_t rows, cols;
-    double a, b, *out;
-} fill_call;
-static const char *const fill_names[FILLS] = {"uniform", "normal", "truncated_normal", "orthogonal"};
-
-static void fill_body(void *p)
-{
-    const fill_call *c = p;
-    const size_t n = c->rows * c->cols;
-    if (c->kind == UNIFORM)
-        grc_fill_uniform(c->seed, c->stream, n, c->a, c->b, c->out);
-    else if (c->kind == NORMAL)
-        grc_fill_normal(c->seed, c->stream, n, c->a, c->b, c->out);
-    else {
-        grc_fill_truncated_normal(c->seed, c->stream, n, c->b, c->out);
-        for (size_t i = 0; i < n; i++)
-            c->out[i] += c->a;
-    }
-}
-
-grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols, double a,
-                         double b, double *out, gradcore_error *error)
-{
-    if (!kind || !out || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
-        return grc_fail(error, GRADCORE_SHAPE, "fill: expected a kind, an array and a shape, got (%lld, %lld)",
-                        (long long)rows, (long long)cols);
-    if (!isfinite(a) || !isfinite(b))
-        return grc_fail(error, GRADCORE_INVALID, "a, b: expected finite numbers, got %g and %g", a, b);
-    fill_call c = {UNIFORM, seed, stream, (size_t)rows, (size_t)cols, a, b, out};
-    while (c.kind < FILLS && strcmp(kind, fill_names[c.kind]) != 0)
-        c.kind++;
-    if (c.kind == FILLS)
-        return grc_fail(error, GRADCORE_INVALID,
-                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'",
-                        kind);
-    if (c.kind == ORTHOGONAL)
-        return grc_fill_orthogonal(seed, stream, c.rows, c.cols, a, out, error);
-    run_alone(&fill_body, &c);
-    return GRADCORE_OK;
-}
-
-grc_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order, gradcore_error *error)
-{
-    if (!order || n < 0 || n > GRC_MOST_ELEMENTS)
-        return grc_fail(error, GRADCORE_INVALID, "n: expected an array and a count of at least 0, got %lld",
-                        (long long)n);
-    grc_shuffle(seed, epoch, (size_t)n, order);
-    return GRADCORE_OK;
 }

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ranges.h"
 #include "../pass/thread_choice.h"
+#include "ranges.h"
 
 #define MOST_SIZE INT32_MAX
 
@@ -162,8 +162,8 @@ static uint64_t shape_of(const product_call *call)
     uint64_t shape = (uint64_t)call->count;
     for (int l = 0; l < call->count; l++) {
         const grc_product *g = &call->lists[l].product;
-        const uint64_t numbers[] = {g->m, g->n, g->k, call->lists[l].item * 8 + (g->a_col == 1) * 4 + (g->b_col == 1) * 2
-                                    + (g->packed != 0)};
+        const uint64_t numbers[] = {
+            g->m, g->n, g->k, call->lists[l].item * 8 + (g->a_col == 1) * 4 + (g->b_col == 1) * 2 + (g->packed != 0)};
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             shape = (shape ^ numbers[i]) * UINT64_C(0x100000001b3); /* as FNV-1a goes over bytes */
     }
@@ -183,7 +183,8 @@ static grc_status run_products(product_call *call, int threads, gradcore_error *
     if (threads)
         threads = grc_threads_worth(threads, work, GRC_WORTH);
     else
-        tuner = grc_tuner_of(shape_of(call), work / GRC_WORTH * GRC_WORTH_MICROSECONDS, grc_threads_default(), &threads);
+        tuner =
+            grc_tuner_of(shape_of(call), work / GRC_WORTH * GRC_WORTH_MICROSECONDS, grc_threads_default(), &threads);
     for (int l = 0; l < call->count; l++)
         cut_up(&call->lists[l], call->k, threads, work_of(&call->lists[l].product, call->lists[l].item));
     packs |= threads > 1; /* a part may want to pack where the whole does not */

@@ -1,4 +1,7 @@
 /* Elements of plain arrays in ranges, which whoever is there takes. */
+#include <stdatomic.h>
+
+#include "../kernels/instruction_sets.h"
 #include "ranges.h"
 
 enum { MOST_SHARES = 64, PIECES_A_SHARE = 4 };
@@ -30,15 +33,31 @@ static void take(void *context, grc_team *team, int t, int count)
 }
 
 typedef struct alone {
-    size_t n;
-    grc_range_fn *run;
+    void (*body)(void *);
     void *context;
 } alone;
-static void run_alone(void *context, grc_team *team, int t, int count)
+static void run_body(void *context, grc_team *team, int t, int count)
 {
     const alone *a = context;
     (void)team, (void)t, (void)count;
-    a->run(a->context, 0, a->n);
+    a->body(a->context);
+}
+
+void grc_run_alone(void (*body)(void *), void *context)
+{
+    alone a = {body, context};
+    grc_team_run(1, 0, &run_body, &a);
+}
+
+typedef struct one_range {
+    size_t n;
+    grc_range_fn *run;
+    void *context;
+} one_range;
+static void run_range(void *context)
+{
+    const one_range *r = context;
+    r->run(r->context, 0, r->n);
 }
 
 int grc_threads_for_work(int wanted, double microseconds)
@@ -55,8 +74,8 @@ void grc_run_ranges(int threads, size_t n, size_t unit, grc_range_fn *run, void 
     const size_t units = (n + unit - 1) / unit;
     threads = (int)grc_min(grc_min((size_t)threads, units), MOST_SHARES);
     if (threads <= 1) {
-        alone a = {n, run, context};
-        grc_team_run(1, 0, &run_alone, &a);
+        one_range all = {n, run, context};
+        grc_run_alone(&run_range, &all);
         return;
     }
     ranges r = {.n = n, .run = run, .context = context, .count = threads};

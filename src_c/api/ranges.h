@@ -2,7 +2,11 @@
 #ifndef GRC_RANGES_H
 #define GRC_RANGES_H
 
-#include "../internal.h"
+#include "../base/team.h"
+#include "../kernels/kernels.h"
+
+/* Functions of plain arrays run under our floating-point state too; this, on the calling thread. */
+void grc_run_alone(void (*body)(void *), void *context);
 
 /* Of the elements or rows first .. last - 1. */
 typedef void grc_range_fn(void *context, size_t first, size_t last);

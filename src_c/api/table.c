@@ -1,5 +1,5 @@
 /* The public functions as a table. */
-#include "../internal.h"
+#include "../base/base.h"
 
 static const gradcore_api api = {
     .size = sizeof(gradcore_api),

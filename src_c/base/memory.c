@@ -7,8 +7,8 @@
 #define GRC_HAVE_MMAP 1
 #endif
 
+#include "base.h"
 #include "format.h"
-#include "../internal.h"
 
 grc_status grc_fail(gradcore_error *error, grc_status status, const char *format, ...)
 {
@@ -61,6 +61,7 @@ const gradcore_allocator grc_default_allocator = {&default_allocate, &default_re
 void *grc_allocate(const gradcore_allocator *allocator, size_t size)
 {
     void *p = allocator->allocate(allocator->context, size, GRC_PANEL_BYTES);
+    GRC_ASSERT((uintptr_t)p % GRC_PANEL_BYTES == 0);
     const int fresh_pages = allocator->allocate == &default_allocate && size >= GRC_LARGE;
     if (p && !fresh_pages)
         memset(p, 0, size);

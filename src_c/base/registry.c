@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "registry.h"
 
 #define GRC_NAME(name, ...) #name,
 static const char *const activations[] = {GRC_ACTIVATIONS(GRC_NAME)};
@@ -146,6 +146,21 @@ int grc_measures(int optimizer)
     return kind == GRC_OPT_TENSOR || kind == GRC_OPT_TOTAL;
 }
 
+static const struct {
+    double alpha, lowest;
+} alphas[GRC_ACT_COUNT] = {
+#define GRC_ALPHAS(name, saves, alpha, lowest, init, formula) {alpha, lowest},
+    GRC_ACTIVATIONS(GRC_ALPHAS)};
+
+double grc_default_alpha(int activation)
+{
+    return alphas[activation].alpha;
+}
+double grc_lowest_alpha(int activation)
+{
+    return alphas[activation].lowest;
+}
+
 enum grc_saves grc_saves_of(int activation)
 {
 #define GRC_SAVES(name, saves, ...) GRC_SAVES_##saves,
@@ -212,7 +227,7 @@ const grc_loss_parameter *grc_loss_parameters(int loss)
     return loss_parameters[loss];
 }
 
-const char *gradcore_list(const char *family, int32_t index)
+const char *grc_list(const char *family, int32_t index)
 {
     const struct {
         const char *family;
@@ -224,15 +239,13 @@ const char *gradcore_list(const char *family, int32_t index)
                     {"layer", layers, (int)(sizeof layers / sizeof *layers)}};
     if (!family || index < 0)
         return NULL;
-    if (strcmp(family, "isa") == 0)
-        return grc_isa_name(index);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (strcmp(family, families[i].family) == 0)
             return index < families[i].count ? families[i].names[index] : NULL;
     return NULL;
 }
 
-const char *gradcore_describe(const char *family, const char *name, const char *property)
+const char *grc_describe(const char *family, const char *name, const char *property)
 {
     int i;
     if (!family || !name || !property)
@@ -278,34 +291,9 @@ const char *grc_names(const char *family, char *text, size_t size)
 {
     size_t used = 0;
     text[0] = '\0';
-    for (int32_t i = 0; gradcore_list(family, i) && used < size; i++) {
-        const int n = snprintf(text + used, size - used, "%s'%s'", i ? ", " : "", gradcore_list(family, i));
+    for (int32_t i = 0; grc_list(family, i) && used < size; i++) {
+        const int n = snprintf(text + used, size - used, "%s'%s'", i ? ", " : "", grc_list(family, i));
         used += n > 0 ? (size_t)n : 0;
     }
     return text;
-}
-
-void gradcore_get_build_info(gradcore_build_info *info)
-{
-    if (!info || info->size < sizeof *info)
-        return;
-#ifdef _OPENMP
-    info->openmp = _OPENMP;
-#else
-    info->openmp = 0;
-#endif
-#if defined(__clang__)
-    info->compiler = "clang " __clang_version__;
-#elif defined(__GNUC__)
-    info->compiler = "gcc " __VERSION__;
-#else
-    info->compiler = "unknown";
-#endif
-#ifdef GRADCORE_BUILD_FLAGS
-    info->flags = GRADCORE_BUILD_FLAGS;
-#else
-    info->flags = "unknown";
-#endif
-    info->isa = grc_isa_default(&info->isa_reason);
-    info->threads = grc_threads_counted(&info->threads_reason);
 }

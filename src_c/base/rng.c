@@ -1,5 +1,5 @@
 /* Philox, uniform numbers and the shuffle. */
-#include "../kernels/prologue.h"
+#include "base.h"
 #include "rng.h"
 
 void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t out[4])

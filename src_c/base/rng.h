@@ -1,4 +1,4 @@
-/* Counter-based random numbers and what is filled with them. Every number is a pure function of
+/* Counter-based random numbers. Every number is a pure function of
  * (seed, stream, step, index): no state, the same bits on every platform and for any thread count. */
 #ifndef GRC_RNG_H
 #define GRC_RNG_H
@@ -29,26 +29,8 @@ void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, u
  * the high 53 bits of words 2h+1 (high) and 2h (low) of block index / 2, h = index % 2. */
 double grc_uniform(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);
 
-/* Number `index` of (seed, stream, step), standard normal, as the fills below make it. */
-double grc_normal(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);
-
 /* order (n) = a permutation of 0..n-1, every one equally likely: Fisher-Yates with unbiased bounded
  * integers. Keyed by seed and epoch alone. Returns 0, or -1 (nothing written) where n > INT64_MAX. */
 int grc_shuffle(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);
-
-/* The fills below write n doubles, element i from number i of (seed, stream, step 0); a row-major
- * (rows, cols) array has n = rows * cols. Only correctly rounded operations and this library's own
- * logarithm are used, so no bit depends on the C library. */
-
-/* low + (high - low) u, u in [0, 1); high itself occurs only by rounding. */
-void grc_fill_uniform(uint64_t seed, uint32_t stream, size_t n, double low, double high, double *out);
-
-/* Normal with the given mean and standard deviation, by the inverse distribution function
- * (AS 241 PPND16, relative error about 1e-16). */
-void grc_fill_normal(uint64_t seed, uint32_t stream, size_t n, double mean, double deviation, double *out);
-
-/* sigma times a standard normal truncated to [-2, 2], mean 0, by the inverse distribution function.
- * The standard deviation of the result is 0.87962566103423978 sigma: divide by that to prescribe it. */
-void grc_fill_truncated_normal(uint64_t seed, uint32_t stream, size_t n, double sigma, double *out);
 
 #endif

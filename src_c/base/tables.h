@@ -103,15 +103,14 @@
     X(kl_divergence, VALUES, REGRESSES, "", ,                                                         \
       "mean over rows of sum of target (log target - log softmax(logits))")
 
-/* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a
- * gradient is ready), TENSOR (measures every array first), TOTAL (measures all of them first) or MATRIX (takes
- * some matrices as wholes, all else element by element); its four state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED, AMSGRAD), always and above 0
- * after an update even where no gradient ever was (FLOOR), or always with a start
+/* name; kind: ELEMENTWISE (a pure function of w, g and slots at one element, so it may run wherever a gradient is
+ * ready), TENSOR (measures every array first), TOTAL (measures all of them first) or MATRIX (takes some matrices as
+ * wholes, all else element by element); its four state slots: ABSENT, ALWAYS, only with a flag (MOMENTUM, CENTERED,
+ * AMSGRAD), always and above 0 after an update even where no gradient ever was (FLOOR), or always with a start
  * other than 0 (INITIAL: the hyperparameter "initial"; RATE: lr, and a floor; WEIGHTS: w; LIVE: the weights that
- * are trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in
- * order, and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0, c whole and at least 0, r
- * any; its formula, in which
- * m^ and v^ are corrected for bias. */
+ * are trained, while w outside of training is where to evaluate); names of its own hyperparameters p[] in order,
+ * and their ranges: s [0, 1), u [0, 1], o (0, 1), e and p above 0, n at least 0, c whole and at least 0, r any; its
+ * formula, in which m^ and v^ are corrected for bias. */
 #define GRC_OPTIMIZERS(X)                                                                             \
     X(sgd, ELEMENTWISE, MOMENTUM, ABSENT, ABSENT, ABSENT, "momentum dampening", "su",                 \
       "v = momentum v + (1 - dampening) g; w -= lr v")                                                \

@@ -32,7 +32,8 @@
 #endif
 
 #include "fiber.h"
-#include "../internal.h"
+#include "locks.h"
+#include "team.h"
 
 /* Results must not depend on the caller's rounding mode, nor leave ours behind. */
 #if defined(__x86_64__)
@@ -114,7 +115,8 @@ static void be_late(unsigned turn, int share, int count, int behind)
     const uint64_t random = draw(turn);
     if ((int)(random % (unsigned)count) != share || (int)(random >> 32 & 1) != behind)
         return;
-    const int64_t until = grc_nanoseconds() + ((random >> 40) % 64 == 0 ? 2000000 : (int64_t)(random >> 48 & 31) * 1000);
+    const int64_t until =
+        grc_nanoseconds() + ((random >> 40) % 64 == 0 ? 2000000 : (int64_t)(random >> 48 & 31) * 1000);
     while (grc_nanoseconds() < until)
         sched_yield();
 }
@@ -208,14 +210,14 @@ static void gate_init(gate *g)
 
 /* ---- who runs where ---- */
 
-/* Some systems wake a thread on the CPU of the one that woke it, and keep a team there while others idle: a third of
- * all short steps on a virtual machine of two took five times as long. So the workers are barred from the CPU that the
- * caller is on when a job begins; all note where they run, and a worker that has to wait moves away from a CPU that it
- * shares with a thread before it. The caller's thread is not ours to move.
+/* Some systems wake a thread on the CPU of the one that woke it, and keep a team there while others idle: a third
+ * of all short steps on a virtual machine of two took five times as long. So the workers are barred from the CPU
+ * that the caller is on when a job begins; all note where they run, and a worker that has to wait moves away from a
+ * CPU that it shares with a thread before it. The caller's thread is not ours to move.
  *
- * Workers ask for short slices, since a thread with a shorter one may go before a thread that is on its core: beside
- * another program that spins there, as BLAS libraries do, pieces begin after 10 us instead of a slice of its, 1 to 3 ms.
- * It costs the other nothing of its share. */
+ * Workers ask for short slices, since a thread with a shorter one may go before a thread that is on its core:
+ * beside another program that spins there, as BLAS libraries do, pieces begin after 10 us instead of a slice of
+ * its, 1 to 3 ms. It costs the other nothing of its share. */
 struct seats {
 #ifdef __linux__
     cpu_set_t cpus;   /* for the workers: the caller's, or all places of OMP_PROC_BIND */
@@ -430,8 +432,8 @@ static int64_t time_of(clockid_t clock)
 }
 #endif
 
-/* Thread 0 has nothing left to do until the others' pieces are done. A wait that lasts is timed, by the clock and by the
- * processor time of one that is waited for: what it did not get of its core is lost. */
+/* Thread 0 has nothing left to do until the others' pieces are done. A wait that lasts is timed, by the clock and
+ * by the processor time of one that is waited for: what it did not get of its core is lost. */
 static void wait_for_pieces(crew *c, unsigned turn)
 {
     if (gate_spin(&c->passed, turn))
@@ -705,19 +707,7 @@ static int64_t run_team(int wanted, int flush_denormals, grc_team_fn *run, void 
     return lost;
 }
 
-int grc_openmp_threads(int *bound)
-{
-    *bound = omp_get_proc_bind() != omp_proc_bind_false;
-    return omp_get_max_threads();
-}
-
 #else
-
-int grc_openmp_threads(int *bound)
-{
-    *bound = 0;
-    return 0;
-}
 
 void grc_barrier(grc_team *team)
 {

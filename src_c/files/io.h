@@ -96,10 +96,10 @@ typedef struct grc_io_system {
 /* The real one. */
 const grc_io_system *grc_io_posix(void);
 
-/* Writes n tensors and n_meta pairs to `path`, whole or not at all: to a new file beside it, synced,
- * renamed over it, folder synced. What killed processes left in the folder is removed before. When it fails the old file is as it was, with one exception: where
- * only the last step fails, the new file is in place and the message says so. Symbolic links are
- * followed; an existing file must be a regular, writable one and keeps its permission bits. */
+/* Writes n tensors and n_meta pairs to `path`, whole or not at all: to a new file beside it, synced, renamed over
+ * it, folder synced. What killed processes left in the folder is removed before. When it fails the old file is as
+ * it was, with one exception: where only the last step fails, the new file is in place and the message says so.
+ * Symbolic links are followed; an existing file must be a regular, writable one and keeps its permission bits. */
 int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta,
                  size_t n_meta, grc_io_error *error);
 int grc_io_write_with(const grc_io_system *system, const grc_allocator *allocator, const char *path,

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "../base/base.h"
 #include "io.h"
 
 struct gradcore_file {

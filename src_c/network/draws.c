@@ -1,6 +1,6 @@
 /* Weight initialisers: fills of a double array from the counter-based generator. */
 #include "../kernels/prologue.h"
-#include "../base/rng.h"
+#include "draws.h"
 
 #define DEGREE 8
 

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../internal.h"
-#include "../base/rng.h"
+#include "../base/registry.h"
+#include "../base/team.h"
+#include "draws.h"
+#include "op.h"
 
 static int has_index(const gradcore_network *n, int64_t index)
 {
@@ -24,7 +26,7 @@ grc_status gradcore_network_parameter(const gradcore_network *n, int64_t index, 
     info->ndim = p->ndim;
     info->rows = (int64_t)p->rows;
     info->cols = (int64_t)p->cols;
-    info->activation = gradcore_list("activation", op->activation);
+    info->activation = grc_list("activation", op->activation);
     info->alpha = op->alpha;
     return GRADCORE_OK;
 }
@@ -77,6 +79,13 @@ grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, 
     return GRADCORE_OK;
 }
 
+void grc_derive(gradcore_network *n, enum grc_news news, int t, int count)
+{
+    for (int i = 0; i < n->op_count; i++)
+        if (n->ops[i].class->derive)
+            n->ops[i].class->derive(&n->ops[i], n, news, t, count);
+}
+
 typedef struct derive_call {
     gradcore_network *n;
     enum grc_news news;
@@ -117,6 +126,7 @@ grc_status grc_begin_write(gradcore_network *n, const void *const *src, int *who
 
 void grc_end_write(gradcore_network *n, int whole)
 {
+    GRC_ASSERT(grc_lock_take(&n->lock, GRC_SHARED) == GRC_TAKEN_BY_OTHERS); /* us */
     atomic_fetch_add(&n->version, 1);
     if (whole)
         grc_remade(n);
@@ -160,9 +170,9 @@ static void fill_weight(const grc_op *op, const char *rule, uint64_t seed, uint3
 static void initial_values(const gradcore_network *n, int i, uint64_t seed, double *scratch, void *dst)
 {
     const grc_parameter *p = &n->parameters[i];
-    const char *activation = gradcore_list("activation", n->ops[p->op].activation);
+    const char *activation = grc_list("activation", n->ops[p->op].activation);
     const size_t count = p->rows * p->cols;
-    fill_weight(&n->ops[p->op], gradcore_describe("activation", activation, "initializer"), seed, (uint32_t)i,
+    fill_weight(&n->ops[p->op], grc_describe("activation", activation, "initializer"), seed, (uint32_t)i,
                 p->rows, p->cols, scratch);
     for (size_t j = 0; j < count; j++)
         if (n->dtype == GRC_F32)

@@ -1,7 +1,9 @@
 /* Penalties l1 sum |w| + l2 sum w^2 of parameters: part of a trainer's loss and gradient. forward_backward.c adds them
  * chunk by chunk while a gradient is at hand; here they are set, and added up alone. scheduled_rates.c has those of
  * schedules. */
-#include "../internal.h"
+#include "../base/sums.h"
+#include "../base/team.h"
+#include "op.h"
 
 static grc_status check_index(const gradcore_network *n, int64_t index, gradcore_error *error)
 {
@@ -58,21 +60,9 @@ double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, con
         return 0;
     const grc_op *op = &n->ops[p->op];
     if (op->rescaled && p->ndim == 2)
-        return op[1].class->penalize(op + 1, n, p, strength, row, panel, size, grad);
+        return op[1].class->rescaling->penalize(op + 1, n, p, strength, row, panel, size, grad);
     return n->kernels->penalize(size, grc_at(n, n->w, at), strength[0], strength[1],
                                 grad ? grc_at(n, grad, at) : NULL);
-}
-
-double grc_penalize(const grc_exec *x, const grc_parameter *p, size_t row, size_t panel, size_t size)
-{
-    const gradcore_network *n = x->net;
-    const grc_op *op = &n->ops[p->op];
-    if (op->class->penalize && op->magnitude && p->offset == op->magnitude) {
-        const double *strength = grc_strength_of(&n->parameters[op[-1].first_parameter], x);
-        if (strength[0] != 0 || strength[1] != 0)
-            op->class->penalize(op, n, p, strength, row, panel, size, x->grad);
-    }
-    return grc_penalize_chunk(n, p, grc_strength_of(p, x), row, panel, size, x->grad);
 }
 
 typedef struct penalty_call {

@@ -1,7 +1,7 @@
 /* A nonlinearity on its own: y = f(x). (A dense layer's own activation is part of ops/dense.c.) */
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
 
 static grc_status describe(grc_builder *b)
 {
@@ -9,7 +9,7 @@ static grc_status describe(grc_builder *b)
     return grc_set_activation(b, b->layer->activation, b->layer->alpha, op);
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
     const void *in = grc_row(x, x->value, op->in, row);
@@ -20,7 +20,7 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
         x->net->kernels->act_forward[op->activation](rows, v->width, in, out, v->ld, op->alpha);
 }
 
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_value *v = &x->net->values[op->out];
     const int kept = grc_saves_of(op->activation) == GRC_SAVES_INPUT ? op->in : op->out;

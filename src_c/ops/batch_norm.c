@@ -3,7 +3,15 @@
  * op is held, they are running averages, which a training step that is applied brings up to date. */
 #include <float.h>
 
-#include "../internal.h"
+#include "ops.h"
+
+/* Offsets in the parameter vector. */
+typedef struct batch_norm {
+    double eps, momentum;
+    int has_scale, has_shift;
+    int cumulative; /* running averages weigh all batches alike */
+    size_t gamma, beta, running_mean, running_variance, batches;
+} batch_norm;
 
 static grc_status describe(grc_builder *b)
 {
@@ -20,19 +28,20 @@ static grc_status describe(grc_builder *b)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g",
                         b->name, GRC_LEAST_EPS, l->eps);
     grc_op *op = grc_add_op(b, &grc_op_batch_norm, width);
-    op->eps = l->eps != 0 ? l->eps : 1e-5;
-    op->momentum = l->momentum != 0 ? l->momentum : 0.1;
-    op->cumulative = (l->flags & GRADCORE_LAYER_CUMULATIVE) != 0;
-    op->has_scale = !(l->flags & GRADCORE_LAYER_NO_SCALE);
-    op->has_bias = !(l->flags & GRADCORE_LAYER_NO_SHIFT);
-    if (op->has_scale && (op->weight = grc_add_vector(b, op, "gamma", 1, 1, width)) == SIZE_MAX)
+    batch_norm *own = op->own;
+    own->eps = l->eps != 0 ? l->eps : 1e-5;
+    own->momentum = l->momentum != 0 ? l->momentum : 0.1;
+    own->cumulative = (l->flags & GRADCORE_LAYER_CUMULATIVE) != 0;
+    own->has_scale = !(l->flags & GRADCORE_LAYER_NO_SCALE);
+    own->has_shift = !(l->flags & GRADCORE_LAYER_NO_SHIFT);
+    if (own->has_scale && (own->gamma = grc_add_vector(b, op, "gamma", 1, 1, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (op->has_bias && (op->bias = grc_add_vector(b, op, "beta", 1, 0, width)) == SIZE_MAX)
+    if (own->has_shift && (own->beta = grc_add_vector(b, op, "beta", 1, 0, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if ((op->running_mean = grc_add_vector(b, op, "running_mean", 0, 0, width)) == SIZE_MAX
-        || (op->running_variance = grc_add_vector(b, op, "running_var", 0, 1, width)) == SIZE_MAX)
+    if ((own->running_mean = grc_add_vector(b, op, "running_mean", 0, 0, width)) == SIZE_MAX
+        || (own->running_variance = grc_add_vector(b, op, "running_var", 0, 1, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (op->cumulative && (op->batches = grc_add_vector(b, op, "batches", 0, 0, 1)) == SIZE_MAX)
+    if (own->cumulative && (own->batches = grc_add_vector(b, op, "batches", 0, 0, 1)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     return GRADCORE_OK;
 }
@@ -41,41 +50,42 @@ static grc_status describe(grc_builder *b)
 
 enum { MEAN, VARIANCE, SUM, PRODUCT, KEPT };
 
-static size_t saves(const grc_op *op, const grc_exec *x)
+static size_t saves(const grc_op *op, const grc_view *x)
 {
     return KEPT * x->net->values[op->out].ld * (sizeof(double) / x->net->item);
 }
 
-static double *kept(const grc_op *op, const grc_exec *x, int which)
+static double *kept(const grc_op *op, const grc_view *x, int which)
 {
     return (double *)x->saved[op->index] + (size_t)which * x->net->values[op->out].ld;
 }
 
 /* Frozen, it normalises by its running averages in training too, as in Keras: what stands still is the function. */
-static int uses_batch(const grc_op *op, const grc_exec *x)
+static int uses_batch(const grc_op *op, const grc_view *x)
 {
     return x->training && x->rows > 1 && !grc_is_held(x, op);
 }
 
 /* Of columns [first, first + cols). */
-static grc_batch arguments(const grc_op *op, const grc_exec *x, size_t rows, size_t first, size_t cols)
+static grc_batch arguments(const grc_op *op, const grc_view *x, size_t rows, size_t first, size_t cols)
 {
+    const batch_norm *own = op->own;
     const gradcore_network *n = x->net;
     const int batch = uses_batch(op, x);
     return (grc_batch){.rows = rows,
                        .cols = cols,
                        .ld = n->values[op->out].ld,
-                       .eps = op->eps,
+                       .eps = own->eps,
                        .mean = batch ? kept(op, x, MEAN) + first : NULL,
                        .variance = batch ? kept(op, x, VARIANCE) + first : NULL,
-                       .running_mean = grc_at(n, n->w, op->running_mean + first),
-                       .running_variance = grc_at(n, n->w, op->running_variance + first),
-                       .gamma = op->has_scale ? grc_at(n, n->w, op->weight + first) : NULL,
-                       .beta = op->has_bias ? grc_at(n, n->w, op->bias + first) : NULL};
+                       .running_mean = grc_at(n, n->w, own->running_mean + first),
+                       .running_variance = grc_at(n, n->w, own->running_variance + first),
+                       .gamma = own->has_scale ? grc_at(n, n->w, own->gamma + first) : NULL,
+                       .beta = own->has_shift ? grc_at(n, n->w, own->beta + first) : NULL};
 }
 
 /* The columns of thread t: whole panels. */
-static size_t own_columns(const grc_op *op, const grc_exec *x, int t, int count, size_t *first)
+static size_t own_columns(const grc_op *op, const grc_view *x, int t, int count, size_t *first)
 {
     size_t last;
     grc_rows_of(x->net->values[op->out].width, x->net->kernels->panel, t, count, first, &last);
@@ -84,7 +94,7 @@ static size_t own_columns(const grc_op *op, const grc_exec *x, int t, int count,
 
 /* ---- the pass ---- */
 
-static void meet_forward(const grc_op *op, grc_exec *x, int t, int count)
+static void meet_forward(const grc_op *op, grc_view *x, int t, int count)
 {
     size_t first;
     const size_t cols = own_columns(op, x, t, count, &first);
@@ -94,13 +104,13 @@ static void meet_forward(const grc_op *op, grc_exec *x, int t, int count)
                                        kept(op, x, VARIANCE) + first);
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_batch g = arguments(op, x, rows, 0, x->net->values[op->out].width);
     x->net->kernels->batch_forward(&g, grc_row(x, x->value, op->in, row), grc_row(x, x->value, op->out, row));
 }
 
-static void meet_backward(const grc_op *op, grc_exec *x, int t, int count)
+static void meet_backward(const grc_op *op, grc_view *x, int t, int count)
 {
     size_t first;
     const size_t cols = own_columns(op, x, t, count, &first);
@@ -111,7 +121,7 @@ static void meet_backward(const grc_op *op, grc_exec *x, int t, int count)
                                     kept(op, x, SUM) + first, kept(op, x, PRODUCT) + first);
 }
 
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_batch g = arguments(op, x, rows, 0, x->net->values[op->out].width);
     if (x->delta[op->in])
@@ -122,11 +132,12 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 /* The sums of meet_backward are the gradients: all of it counts as that of the first row. */
-static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
                      size_t rows, void *out)
 {
+    const batch_norm *own = op->own;
     const gradcore_network *n = x->net;
-    const double *sum = kept(op, x, op->has_scale && p->offset == op->weight ? PRODUCT : SUM);
+    const double *sum = kept(op, x, own->has_scale && p->offset == own->gamma ? PRODUCT : SUM);
     (void)rows;
     memset(out, 0, r.panels * GRC_PANEL_BYTES);
     for (size_t j = 0; row == 0 && j < p->cols; j++)
@@ -135,30 +146,31 @@ static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_
 
 /* ---- running averages ---- */
 
-static void settle(const grc_op *op, grc_exec *x, size_t batch)
+static void settle(const grc_op *op, grc_view *x, size_t batch)
 {
+    const batch_norm *own = op->own;
     const gradcore_network *n = x->net;
     const double *mean = kept(op, x, MEAN), *variance = kept(op, x, VARIANCE);
     const double rows = (double)batch, largest = n->dtype == GRC_F32 ? (double)FLT_MAX : DBL_MAX;
-    double share = op->momentum;
+    double share = own->momentum;
     if (batch < 2)
         return;
-    if (op->cumulative) {
-        const double batches = grc_get(n, n->w, op->batches) + 1;
-        grc_set(n, n->w, op->batches, batches);
+    if (own->cumulative) {
+        const double batches = grc_get(n, n->w, own->batches) + 1;
+        grc_set(n, n->w, own->batches, batches);
         share = 1 / batches;
     }
     for (size_t j = 0; j < n->values[op->out].width; j++) {
         const double unbiased = variance[j] * (rows / (rows - 1));
-        const double old_mean = grc_get(n, n->w, op->running_mean + j);
-        const double old = grc_get(n, n->w, op->running_variance + j);
+        const double old_mean = grc_get(n, n->w, own->running_mean + j);
+        const double old = grc_get(n, n->w, own->running_variance + j);
         const double next = (1 - share) * old + share * unbiased;
-        grc_set(n, n->w, op->running_mean + j, (1 - share) * old_mean + share * mean[j]);
-        grc_set(n, n->w, op->running_variance + j, next > largest ? largest : next);
+        grc_set(n, n->w, own->running_mean + j, (1 - share) * old_mean + share * mean[j]);
+        grc_set(n, n->w, own->running_variance + j, next > largest ? largest : next);
     }
 }
 
 const grc_op_class grc_op_batch_norm = {.describe = &describe, .forward = &forward, .backward = &backward,
                                         .meet_forward = &meet_forward, .meet_backward = &meet_backward,
                                         .gradient = &gradient, .settle = &settle, .saves = &saves,
-                                        .delta = GRC_DELTA_OWN};
+                                        .delta = GRC_DELTA_OWN, .own_size = sizeof(batch_norm)};

@@ -4,7 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
+
+typedef struct dropout {
+    double rate; /* unless the step's rates say otherwise */
+} dropout;
 
 static grc_status describe(grc_builder *b, const grc_op_class *class)
 {
@@ -13,7 +17,8 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g",
                         b->name, rate);
     grc_op *op = grc_add_op(b, class, grc_value_width(b));
-    op->rate = rate;
+    dropout *own = op->own;
+    own->rate = rate;
     grc_schedule_op(b, op);
     return GRADCORE_OK;
 }
@@ -28,13 +33,14 @@ static grc_status describe_alpha(grc_builder *b)
     return describe(b, &grc_op_alpha_dropout);
 }
 
-static size_t saves(const grc_op *op, const grc_exec *x) /* the mask */
+static size_t saves(const grc_op *op, const grc_view *x) /* the mask */
 {
-    return op->rate > 0 || op->scheduled ? x->capacity * x->net->values[op->out].ld : 0;
+    const dropout *own = op->own;
+    return own->rate > 0 || op->scheduled ? x->capacity * x->net->values[op->out].ld : 0;
 }
 
 /* Element-wise keep mask of the rows, scaled; or NULL where nothing is dropped, and then out is in. */
-static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double rate, double scale)
+static void *draw(const grc_op *op, grc_view *x, size_t row, size_t rows, double rate, double scale)
 {
     const grc_value *v = &x->net->values[op->out];
     if (!x->training || rate == 0) {
@@ -49,20 +55,22 @@ static void *draw(const grc_op *op, grc_exec *x, size_t row, size_t rows, double
     return mask;
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const dropout *own = op->own;
     const grc_value *v = &x->net->values[op->out];
-    const double rate = grc_rate_of(op, x, op->rate);
+    const double rate = grc_rate_of(op, &x->rates, x->step, own->rate);
     const void *mask = draw(op, x, row, rows, rate, 1 / (1 - rate));
     if (mask)
         x->net->kernels->multiply(rows, v->width, grc_row(x, x->value, op->in, row), mask,
                                   grc_row(x, x->value, op->out, row), v->ld);
 }
 
-static void forward_alpha(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward_alpha(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const dropout *own = op->own;
     const double limit = -1.7580993408473766; /* of selu: its scale times its alpha, as PyTorch has it */
-    const double rate = grc_rate_of(op, x, op->rate);
+    const double rate = grc_rate_of(op, &x->rates, x->step, own->rate);
     const double a = 1 / sqrt((1 - rate) * (1 + rate * limit * limit)), b = -a * limit * rate;
     const grc_value *v = &x->net->values[op->out];
     const void *mask = draw(op, x, row, rows, rate, a);
@@ -71,17 +79,19 @@ static void forward_alpha(const grc_op *op, grc_exec *x, size_t row, size_t rows
                                        grc_row(x, x->value, op->out, row), v->ld);
 }
 
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const dropout *own = op->own;
     const grc_value *v = &x->net->values[op->out];
     void *d = grc_row(x, x->delta, op->out, row);
-    if (x->training && grc_rate_of(op, x, op->rate) > 0)
+    if (x->training && grc_rate_of(op, &x->rates, x->step, own->rate) > 0)
         x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d,
                                   v->ld);
 }
 
 const grc_op_class grc_op_dropout = {.describe = &describe_plain, .forward = &forward, .backward = &backward,
-                                     .saves = &saves, .delta = GRC_DELTA_SHARED};
+                                     .saves = &saves, .delta = GRC_DELTA_SHARED, .rate_is_share = 1,
+                                     .own_size = sizeof(dropout)};
 const grc_op_class grc_op_alpha_dropout = {.describe = &describe_alpha, .forward = &forward_alpha,
-                                           .backward = &backward, .saves = &saves,
-                                           .delta = GRC_DELTA_SHARED};
+                                           .backward = &backward, .saves = &saves, .delta = GRC_DELTA_SHARED,
+                                           .rate_is_share = 1, .own_size = sizeof(dropout)};

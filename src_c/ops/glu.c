@@ -1,7 +1,7 @@
 /* Gated linear unit: y = a f(b), a and b the left and right half of the input's columns, f an activation. */
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
 
 static grc_status describe(grc_builder *b)
 {
@@ -13,12 +13,12 @@ static grc_status describe(grc_builder *b)
     return grc_set_activation(b, b->layer->activation ? b->layer->activation : "sigmoid", b->layer->alpha, op);
 }
 
-static size_t saves(const grc_op *op, const grc_exec *x) /* f(b) */
+static size_t saves(const grc_op *op, const grc_view *x) /* f(b) */
 {
     return x->capacity * x->net->values[op->out].ld;
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
@@ -35,7 +35,7 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 /* da = dy f(b), db = dy a f'(b) */
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];

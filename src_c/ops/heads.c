@@ -4,7 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
+
+typedef struct heads_end {
+    size_t log_variance; /* offset in the parameter vector */
+} heads_end;
 
 /* ---- description ---- */
 
@@ -84,8 +88,7 @@ static grc_status describe_head(grc_builder *b)
     b->value = n->ops[fork].out;
     b->trains = n->ops[fork].trains_before;
     snprintf(n->heads[n->head_count++].name, sizeof n->heads->name, "%s", b->layer->name);
-    grc_op *op = grc_add_op(b, &grc_op_head, grc_value_width(b));
-    op->fork = fork;
+    grc_add_op(b, &grc_op_head, grc_value_width(b));
     return GRADCORE_OK;
 }
 
@@ -107,25 +110,26 @@ static grc_status describe_end(grc_builder *b)
     b->heads = GRC_HEADS_CLOSED;
     b->trains = b->heads_train;
     grc_op *op = grc_add_op(b, &grc_op_heads_end, width);
+    heads_end *own = op->own;
     if (l->flags & GRADCORE_LAYER_UNCERTAIN)
-        op->bias = grc_add_vector(b, op, "log_variance", 1, 0, (size_t)n->head_count);
-    return op->bias == SIZE_MAX ? GRADCORE_NO_MEMORY : GRADCORE_OK;
+        own->log_variance = grc_add_vector(b, op, "log_variance", 1, 0, (size_t)n->head_count);
+    return own->log_variance == SIZE_MAX ? GRADCORE_NO_MEMORY : GRADCORE_OK;
 }
 
 /* ---- the pass ---- */
 
-static void forward_fork(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward_fork(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     (void)op, (void)x, (void)row, (void)rows; /* the branches read the same buffer */
 }
 
-static void backward_fork(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward_fork(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     (void)op, (void)x, (void)row, (void)rows; /* the heads have added up its delta */
 }
 
 /* The trunk's delta is the last head's, plus that of the one before it, and so on to the first. */
-static void backward_head(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward_head(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->in];
@@ -140,7 +144,7 @@ static void backward_head(const grc_op *op, grc_exec *x, size_t row, size_t rows
         n->kernels->add(rows, v->width, from, v->ld, to, v->ld);
 }
 
-static void forward_end(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward_end(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     for (int i = 0; i < n->head_count && !x->tips; i++) {
@@ -151,7 +155,7 @@ static void forward_end(const grc_op *op, grc_exec *x, size_t row, size_t rows)
     }
 }
 
-static void backward_end(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward_end(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
     for (int i = 0; i < n->head_count && !x->tips; i++) {
@@ -165,7 +169,7 @@ static void backward_end(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 
 /* Head i's share of the loss is w f exp(-s) L + w s / 2 with s = log_variance[i]: its derivative is
  * w / 2 - w f exp(-s) L, where the product is a sum over rows. */
-static void gradient_end(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+static void gradient_end(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
                          size_t rows, void *out)
 {
     const gradcore_network *n = x->net;
@@ -188,4 +192,4 @@ const grc_op_class grc_op_head = {.describe = &describe_head, .forward = &forwar
                                   .backward = &backward_head, .delta = GRC_DELTA_SUM, .shares_value = 1};
 const grc_op_class grc_op_heads_end = {.describe = &describe_end, .forward = &forward_end,
                                        .backward = &backward_end, .gradient = &gradient_end,
-                                       .delta = GRC_DELTA_TIPS};
+                                       .delta = GRC_DELTA_TIPS, .own_size = sizeof(heads_end)};

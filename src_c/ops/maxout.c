@@ -1,6 +1,10 @@
 /* Maxout: a linear dense layer of pieces * units columns, then y[j] = the largest of columns j, units + j,
  * 2 units + j, ... Its weights are those of the dense op; this op is the choice. */
-#include "../internal.h"
+#include "ops.h"
+
+typedef struct maxout {
+    size_t pieces;
+} maxout;
 
 static grc_status describe(grc_builder *b)
 {
@@ -20,25 +24,28 @@ static grc_status describe(grc_builder *b)
     if (status != GRADCORE_OK)
         return status;
     grc_op *op = grc_add_op(b, &grc_op_maxout, (size_t)l->units);
-    op->fan_in = (size_t)l->pieces;
+    maxout *own = op->own;
+    own->pieces = (size_t)l->pieces;
     return GRADCORE_OK;
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const maxout *own = op->own;
     const grc_value *in = &x->net->values[op->in], *out = &x->net->values[op->out];
-    x->net->kernels->maxout_forward(rows, out->width, op->fan_in, grc_row(x, x->value, op->in, row), in->ld,
+    x->net->kernels->maxout_forward(rows, out->width, own->pieces, grc_row(x, x->value, op->in, row), in->ld,
                                     grc_row(x, x->value, op->out, row), out->ld);
 }
 
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const maxout *own = op->own;
     const grc_value *in = &x->net->values[op->in], *out = &x->net->values[op->out];
     if (x->delta[op->in])
-        x->net->kernels->maxout_backward(rows, out->width, op->fan_in, grc_row(x, x->value, op->in, row),
+        x->net->kernels->maxout_backward(rows, out->width, own->pieces, grc_row(x, x->value, op->in, row),
                                          in->ld, grc_row(x, x->delta, op->out, row), out->ld,
                                          grc_row(x, x->delta, op->in, row));
 }
 
 const grc_op_class grc_op_maxout = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                    .delta = GRC_DELTA_OWN};
+                                    .delta = GRC_DELTA_OWN, .own_size = sizeof(maxout)};

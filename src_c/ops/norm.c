@@ -2,7 +2,13 @@
  * the mean square deviation; RMSNorm has no mean, takes the mean square, and has no beta. */
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
+
+typedef struct row_norm {
+    double eps;
+    int has_scale, has_shift;
+    size_t gamma, beta; /* offsets in the parameter vector */
+} row_norm;
 
 static grc_status describe(grc_builder *b, const grc_op_class *class, uint32_t known, double eps)
 {
@@ -15,12 +21,13 @@ static grc_status describe(grc_builder *b, const grc_op_class *class, uint32_t k
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g",
                         b->name, GRC_LEAST_EPS, l->eps);
     grc_op *op = grc_add_op(b, class, width);
-    op->eps = l->eps != 0 ? l->eps : eps;
-    op->has_scale = !(l->flags & GRADCORE_LAYER_NO_SCALE);
-    op->has_bias = (known & GRADCORE_LAYER_NO_SHIFT) && !(l->flags & GRADCORE_LAYER_NO_SHIFT);
-    if (op->has_scale && (op->weight = grc_add_vector(b, op, "gamma", 1, 1, width)) == SIZE_MAX)
+    row_norm *own = op->own;
+    own->eps = l->eps != 0 ? l->eps : eps;
+    own->has_scale = !(l->flags & GRADCORE_LAYER_NO_SCALE);
+    own->has_shift = (known & GRADCORE_LAYER_NO_SHIFT) && !(l->flags & GRADCORE_LAYER_NO_SHIFT);
+    if (own->has_scale && (own->gamma = grc_add_vector(b, op, "gamma", 1, 1, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (op->has_bias && (op->bias = grc_add_vector(b, op, "beta", 1, 0, width)) == SIZE_MAX)
+    if (own->has_shift && (own->beta = grc_add_vector(b, op, "beta", 1, 0, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
     return GRADCORE_OK;
 }
@@ -35,26 +42,27 @@ static grc_status describe_rms(grc_builder *b)
     return describe(b, &grc_op_rms_norm, GRADCORE_LAYER_NO_SCALE, 1e-6);
 }
 
-static size_t saves(const grc_op *op, const grc_exec *x) /* three numbers a row: kernels.h */
+static size_t saves(const grc_op *op, const grc_view *x) /* three numbers a row: kernels.h */
 {
     (void)op;
     return 3 * x->capacity;
 }
 
-static grc_norm arguments(const grc_op *op, const grc_exec *x, size_t rows)
+static grc_norm arguments(const grc_op *op, const grc_view *x, size_t rows)
 {
+    const row_norm *own = op->own;
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
     return (grc_norm){.rows = rows,
                       .cols = v->width,
                       .ld = v->ld,
                       .centered = op->class == &grc_op_layer_norm,
-                      .eps = op->eps,
-                      .gamma = op->has_scale ? grc_at(n, n->w, op->weight) : NULL,
-                      .beta = op->has_bias ? grc_at(n, n->w, op->bias) : NULL};
+                      .eps = own->eps,
+                      .gamma = own->has_scale ? grc_at(n, n->w, own->gamma) : NULL,
+                      .beta = own->has_shift ? grc_at(n, n->w, own->beta) : NULL};
 }
 
-static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_norm g = arguments(op, x, rows);
     void *stats = x->saved[op->index] ? grc_at(x->net, x->saved[op->index], 3 * row) : NULL;
@@ -62,7 +70,7 @@ static void forward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
                                   stats);
 }
 
-static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_norm g = arguments(op, x, rows);
     if (x->delta[op->in])
@@ -73,14 +81,15 @@ static void backward(const grc_op *op, grc_exec *x, size_t row, size_t rows)
 }
 
 /* dgamma: column sums of delta times the normalised rows; dbeta: of delta. */
-static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
                      size_t rows, void *out)
 {
+    const row_norm *own = op->own;
     const gradcore_network *n = x->net;
     const grc_norm g = arguments(op, x, rows);
     const void *d = grc_row(x, x->delta, op->out, row);
     (void)r;
-    if (op->has_scale && p->offset == op->weight)
+    if (own->has_scale && p->offset == own->gamma)
         n->kernels->norm_columns(&g, d, grc_row(x, x->value, op->in, row),
                                  grc_at(n, x->saved[op->index], 3 * row), out);
     else
@@ -88,8 +97,9 @@ static void gradient(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_
     grc_zero_tail(n, p, out);
 }
 
-const grc_op_class grc_op_layer_norm = {.describe = &describe_layer, .forward = &forward,
-                                        .backward = &backward, .gradient = &gradient, .saves = &saves,
-                                        .delta = GRC_DELTA_OWN};
+const grc_op_class grc_op_layer_norm = {.describe = &describe_layer, .forward = &forward, .backward = &backward,
+                                        .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_OWN,
+                                        .own_size = sizeof(row_norm)};
 const grc_op_class grc_op_rms_norm = {.describe = &describe_rms, .forward = &forward, .backward = &backward,
-                                      .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_OWN};
+                                      .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_OWN,
+                                      .own_size = sizeof(row_norm)};

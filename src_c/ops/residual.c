@@ -2,7 +2,14 @@
  * gain is a learned number (1 without), and P a learned projection (the identity without). */
 #include <string.h>
 
-#include "../internal.h"
+#include "ops.h"
+
+typedef struct join {
+    int fork; /* index of the op that it closes */
+    int projects, has_gain;
+    size_t projection, gain; /* offsets in the parameter vector */
+    size_t transposed;       /* offset of the projection's transposed panels */
+} join;
 
 static grc_status describe_fork(grc_builder *b)
 {
@@ -10,38 +17,40 @@ static grc_status describe_fork(grc_builder *b)
     return GRADCORE_OK;
 }
 
-static void forward_fork(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward_fork(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     (void)op, (void)x, (void)row, (void)rows; /* the branch reads the same buffer */
 }
 
-static const grc_op *join_of(const gradcore_network *n, const grc_op *fork)
+static const grc_op *join_of(const grc_op *fork)
 {
-    int join = fork->index + 1;
-    while (n->ops[join].fork != fork->index)
-        join++;
-    return &n->ops[join];
+    for (const grc_op *op = fork + 1;; op++) {
+        const join *own = op->own;
+        if (op->class == &grc_op_join && own->fork == fork->index)
+            return op;
+    }
 }
 
 /* The deltas of the two ways meet: the block's, already in this buffer, and the skip's. */
-static void backward_fork(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward_fork(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const gradcore_network *n = x->net;
-    const grc_op *join = join_of(n, op);
-    const grc_value *in = &n->values[op->in], *out = &n->values[join->out];
-    const void *skip = grc_row(x, x->delta, join->out, row);
-    if (join->projects) {
+    const grc_op *end = join_of(op);
+    const join *own = end->own;
+    const grc_value *in = &n->values[op->in], *out = &n->values[end->out];
+    const void *skip = grc_row(x, x->delta, end->out, row);
+    if (own->projects) {
         const size_t pw = n->kernels->panel;
-        void *way = grc_at(n, x->saved[join->index], row * in->ld);
+        void *way = grc_at(n, x->saved[end->index], row * in->ld);
         const grc_gemm g = {.m = rows, .n = grc_panels(n, in->width) * pw, .k = out->width,
                             .a = skip, .a_row = (ptrdiff_t)out->ld, .a_col = 1,
-                            .b = grc_at(n, x->transposed, join->transposed), .b_row = (ptrdiff_t)pw,
+                            .b = grc_at(n, x->transposed, own->transposed), .b_row = (ptrdiff_t)pw,
                             .b_panel = (ptrdiff_t)(pw * out->width),
                             .c = way, .c_row = (ptrdiff_t)in->ld, .c_panel = (ptrdiff_t)pw, .init = NULL};
         n->kernels->gemm(&g);
         skip = way;
     }
-    n->kernels->add(rows, in->width, skip, join->projects ? in->ld : out->ld, grc_row(x, x->delta, op->in, row),
+    n->kernels->add(rows, in->width, skip, own->projects ? in->ld : out->ld, grc_row(x, x->delta, op->in, row),
                     in->ld);
 }
 
@@ -63,54 +72,56 @@ static grc_status describe_join(grc_builder *b)
         return grc_fail(b->error, GRADCORE_INVALID,
                         "layers[%s].initial: expected a number from -1e30 to 1e30, got %g", b->name, l->initial);
     grc_op *op = grc_add_op(b, &grc_op_join, out);
-    op->fork = fork;
-    op->projects = (l->flags & GRADCORE_LAYER_PROJECTION) != 0;
-    op->has_scale = (l->flags & GRADCORE_LAYER_GAIN) != 0;
-    if (op->projects && (op->weight = grc_add_matrix(b, op, "projection", 0, width, out)) == SIZE_MAX)
+    join *own = op->own;
+    own->fork = fork;
+    own->projects = (l->flags & GRADCORE_LAYER_PROJECTION) != 0;
+    own->has_gain = (l->flags & GRADCORE_LAYER_GAIN) != 0;
+    if (own->projects && (own->projection = grc_add_matrix(b, op, "projection", 0, width, out)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (op->has_scale && (op->bias = grc_add_vector(b, op, "gain", 1, l->initial, 1)) == SIZE_MAX)
+    if (own->has_gain && (own->gain = grc_add_vector(b, op, "gain", 1, l->initial, 1)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    op->transposed = n->transposed;
-    if (op->projects)
-        n->transposed += grc_panels(n, width) * n->kernels->panel * out;
+    if (own->projects)
+        own->transposed = grc_add_transposed(b, width, out);
     return GRADCORE_OK;
 }
 
-static size_t saves_join(const grc_op *op, const grc_exec *x) /* the skip's delta on its way through P */
+static size_t saves_join(const grc_op *op, const grc_view *x) /* the skip's delta on its way through P */
 {
-    const int predicts = x->mode == GRC_EXEC_PREDICT;
-    return op->projects && !predicts ? x->capacity * x->net->values[x->net->ops[op->fork].in].ld : 0;
+    const join *own = op->own;
+    return own->projects ? x->capacity * x->net->values[x->net->ops[own->fork].in].ld : 0;
 }
 
-static void forward_join(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void forward_join(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const join *own = op->own;
     const gradcore_network *n = x->net;
-    const int skip = n->ops[op->fork].in;
+    const int skip = n->ops[own->fork].in;
     const grc_value *v = &n->values[op->out], *from = &n->values[skip];
     const void *block = grc_row(x, x->value, op->in, row);
     void *out = grc_row(x, x->value, op->out, row);
-    if (op->projects) {
+    if (own->projects) {
         const size_t pw = n->kernels->panel;
         const grc_gemm g = {.m = rows, .n = grc_panels(n, v->width) * pw, .k = from->width,
                             .a = grc_row(x, x->value, skip, row), .a_row = (ptrdiff_t)from->ld, .a_col = 1,
-                            .b = grc_at(n, n->w, op->weight), .b_row = (ptrdiff_t)pw,
+                            .b = grc_at(n, n->w, own->projection), .b_row = (ptrdiff_t)pw,
                             .b_panel = (ptrdiff_t)(pw * from->width),
                             .c = out, .c_row = (ptrdiff_t)v->ld, .c_panel = (ptrdiff_t)pw, .init = NULL};
         n->kernels->gemm(&g);
     } else {
-        memcpy(out, op->has_scale ? grc_row(x, x->value, skip, row) : block,
+        memcpy(out, own->has_gain ? grc_row(x, x->value, skip, row) : block,
                ((rows - 1) * v->ld + v->width) * n->item);
     }
-    if (op->has_scale)
-        n->kernels->scale_add(rows, v->width, grc_get(n, n->w, op->bias), block, v->ld, out, v->ld);
-    else if (op->projects)
+    if (own->has_gain)
+        n->kernels->scale_add(rows, v->width, grc_get(n, n->w, own->gain), block, v->ld, out, v->ld);
+    else if (own->projects)
         n->kernels->add(rows, v->width, block, v->ld, out, v->ld);
     else
         n->kernels->add(rows, v->width, grc_row(x, x->value, skip, row), from->ld, out, v->ld);
 }
 
-static void backward_join(const grc_op *op, grc_exec *x, size_t row, size_t rows)
+static void backward_join(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
+    const join *own = op->own;
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
     const void *d = grc_row(x, x->delta, op->out, row);
@@ -118,21 +129,22 @@ static void backward_join(const grc_op *op, grc_exec *x, size_t row, size_t rows
         return;
     void *to = grc_row(x, x->delta, op->in, row);
     const size_t size = ((rows - 1) * v->ld + grc_panels(n, v->width) * n->kernels->panel) * n->item;
-    if (op->has_scale) {
+    if (own->has_gain) {
         memset(to, 0, size);
-        n->kernels->scale_add(rows, v->width, grc_get(n, n->w, op->bias), d, v->ld, to, v->ld);
+        n->kernels->scale_add(rows, v->width, grc_get(n, n->w, own->gain), d, v->ld, to, v->ld);
     } else {
         memcpy(to, d, size);
     }
 }
 
 /* dP = input^T delta; dgain = the sum of delta times the block's output, row after row in double. */
-static void gradient_join(const grc_op *op, grc_exec *x, const grc_parameter *p, grc_region r, size_t row,
+static void gradient_join(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
                           size_t rows, void *out)
 {
+    const join *own = op->own;
     const gradcore_network *n = x->net;
     const size_t pw = n->kernels->panel;
-    const int skip = n->ops[op->fork].in;
+    const int skip = n->ops[own->fork].in;
     const grc_value *v = &n->values[op->out], *from = &n->values[skip];
     if (p->ndim == 1) {
         double sum = 0;
@@ -152,21 +164,23 @@ static void gradient_join(const grc_op *op, grc_exec *x, const grc_parameter *p,
     n->kernels->gemm(&g);
 }
 
-static void refresh_join(const grc_op *op, grc_exec *x, int t, int count)
+static void refresh_join(const grc_op *op, grc_view *x, int t, int count)
 {
+    const join *own = op->own;
     const gradcore_network *n = x->net;
-    const int skip = n->ops[op->fork].in;
-    if (!op->projects || !x->delta[skip])
+    const int skip = n->ops[own->fork].in;
+    if (!own->projects || !x->delta[skip])
         return;
     const size_t rows = n->values[skip].width, cols = n->values[op->out].width;
     const grc_region mine = grc_region_of(rows, grc_panels(n, cols), t, count);
     if (mine.rows && mine.panels)
-        n->kernels->transpose(rows, cols, grc_at(n, n->w, op->weight), mine.row, mine.rows, mine.panel,
-                              mine.panels, grc_at(n, x->transposed, op->transposed));
+        n->kernels->transpose(rows, cols, grc_at(n, n->w, own->projection), mine.row, mine.rows, mine.panel,
+                              mine.panels, grc_at(n, x->transposed, own->transposed));
 }
 
 const grc_op_class grc_op_fork = {.describe = &describe_fork, .forward = &forward_fork,
                                   .backward = &backward_fork, .delta = GRC_DELTA_SHARED, .shares_value = 1};
 const grc_op_class grc_op_join = {.describe = &describe_join, .forward = &forward_join,
                                   .backward = &backward_join, .gradient = &gradient_join,
-                                  .refresh = &refresh_join, .saves = &saves_join, .delta = GRC_DELTA_OWN};
+                                  .refresh = &refresh_join, .saves = &saves_join, .delta = GRC_DELTA_OWN,
+                                  .own_size = sizeof(join)};

@@ -1,4 +1,5 @@
 /* What optimizers of whole matrices share: layouts and memory. */
+#include "../kernels/instruction_sets.h"
 #include "matrix.h"
 
 void grc_unpack_rows(const grc_matrix *m, const void *packed, void *plain, size_t row, size_t end)
@@ -105,13 +106,4 @@ void grc_write_side(const grc_matrix *m, const grc_side *side, const void *src)
         memcpy(grc_element(m, parts[i / side->order], i % side->order * side->ld), (const char *)src + i * bytes,
                bytes);
     m->k->turn(side->order, side->order, side->basis, side->ld, side->turned, side->ld);
-}
-
-void grc_update_matrix(int optimizer, const grc_matrix *m, const grc_room *room, const grc_opt_args *args,
-                       grc_team *team, int t, int count)
-{
-    if (optimizer == GRC_OPT_muon)
-        grc_muon(m, room, args, team, t, count);
-    else
-        grc_soap(m, room, args, team, t, count);
 }

@@ -2,7 +2,6 @@
 #ifndef GRC_MATRIX_H
 #define GRC_MATRIX_H
 
-#include "../internal.h"
 #include "orthogonal.h"
 
 /* The gram matrix of one side of a gradient, (order, ld) with zeros behind, its eigenvectors as columns, and those
@@ -57,7 +56,7 @@ void grc_lay_out_room(grc_room *room, int optimizer, const grc_matrix *matrices,
 void grc_read_side(const grc_matrix *m, const grc_side *side, void *dst);
 void grc_write_side(const grc_matrix *m, const grc_side *side, const void *src);
 
-/* One update. All threads of a team call it; begins and ends with a barrier. */
+/* matrix_update.c: one update. All threads of a team call it; begins and ends with a barrier. */
 void grc_update_matrix(int optimizer, const grc_matrix *m, const grc_room *room, const grc_opt_args *args,
                        grc_team *team, int t, int count);
 void grc_muon(const grc_matrix *m, const grc_room *room, const grc_opt_args *args, grc_team *team, int t,

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "matrix.h"
+#include "scalars.h"
 
 /* Rows [row, end) of C (m, n) = A (m, k) B (k, n), row-major. */
 static void product(const grc_matrix *m, size_t row, size_t end, size_t n, size_t k, const void *a, size_t lda,

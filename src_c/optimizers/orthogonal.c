@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "../kernels/instruction_sets.h"
+#include "../network/draws.h"
 #include "orthogonal.h"
-#include "../base/rng.h"
 
 #define BLOCK GRC_ORTHOGONAL_BLOCK /* reflections applied at a time to the rows below */
 #define INNER 16                   /* within a block */

@@ -2,7 +2,9 @@
 #ifndef GRC_ORTHOGONAL_H
 #define GRC_ORTHOGONAL_H
 
-#include "../internal.h"
+#include "../base/sums.h"
+#include "../base/team.h"
+#include "../kernels/kernels.h"
 
 enum { GRC_ORTHOGONAL_BLOCK = 64, GRC_ORTHOGONAL_TILE = 96, GRC_ORTHOGONAL_STRIP = 512 };
 
@@ -39,5 +41,11 @@ static inline double grc_dot_lanes(size_t n, const double *a, const double *b)
         lane[j] += a[i + j] * b[i + j];
     return grc_fold_lanes(lane);
 }
+
+/* out (rows, cols) = gain * Q: orthonormal rows where rows <= cols, orthonormal columns where
+ * rows >= cols; uniform over such matrices (the Q of a normal matrix, signs by the diagonal of its factor).
+ * About 8/3 k^3 operations for a square of k. */
+grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
+                               double *out, gradcore_error *error);
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "scalars.h"
 
 /* x^n by repeated squaring: the same bits everywhere, which pow does not promise. */
 static double power(double x, uint64_t n)

@@ -1,11 +1,12 @@
 /* Forward and backward by hand, one batch at a time. */
 #include <string.h>
 
-#include "../internal.h"
+#include "forward_backward.h"
+#include "gradients.h"
 
 struct gradcore_pass {
     gradcore_network *net;
-    grc_exec *x;
+    grc_plan *plan;
     int ready;         /* 1: forward done; 2: backward done; 0: nothing */
     uint64_t version;  /* of the weights that forward used */
     grc_lock lock;
@@ -29,7 +30,7 @@ static grc_status enter(gradcore_pass *p, gradcore_error *error)
     case GRC_TAKEN_BY_OTHERS: return grc_busy(error, "pass");
     case GRC_TAKEN_OVER: /* in the middle of a call */
         p->ready = 0;
-        p->x->version = UINT64_MAX;
+        p->plan->version = UINT64_MAX;
         return GRADCORE_OK;
     default: return GRADCORE_OK;
     }
@@ -52,9 +53,8 @@ grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_
     if (!p)
         return grc_fail(error, GRADCORE_NO_MEMORY, "pass: expected memory for it, got none");
     p->net = n;
-    atomic_init(&p->lock.state, (uint64_t)grc_generation() << 32);
-    atomic_init(&p->lock.torn, 0);
-    const grc_status status = grc_exec_create(n, GRC_EXEC_PASS, (size_t)capacity, 0, 0, 0, &p->x, error);
+    grc_lock_open(&p->lock);
+    const grc_status status = grc_plan_create(n, GRC_PLAN_PASS, (size_t)capacity, 0, 0, 0, &p->plan, error);
     if (status != GRADCORE_OK) {
         grc_release(&n->allocator, p, sizeof *p);
         return status;
@@ -68,7 +68,7 @@ void gradcore_pass_destroy(gradcore_pass *p)
     if (!p)
         return;
     gradcore_network *n = p->net;
-    grc_exec_destroy(p->x);
+    grc_plan_destroy(p->plan);
     grc_release(&n->allocator, p, sizeof *p);
 }
 
@@ -78,7 +78,7 @@ grc_status gradcore_pass_set_rates(gradcore_pass *p, uint64_t first, int64_t ste
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
         return status;
-    status = grc_set_rates(p->x, first, steps, layers, rates, error);
+    status = grc_set_rates(&p->plan->view.rates, p->net, first, steps, layers, rates, error);
     p->ready = 0; /* backward would look up other rates than forward did */
     leave(p);
     return status;
@@ -89,31 +89,31 @@ static size_t value_width(const gradcore_pass *p, int value)
     return p->net->values[value].width;
 }
 
-static void copy_out(const grc_exec *x, void *const *data, int value, size_t row, size_t rows, void *out,
+static void copy_out(const grc_plan *plan, void *const *data, int value, size_t row, size_t rows, void *out,
                      size_t stride)
 {
-    const gradcore_network *n = x->net;
+    const gradcore_network *n = plan->view.net;
     for (size_t r = row; r < row + rows; r++)
-        memcpy(grc_at(n, out, r * stride), grc_row(x, data, value, r), n->values[value].width * n->item);
+        memcpy(grc_at(n, out, r * stride), grc_row(&plan->view, data, value, r), n->values[value].width * n->item);
 }
 
 static void forward_team(void *context, grc_team *team, int t, int count)
 {
     const pass_call *c = context;
-    grc_exec *x = c->pass->x;
-    const int last = x->net->value_count - 1;
+    grc_plan *plan = c->pass->plan;
+    const int last = plan->view.net->value_count - 1;
     size_t row, end;
-    grc_rows_of(x->rows, 1, t, count, &row, &end);
-    const size_t unit = x->net->meets ? x->rows : GRC_KC; /* all of the thread's rows, or a block */
-    for (size_t first = row; first < end || (first == row && x->net->meets); first += unit) {
+    grc_rows_of(plan->view.rows, 1, t, count, &row, &end);
+    const size_t unit = plan->view.net->meets ? plan->view.rows : GRC_KC; /* all of the thread's rows, or a block */
+    for (size_t first = row; first < end || (first == row && plan->view.net->meets); first += unit) {
         const size_t rows = grc_min(unit, end - first);
-        grc_load_rows(x, first, rows, grc_at(x->net, c->in, first * c->in_stride), c->in_stride);
-        if (x->net->meets)
-            grc_forward_team(x, team, first, rows, t, count);
+        grc_load_rows(&plan->view, first, rows, grc_at(plan->view.net, c->in, first * c->in_stride), c->in_stride);
+        if (plan->view.net->meets)
+            grc_forward_team(&plan->view, team, first, rows, t, count);
         else
-            grc_forward(x, first, rows);
+            grc_forward(&plan->view, first, rows);
         if (c->out)
-            copy_out(x, x->value, last, first, rows, c->out, c->out_stride);
+            copy_out(plan, plan->view.value, last, first, rows, c->out, c->out_stride);
     }
 }
 
@@ -124,11 +124,11 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
         return status;
-    grc_exec *x = p->x;
+    grc_plan *plan = p->plan;
     if (!in)
         status = grc_fail(error, GRADCORE_INVALID, "x: expected a pointer, got NULL");
-    else if (rows < 1 || (size_t)rows > x->capacity)
-        status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", x->capacity,
+    else if (rows < 1 || (size_t)rows > plan->view.capacity)
+        status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", plan->view.capacity,
                           (long long)rows);
     else if (rows > 1 && (stride < 0 || (out && out_stride < (int64_t)value_width(p, p->net->value_count - 1))))
         status =
@@ -141,10 +141,10 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
     if (status == GRADCORE_OK) {
         pass_call c = {
             .pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
-        x->rows = (size_t)rows;
-        x->training = training != 0;
-        x->seed = seed;
-        x->step = step;
+        plan->view.rows = (size_t)rows;
+        plan->view.training = training != 0;
+        plan->view.seed = seed;
+        plan->view.step = step;
         p->ready = 0;
         grc_team_for(p->net, grc_threads_for(p->net, 1, (size_t)rows), &forward_team, &c);
         p->ready = 1;
@@ -155,13 +155,13 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
     return status;
 }
 
-static void load_delta(grc_exec *x, size_t row, size_t rows, const void *from, size_t stride)
+static void load_delta(grc_plan *plan, size_t row, size_t rows, const void *from, size_t stride)
 {
-    const gradcore_network *n = x->net;
+    const gradcore_network *n = plan->view.net;
     const int last = n->value_count - 1;
     const size_t width = n->values[last].width, padded = grc_panels(n, width) * n->kernels->panel;
     for (size_t r = row; r < row + rows; r++) {
-        char *to = grc_row(x, x->delta, last, r);
+        char *to = grc_row(&plan->view, plan->view.delta, last, r);
         memcpy(to, grc_at(n, from, r * stride), width * n->item);
         memset(to + width * n->item, 0, (padded - width) * n->item);
     }
@@ -170,23 +170,23 @@ static void load_delta(grc_exec *x, size_t row, size_t rows, const void *from, s
 static void backward_team(void *context, grc_team *team, int t, int count)
 {
     const pass_call *c = context;
-    grc_exec *x = c->pass->x;
+    grc_plan *plan = c->pass->plan;
     size_t row, end;
     if (c->refresh) {
-        grc_refresh(x, t, count);
+        grc_refresh(&plan->view, t, count);
         grc_barrier(team);
     }
-    grc_rows_of(x->rows, 1, t, count, &row, &end);
-    const size_t unit = x->net->meets ? x->rows : GRC_KC;
-    for (size_t first = row; first < end || (first == row && x->net->meets); first += unit) {
+    grc_rows_of(plan->view.rows, 1, t, count, &row, &end);
+    const size_t unit = plan->view.net->meets ? plan->view.rows : GRC_KC;
+    for (size_t first = row; first < end || (first == row && plan->view.net->meets); first += unit) {
         const size_t rows = grc_min(unit, end - first);
-        load_delta(x, first, rows, c->in, c->in_stride);
-        grc_backward_team(x, team, first, rows, t, count);
+        load_delta(plan, first, rows, c->in, c->in_stride);
+        grc_backward_team(&plan->view, team, first, rows, t, count);
         if (c->out)
-            copy_out(x, x->delta, 0, first, rows, c->out, c->out_stride);
+            copy_out(plan, plan->view.delta, 0, first, rows, c->out, c->out_stride);
     }
     grc_barrier(team);
-    grc_gradients(x, t, count);
+    grc_gradients(plan, t, count);
 }
 
 grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t stride, void *d_x,
@@ -195,10 +195,10 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
         return status;
-    grc_exec *x = p->x;
+    grc_plan *plan = p->plan;
     if (!d_out)
         status = grc_fail(error, GRADCORE_INVALID, "d_out: expected a pointer, got NULL");
-    else if (x->rows > 1 && (stride < 0 || (d_x && d_x_stride < (int64_t)value_width(p, 0))))
+    else if (plan->view.rows > 1 && (stride < 0 || (d_x && d_x_stride < (int64_t)value_width(p, 0))))
         status = grc_fail(error, GRADCORE_SHAPE,
                           "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
                           value_width(p, 0), (long long)stride, (long long)d_x_stride);
@@ -215,9 +215,9 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     }
     if (status == GRADCORE_OK) {
         pass_call c = {.pass = p, .in = d_out, .in_stride = (size_t)stride, .out = d_x,
-                       .out_stride = (size_t)d_x_stride, .refresh = x->version != version};
-        grc_team_for(p->net, grc_threads_for(p->net, 2, x->rows), &backward_team, &c);
-        x->version = version;
+                       .out_stride = (size_t)d_x_stride, .refresh = plan->version != version};
+        grc_team_for(p->net, grc_threads_for(p->net, 2, plan->view.rows), &backward_team, &c);
+        plan->version = version;
         p->ready = 2;
         grc_unlock_read(p->net);
     }
@@ -238,7 +238,7 @@ grc_status gradcore_pass_gradient(gradcore_pass *p, int64_t index, void *dst, gr
         status = grc_fail(error, GRADCORE_STATE, "gradients: expected a backward before, got none");
     else {
         const grc_parameter *q = &n->parameters[index];
-        grc_read_parameter(n, q, p->x->grad, dst);
+        grc_read_parameter(n, q, p->plan->grad, dst);
     }
     leave(p);
     return status;
@@ -263,7 +263,7 @@ grc_status gradcore_pass_activation(gradcore_pass *p, int64_t layer, int64_t *wi
         if (name)
             *name = n->positions[layer].name;
         if (dst)
-            copy_out(p->x, p->x->value, value, 0, p->x->rows, dst, n->values[value].width);
+            copy_out(p->plan, p->plan->view.value, value, 0, p->plan->view.rows, dst, n->values[value].width);
     }
     leave(p);
     return status;

@@ -106,7 +106,7 @@ grc_status grc_loss_open(grc_loss *l, const gradcore_allocator *allocator, const
 grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, int kind,
                               const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error)
 {
-    const char *name = gradcore_list("loss", kind), *target = grc_loss_target(kind);
+    const char *name = grc_list("loss", kind), *target = grc_loss_target(kind);
     *l = (grc_loss){.kind = kind, .outputs = outputs, .allocator = allocator};
     if (!name)
         return grc_fail(error, GRADCORE_INVALID, "loss: expected 0 to %d, got %d", GRC_LOSS_COUNT - 1, kind);

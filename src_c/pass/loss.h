@@ -1,8 +1,16 @@
-/* A loss with its options, shared by those who call loss kernels. */
+/* A loss with its options, shared by those who call loss kernels.
+ *
+ * Words. The *divisor* is what the sum of the losses of a batch's rows is divided by; a row's *mass* is what it adds to
+ * that. An *intrusion* is a change of the caller's arrays while a call works with them. */
 #ifndef GRC_LOSS_H
 #define GRC_LOSS_H
 
-#include "../internal.h"
+#include <stdatomic.h>
+
+#include "../base/registry.h"
+#include "../kernels/kernels.h"
+
+#define GRC_MOST_WEIGHT 1e100 /* of a row: its product with any loss stays finite */
 
 typedef struct {
     int kind;            /* its row of tables.h */

@@ -2,14 +2,16 @@
 #include <math.h>
 #include <string.h>
 
-#include "../training/trainer.h"
+#include "../base/sums.h"
+#include "forward_backward.h"
+#include "tasks.h"
 
 #define GRC_PREDICT_ROWS ((size_t)GRC_KC)
 #define GRC_SPLIT_ROWS ((size_t)32) /* two tiles of a product and more */
 
 typedef struct predict_call {
     gradcore_network *net;
-    grc_exec *x;
+    grc_plan *plan;
     const gradcore_data *data;
     void *y;           /* predictions, or NULL: evaluate */
     int64_t y_stride;
@@ -28,7 +30,7 @@ static size_t unit_of(const predict_call *c)
 
 static void evaluate_rows(predict_call *c, int index, size_t lane, size_t first, size_t rows)
 {
-    grc_exec *x = c->x;
+    grc_plan *plan = c->plan;
     const gradcore_network *n = c->net;
     const grc_value *v = &n->values[c->tasks[index].value];
     const gradcore_data *d = &c->tasks[index].data;
@@ -39,18 +41,19 @@ static void evaluate_rows(predict_call *c, int index, size_t lane, size_t first,
         labels[r] = grc_take_label(loss, d->target, (int64_t)(first + r), &c->intrusion);
     const void *target = loss->labels ? (const void *)labels : grc_at(n, d->target, first * stride);
     const size_t step = stride * (loss->labels ? sizeof *labels : n->item);
-    n->kernels->loss[loss->kind](rows, v->width, grc_row(x, x->value, c->tasks[index].value, lane), v->ld, target,
-                                 stride, NULL, NULL, x->row_loss + lane, x->row_right + lane, &loss->args);
+    n->kernels->loss[loss->kind](rows, v->width, grc_row(&plan->view, plan->view.value, c->tasks[index].value, lane),
+                                 v->ld, target, stride, NULL, NULL, plan->row_loss + lane, plan->row_right + lane,
+                                 &loss->args);
     double weight[GRC_PREDICT_ROWS], mass[GRC_PREDICT_ROWS], right[GRC_PREDICT_ROWS];
     for (size_t r = 0; r < rows; r++) {
         weight[r] = grc_loss_weigh(loss, n->kernels, d->weight ? d->weight[first + r] : 1,
                                    (const char *)target + r * step, mass + r);
-        if (weight[r] == 0 && !isfinite(x->row_loss[lane + r])) /* it does not count: 0 times NaN is 0 here */
-            x->row_loss[lane + r] = x->row_right[lane + r] = 0;
-        right[r] = x->row_right[lane + r];
+        if (weight[r] == 0 && !isfinite(plan->row_loss[lane + r])) /* it does not count: 0 times NaN is 0 here */
+            plan->row_loss[lane + r] = plan->row_right[lane + r] = 0;
+        right[r] = plan->row_right[lane + r];
     }
     double *sum = c->sums + 4 * (first / GRC_PREDICT_ROWS * (size_t)c->task_count + (size_t)index);
-    sum[0] = grc_weighted_sum(rows, weight, x->row_loss + lane);
+    sum[0] = grc_weighted_sum(rows, weight, plan->row_loss + lane);
     sum[1] = grc_weighted_sum(rows, weight, right);
     sum[2] = grc_sum(rows, weight);
     sum[3] = grc_sum(rows, mass);
@@ -58,17 +61,17 @@ static void evaluate_rows(predict_call *c, int index, size_t lane, size_t first,
 
 static void predict_rows(predict_call *c, size_t lane, size_t first, size_t rows)
 {
-    grc_exec *x = c->x;
+    grc_plan *plan = c->plan;
     const gradcore_network *n = c->net;
     const int last = n->value_count - 1;
     const size_t width = n->values[last].width;
     const char *in = (const char *)c->data->x + (size_t)((int64_t)first * c->data->x_stride) * n->item;
-    grc_load_rows(x, lane, rows, in, (size_t)c->data->x_stride);
-    grc_forward(x, lane, rows);
+    grc_load_rows(&plan->view, lane, rows, in, (size_t)c->data->x_stride);
+    grc_forward(&plan->view, lane, rows);
     if (c->y) {
         for (size_t r = 0; r < rows; r++)
             memcpy((char *)c->y + (size_t)((int64_t)(first + r) * c->y_stride) * n->item,
-                   grc_row(x, x->value, last, lane + r), width * n->item);
+                   grc_row(&plan->view, plan->view.value, last, lane + r), width * n->item);
         return;
     }
     for (int i = 0; i < c->task_count; i++)
@@ -95,19 +98,21 @@ static grc_status run(predict_call *c, gradcore_error *error)
         threads /= 2;
     const size_t capacity = threads > 1 ? (size_t)threads * GRC_PREDICT_ROWS : grc_min(rows, GRC_PREDICT_ROWS);
 
-    c->x = atomic_exchange(&n->spare, NULL);
-    if (c->x && c->x->capacity < capacity) {
-        grc_exec_destroy(c->x);
-        c->x = NULL;
+    c->plan = (grc_plan *)atomic_exchange(&n->spare, NULL); /* it is the first field */
+    if (c->plan && c->plan->view.capacity < capacity) {
+        grc_plan_destroy(c->plan);
+        c->plan = NULL;
     }
-    if (!c->x) {
-        const grc_status status = grc_exec_create(n, GRC_EXEC_PREDICT, capacity, 0, 0, 0, &c->x, error);
+    if (!c->plan) {
+        const grc_status status = grc_plan_create(n, GRC_PLAN_PREDICT, capacity, 0, 0, 0, &c->plan, error);
         if (status != GRADCORE_OK)
             return status;
     }
-    c->x->training = 0;
+    c->plan->view.training = 0;
     grc_team_for(n, threads, &predict_team, c);
-    grc_exec_destroy(atomic_exchange(&n->spare, c->x));
+    grc_spare *other = atomic_exchange(&n->spare, &c->plan->spare);
+    if (other)
+        other->destroy(other);
     return GRADCORE_OK;
 }
 
@@ -266,18 +271,19 @@ grc_status gradcore_network_evaluate_loss(gradcore_network *n, const char *name,
 grc_status gradcore_network_evaluate_heads(gradcore_network *n, const gradcore_head_loss *losses,
                                            const gradcore_data *d, gradcore_score *scores, gradcore_error *error)
 {
-    gradcore_trainer t = {.net = n}; /* no more of it than its tasks */
+    grc_task *tasks = NULL;
+    int count = 0;
     grc_status status = check_call(n, d, scores, n ? n->head_count : 0, error);
     if (status == GRADCORE_OK)
         status = grc_check_head_data(d, n->head_count, error);
     if (status != GRADCORE_OK)
         return status;
     const gradcore_trainer_options o = {.heads = losses, .head_count = n->head_count};
-    status = losses ? grc_open_tasks(&t, &o, error) : grc_check_head_losses(n, NULL, 0, error);
+    status = losses ? grc_open_tasks(n, &o, &tasks, &count, error) : grc_check_head_losses(n, NULL, 0, error);
     for (int i = 0; i < n->head_count && status == GRADCORE_OK; i++)
-        t.tasks[i].data = grc_head_data(d, i);
+        tasks[i].data = grc_head_data(d, i);
     if (status == GRADCORE_OK)
-        status = evaluate(n, d, t.tasks, t.task_count, scores, error);
-    grc_close_tasks(&t);
+        status = evaluate(n, d, tasks, count, scores, error);
+    grc_close_tasks(n, tasks, count);
     return status;
 }

@@ -64,16 +64,16 @@ static int go(grc_tuner *u)
 int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy, int64_t *steps)
 {
     const int same = u->most && rows == u->rows && update == u->update;
-    u->stranger = 0;
+    u->unseen = 0;
     if (n->exact_threads)
         return n->threads;
-    if (u->most && !same && u->strangers++ < GRC_TUNER_STRANGERS) { /* such as the last batch of an epoch */
-        u->stranger = 1;
+    if (u->most && !same && u->unseen_parts++ < GRC_TUNER_UNSEEN) { /* such as the last batch of an epoch */
+        u->unseen = 1;
         return grc_threads_worth(n->threads, grc_work(n, 3, rows, update), LIKELY_WORK);
     }
     if (!same)
         begin(u, n, rows, update, heavy);
-    u->strangers = 0;
+    u->unseen_parts = 0;
     if (u->most == 1) /* the clock takes a while, too */
         return 1;
     const int count = go(u);
@@ -140,7 +140,7 @@ static void take_turn(grc_tuner *u, int64_t steps, double taken)
 
 void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost)
 {
-    if (u->stranger || u->most <= 1 || steps == 0)
+    if (u->unseen || u->most <= 1 || steps == 0)
         return;
     const double taken = seconds() - u->begin - lost, step = taken / (double)steps;
     u->spent += taken;

@@ -2,9 +2,9 @@
 #ifndef GRC_TUNER_H
 #define GRC_TUNER_H
 
-#include "../internal.h"
+#include "plan.h"
 
-enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 3, GRC_TUNER_STRANGERS = 8 };
+enum { GRC_TUNER_COUNTS = 11 /* 1024 threads, halved to one */, GRC_TUNER_ROUNDS = 3, GRC_TUNER_UNSEEN = 8 };
 
 typedef struct grc_tuner { /* most 0: nothing was seen. Times in seconds */
     int most, least;    /* counts in question: most, most / 2, ... down to least */
@@ -20,11 +20,11 @@ typedef struct grc_tuner { /* most 0: nothing was seen. Times in seconds */
     float took[GRC_TUNER_COUNTS][GRC_TUNER_ROUNDS]; /* [turn][round]: of a step */
     size_t rows;        /* of a trainer: the batches that it is for */
     int update;
-    int stranger, strangers; /* the part that runs has other batches; so many such parts in a row */
+    int unseen, unseen_parts; /* the part that runs has other batches; so many such parts in a row */
 } grc_tuner;
 
-/* Threads for a part of a trainer's slice that begins now, and its steps, of those that are left; heavy: of an optimizer
- * with products of its own. */
+/* Threads for a part of a trainer's slice that begins now, and its steps, of those that are left; heavy: of an
+ * optimizer with products of its own. */
 int grc_tuner_start(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy, int64_t *steps);
 /* Afterwards: so many steps were made, on `count` threads, with `lost` seconds of waiting for others. */
 void grc_tuner_stop(grc_tuner *u, int64_t steps, int count, double lost);

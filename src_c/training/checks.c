@@ -1,5 +1,7 @@
 /* What a slice of training steps is given, checked before anything changes. */
-#include "trainer.h"
+#include "averages.h"
+#include "checks.h"
+#include "rules.h"
 
 static grc_status check_target(const grc_task *task, const gradcore_data *d, gradcore_error *error)
 {
@@ -13,24 +15,24 @@ static grc_status check_target(const grc_task *task, const gradcore_data *d, gra
     return GRADCORE_OK;
 }
 
-static grc_status check_heads(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
+static grc_status check_heads(const gradcore_trainer *trainer, const gradcore_data *d, gradcore_error *error)
 {
-    grc_status status = grc_check_head_data(d, t->task_count, error);
-    for (int i = 0; i < t->task_count && status == GRADCORE_OK; i++) {
+    grc_status status = grc_check_head_data(d, trainer->task_count, error);
+    for (int i = 0; i < trainer->task_count && status == GRADCORE_OK; i++) {
         const gradcore_data own = grc_head_data(d, i);
-        status = check_target(&t->tasks[i], &own, error);
+        status = check_target(&trainer->tasks[i], &own, error);
     }
     return status;
 }
 
-grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gradcore_error *error)
+grc_status grc_check_data(const gradcore_trainer *trainer, const gradcore_data *d, gradcore_error *error)
 {
-    const int64_t inputs = (int64_t)t->net->values[0].width;
+    const int64_t inputs = (int64_t)trainer->net->values[0].width;
     if (!d || d->size != sizeof *d)
         return grc_fail(error, GRADCORE_INVALID, "data: expected a gradcore_data with its size set");
-    if (t->loss_function && d->weight)
+    if (trainer->loss_function && d->weight)
         return grc_fail(error, GRADCORE_INVALID, "weight: expected NULL with a loss_function, got weights");
-    if (!d->x || (!d->target && !t->loss_function))
+    if (!d->x || (!d->target && !trainer->loss_function))
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", d->x ? "target" : "x");
     if (d->rows < 1)
         return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
@@ -38,7 +40,7 @@ grc_status grc_check_data(const gradcore_trainer *t, const gradcore_data *d, gra
         return grc_fail(error, GRADCORE_SHAPE,
                         "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
                         (long long)d->x_stride);
-    return t->x->tips ? check_heads(t, d, error) : check_target(t->tasks, d, error);
+    return trainer->plan->view.tips ? check_heads(trainer, d, error) : check_target(trainer->tasks, d, error);
 }
 
 static grc_status check_task(const grc_task *task, const gradcore_data *d, const int64_t *order, int64_t begin,
@@ -62,27 +64,27 @@ static grc_status check_task(const grc_task *task, const gradcore_data *d, const
     return GRADCORE_OK;
 }
 
-grc_status grc_check_rows(const gradcore_trainer *t, const gradcore_data *d, const int64_t *order, int64_t begin,
+grc_status grc_check_rows(const gradcore_trainer *trainer, const gradcore_data *d, const int64_t *order, int64_t begin,
                           int64_t end, gradcore_error *error)
 {
     grc_status status = GRADCORE_OK;
-    for (int i = 0; i < t->task_count && status == GRADCORE_OK; i++) {
-        const gradcore_data own = t->x->tips ? grc_head_data(d, i) : *d;
-        status = check_task(&t->tasks[i], &own, order, begin, end, error);
+    for (int i = 0; i < trainer->task_count && status == GRADCORE_OK; i++) {
+        const gradcore_data own = trainer->plan->view.tips ? grc_head_data(d, i) : *d;
+        status = check_task(&trainer->tasks[i], &own, order, begin, end, error);
     }
     return status;
 }
 
-grc_status grc_check_step(const gradcore_trainer *t, const double *h, gradcore_error *error)
+grc_status grc_check_step(const gradcore_trainer *trainer, const double *h, gradcore_error *error)
 {
-    const int clipped = t->clip != GRC_CLIP_NONE || grc_clip_is_scheduled(t);
-    grc_status status = grc_check_hypers(t->optimizer, t->net->dtype, clipped, h, error);
-    for (int j = 0; j < t->average_count && status == GRADCORE_OK; j++)
-        status = grc_check_rate(&t->averages[j], h[GRADCORE_AVERAGE + j], error);
+    const int clipped = grc_clip_is_scheduled(trainer);
+    grc_status status = grc_check_hypers(trainer->optimizer, trainer->net->dtype, clipped, h, error);
+    for (int j = 0; j < trainer->average_count && status == GRADCORE_OK; j++)
+        status = grc_check_rate(&trainer->averages[j], h[GRADCORE_AVERAGE + j], error);
     return status;
 }
 
-grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_error *error)
+grc_status grc_check_run(const gradcore_trainer *trainer, gradcore_run *r, gradcore_error *error)
 {
     /* The sizes that the struct has had. */
     if (!r || (r->size != sizeof *r && r->size != offsetof(gradcore_run, ledger)
@@ -91,11 +93,11 @@ grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_er
     r->done = 0;
     if (!r->hypers || !r->reports)
         return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with size, hypers and reports");
-    grc_status status = grc_check_data(t, r->data, error);
+    grc_status status = grc_check_data(trainer, r->data, error);
     if (status != GRADCORE_OK)
         return status;
-    if (r->batch < 1 || (size_t)r->batch > t->x->capacity)
-        return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", t->x->capacity,
+    if (r->batch < 1 || (size_t)r->batch > trainer->plan->view.capacity)
+        return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", trainer->plan->view.capacity,
                         (long long)r->batch);
     if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
         return grc_fail(error, GRADCORE_SHAPE,
@@ -105,11 +107,11 @@ grc_status grc_check_run(const gradcore_trainer *t, gradcore_run *r, gradcore_er
     if (r->steps < 1 || r->steps > batches)
         return grc_fail(error, GRADCORE_SHAPE, "steps: expected 1 to %lld, got %lld", (long long)batches,
                         (long long)r->steps);
-    const uint64_t done = atomic_load(&t->step);
+    const uint64_t done = atomic_load(&trainer->step);
     if ((uint64_t)r->steps > GRC_MOST_STEPS - done)
         return grc_fail(error, GRADCORE_STATE, "steps: expected at most 2^48 in all, got %lld more after %llu",
                         (long long)r->steps, (unsigned long long)done);
     for (int64_t i = 0; i < r->steps && status == GRADCORE_OK; i++)
-        status = grc_check_step(t, r->hypers + i * GRADCORE_HYPERS, error);
+        status = grc_check_step(trainer, r->hypers + i * GRADCORE_HYPERS, error);
     return status;
 }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "../base/rng.h"
-#include "slice.h"
+#include "../base/sums.h"
+#include "gradient_surgery.h"
 
 #define GRC_STREAM_SURGERY 0xfffffffeu
 
@@ -27,10 +28,10 @@ struct grc_surgery {
 
 /* ---- as an object ---- */
 
-static void lay_out(const gradcore_trainer *t, struct grc_surgery *s, grc_arena *a)
+static void lay_out(const gradcore_trainer *trainer, struct grc_surgery *s, grc_arena *a)
 {
-    const gradcore_network *n = t->net;
-    const size_t heads = (size_t)n->head_count, chunks = t->x->chunk_first[n->parameter_count];
+    const gradcore_network *n = trainer->net;
+    const size_t heads = (size_t)n->head_count, chunks = trainer->plan->chunk_first[n->parameter_count];
     s->gradients = grc_take(a, heads * n->vector, n->item);
     s->dots = grc_take(a, heads * (heads + 1) / 2 * chunks, sizeof(double));
     s->gram = grc_take(a, heads * heads, sizeof(double));
@@ -40,63 +41,37 @@ static void lay_out(const gradcore_trainer *t, struct grc_surgery *s, grc_arena 
     s->ledger = grc_take(a, heads * heads * 3, sizeof(double));
 }
 
-grc_status grc_surgery_create(gradcore_trainer *t, int projects, gradcore_error *error)
+grc_status grc_surgery_create(gradcore_trainer *trainer, int projects, gradcore_error *error)
 {
     grc_arena arena = {NULL, 0, 0};
-    struct grc_surgery *s = t->surgery = grc_allocate(&t->net->allocator, sizeof *s);
+    struct grc_surgery *s = trainer->surgery = grc_allocate(&trainer->net->allocator, sizeof *s);
     if (s) {
-        lay_out(t, s, &arena);
+        lay_out(trainer, s, &arena);
         s->block_size = arena.used;
-        s->block = arena.base = arena.overflow ? NULL : grc_allocate(&t->net->allocator, s->block_size);
+        s->block = arena.base = arena.overflow ? NULL : grc_allocate(&trainer->net->allocator, s->block_size);
     }
     if (!arena.base) {
-        grc_surgery_destroy(t);
+        grc_surgery_destroy(trainer);
         return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for a gradient a head, got none");
     }
     arena.used = 0;
-    lay_out(t, s, &arena);
+    lay_out(trainer, s, &arena);
     s->projects = projects;
     return GRADCORE_OK;
 }
 
-int grc_projects(const gradcore_trainer *t)
+int grc_projects(const gradcore_trainer *trainer)
 {
-    return t->surgery && t->surgery->projects;
+    return trainer->surgery && trainer->surgery->projects;
 }
 
-void grc_surgery_destroy(gradcore_trainer *t)
+void grc_surgery_destroy(gradcore_trainer *trainer)
 {
-    if (!t->surgery)
+    if (!trainer->surgery)
         return;
-    grc_release(&t->net->allocator, t->surgery->block, t->surgery->block_size);
-    grc_release(&t->net->allocator, t->surgery, sizeof *t->surgery);
-    t->surgery = NULL;
-}
-
-/* ---- pieces: what a thread owns, chunk by chunk ---- */
-
-typedef void visit_fn(gradcore_trainer *tr, int parameter, size_t chunk, size_t offset, size_t size);
-
-static void visit_own(gradcore_trainer *tr, int t, int count, visit_fn *visit)
-{
-    const gradcore_network *n = tr->net;
-    const size_t pw = n->kernels->panel;
-    for (int i = 0; i < n->parameter_count; i++) {
-        const grc_parameter *p = &n->parameters[i];
-        const grc_region r = grc_own(n, i, t, count);
-        const size_t first = tr->x->chunk_first[i], down = grc_stored_rows(p);
-        const size_t chunks = (down + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
-        if (!p->trainable || !r.rows)
-            continue;
-        if (p->ndim == 1) {
-            visit(tr, i, first, p->offset, r.panels * pw);
-            continue;
-        }
-        for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
-            for (size_t row = r.row; row < r.row + r.rows; row += GRC_CHUNK_ROWS)
-                visit(tr, i, first + panel * chunks + row / GRC_CHUNK_ROWS, p->offset + (panel * down + row) * pw,
-                      grc_min(GRC_CHUNK_ROWS, r.row + r.rows - row) * pw);
-    }
+    grc_release(&trainer->net->allocator, trainer->surgery->block, trainer->surgery->block_size);
+    grc_release(&trainer->net->allocator, trainer->surgery, sizeof *trainer->surgery);
+    trainer->surgery = NULL;
 }
 
 static const grc_op *op_of(const gradcore_network *n, int parameter)
@@ -110,81 +85,86 @@ static int is_trunk(const gradcore_network *n, int parameter)
     return op->head == 0 && op->class != &grc_op_heads_end;
 }
 
-void *grc_head_gradient(const gradcore_trainer *tr, int head, size_t offset)
+void *grc_head_gradient(const gradcore_trainer *trainer, int head, size_t offset)
 {
-    return grc_at(tr->net, tr->surgery->gradients, (size_t)head * tr->net->vector + offset);
+    return grc_at(trainer->net, trainer->surgery->gradients, (size_t)head * trainer->net->vector + offset);
 }
 
-static void keep(gradcore_trainer *tr, int parameter, size_t chunk, size_t offset, size_t size)
+static void keep(void *context, const grc_piece *chunk)
 {
-    const grc_op *op = op_of(tr->net, parameter);
-    (void)chunk;
-    if (!grc_stands_still(tr->x, op))
-        memcpy(grc_head_gradient(tr, tr->x->only - 1, offset), grc_at(tr->net, tr->x->grad, offset), size * tr->net->item);
+    gradcore_trainer *trainer = context;
+    const grc_op *op = op_of(trainer->net, chunk->parameter);
+    if (!grc_stands_still(&trainer->plan->view, op))
+        memcpy(grc_head_gradient(trainer, trainer->plan->view.only - 1, chunk->offset),
+               grc_at(trainer->net, trainer->plan->grad, chunk->offset), chunk->size * trainer->net->item);
 }
 
-static void multiply(gradcore_trainer *tr, int parameter, size_t chunk, size_t offset, size_t size)
+static void multiply(void *context, const grc_piece *chunk)
 {
-    const gradcore_network *n = tr->net;
-    double *dots = tr->surgery->dots + chunk;
-    for (int i = 0; i < n->head_count && is_trunk(n, parameter); i++)
-        for (int j = i; j < n->head_count; j++, dots += tr->x->chunk_first[n->parameter_count])
-            *dots = n->kernels->dot(size, grc_head_gradient(tr, i, offset), grc_head_gradient(tr, j, offset));
+    gradcore_trainer *trainer = context;
+    const gradcore_network *n = trainer->net;
+    double *dots = trainer->surgery->dots + chunk->chunk;
+    for (int i = 0; i < n->head_count && is_trunk(n, chunk->parameter); i++)
+        for (int j = i; j < n->head_count; j++, dots += trainer->plan->chunk_first[n->parameter_count])
+            *dots = n->kernels->dot(chunk->size, grc_head_gradient(trainer, i, chunk->offset),
+                                    grc_head_gradient(trainer, j, chunk->offset));
 }
 
 /* A head's own gradients are those of its pass; the log variances' are the sum of all passes'. */
-static void combine(gradcore_trainer *tr, int parameter, size_t chunk, size_t offset, size_t size)
+static void combine(void *context, const grc_piece *chunk)
 {
-    const gradcore_network *n = tr->net;
-    const int head = op_of(n, parameter)->head, trunk = is_trunk(n, parameter);
-    void *to = grc_at(n, tr->x->grad, offset);
-    (void)chunk;
+    gradcore_trainer *trainer = context;
+    const gradcore_network *n = trainer->net;
+    const int head = op_of(n, chunk->parameter)->head, trunk = is_trunk(n, chunk->parameter);
+    void *to = grc_at(n, trainer->plan->grad, chunk->offset);
     if (head) {
-        memcpy(to, grc_head_gradient(tr, head - 1, offset), size * n->item);
+        memcpy(to, grc_head_gradient(trainer, head - 1, chunk->offset), chunk->size * n->item);
         return;
     }
-    memset(to, 0, size * n->item);
+    memset(to, 0, chunk->size * n->item);
     for (int j = 0; j < n->head_count; j++)
-        n->kernels->scale_add(1, size, trunk && tr->surgery->projects ? tr->surgery->total[j] : 1, grc_head_gradient(tr, j, offset), size, to, size);
+        n->kernels->scale_add(1, chunk->size, trunk && trainer->surgery->projects ? trainer->surgery->total[j] : 1,
+                              grc_head_gradient(trainer, j, chunk->offset), chunk->size, to, chunk->size);
 }
 
 /* ---- the projections, by one thread ---- */
 
-static void add_up(const gradcore_trainer *tr)
+static void add_up(const gradcore_trainer *trainer)
 {
-    const size_t heads = (size_t)tr->net->head_count, chunks = tr->x->chunk_first[tr->net->parameter_count];
-    const double *dots = tr->surgery->dots;
+    const size_t heads = (size_t)trainer->net->head_count;
+    const size_t chunks = trainer->plan->chunk_first[trainer->net->parameter_count];
+    const double *dots = trainer->surgery->dots;
     for (size_t i = 0; i < heads; i++)
         for (size_t j = i; j < heads; j++, dots += chunks)
-            tr->surgery->gram[i * heads + j] = tr->surgery->gram[j * heads + i] = grc_sum(chunks, dots);
+            trainer->surgery->gram[i * heads + j] = trainer->surgery->gram[j * heads + i] = grc_sum(chunks, dots);
 }
 
 /* The other heads in the order of this step for head i: Fisher-Yates. */
-static void shuffle_others(const gradcore_trainer *tr, int i)
+static void shuffle_others(const gradcore_trainer *trainer, int i)
 {
-    int *order = tr->surgery->order, others = 0;
-    for (int j = 0; j < tr->net->head_count; j++)
+    int *order = trainer->surgery->order, others = 0;
+    for (int j = 0; j < trainer->net->head_count; j++)
         if (j != i)
             order[others++] = j;
     for (int left = others; left > 1; left--) {
         uint32_t word[4];
-        grc_philox(tr->seed, GRC_STREAM_SURGERY, tr->x->step, (uint64_t)i * GRADCORE_MOST_HEADS + (uint64_t)left,
-                   word);
+        grc_philox(trainer->seed, GRC_STREAM_SURGERY, trainer->plan->view.step,
+                   (uint64_t)i * GRADCORE_MOST_HEADS + (uint64_t)left, word);
         const int pick = (int)((uint64_t)word[0] * (uint64_t)left >> 32), last = order[left - 1];
         order[left - 1] = order[pick];
         order[pick] = last;
     }
 }
 
-static void project(const gradcore_trainer *tr)
+static void project(const gradcore_trainer *trainer)
 {
-    const struct grc_surgery *s = tr->surgery;
-    const int heads = tr->net->head_count;
+    const struct grc_surgery *s = trainer->surgery;
+    const int heads = trainer->net->head_count;
     memset(s->total, 0, (size_t)heads * sizeof(double));
     for (int i = 0; i < heads; i++) {
         memset(s->rest, 0, (size_t)heads * sizeof(double));
         s->rest[i] = 1;
-        shuffle_others(tr, i);
+        shuffle_others(trainer, i);
         for (int at = 0; at + 1 < heads; at++) {
             const int k = s->order[at];
             const double *row = s->gram + (size_t)k * (size_t)heads;
@@ -199,59 +179,55 @@ static void project(const gradcore_trainer *tr)
     }
 }
 
-void grc_join_heads(gradcore_trainer *tr, grc_team *team, int t, int count)
+void grc_combine_heads(gradcore_trainer *trainer, grc_team *team, int t, int count)
 {
-    if (tr->surgery->projects)
-        visit_own(tr, t, count, &multiply);
+    if (trainer->surgery->projects)
+        grc_each_owned_chunk(trainer->net, t, count, &multiply, trainer);
     grc_barrier(team);
-    if (t == 0 && tr->surgery->projects) {
-        add_up(tr);
-        project(tr);
+    if (t == 0 && trainer->surgery->projects) {
+        add_up(trainer);
+        project(trainer);
     }
     grc_barrier(team);
-    visit_own(tr, t, count, &combine);
-    for (int i = 0; i < tr->net->parameter_count; i++) {
-        const grc_region mine = grc_own(tr->net, i, t, count);
-        if (tr->net->parameters[i].trainable && mine.rows)
-            grc_penalized_norms(tr->x, i, mine);
-    }
+    grc_each_owned_chunk(trainer->net, t, count, &combine, trainer);
+    grc_norms_of_gradient(trainer->plan, 1, t, count);
     grc_barrier(team);
 }
 
-void grc_operate(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int64_t first, int t, int count)
+void grc_project_conflicts(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int64_t first, int t, int count)
 {
-    gradcore_trainer *tr = s->t;
-    for (int head = 1; head <= tr->net->head_count; head++) {
+    gradcore_trainer *trainer = s->trainer;
+    for (int head = 1; head <= trainer->net->head_count; head++) {
         if (t == 0)
-            tr->x->only = head;
+            trainer->plan->view.only = head;
         grc_barrier(team);
         make_gradients(s, team, first, t, count);
-        visit_own(tr, t, count, &keep);
+        grc_each_owned_chunk(trainer->net, t, count, &keep, trainer);
         grc_barrier(team);
     }
     if (t == 0)
-        tr->x->only = 0;
-    grc_join_heads(tr, team, t, count);
+        trainer->plan->view.only = 0;
+    grc_combine_heads(trainer, team, t, count);
 }
 
 /* ---- how much they disagree ---- */
 
 /* Of the gradients of heads i and j; NaN where one of them is 0 or not finite. */
-static double cosine_of(const gradcore_trainer *t, size_t i, size_t j)
+static double cosine_of(const gradcore_trainer *trainer, size_t i, size_t j)
 {
-    const size_t heads = (size_t)t->net->head_count;
-    const double *gram = t->surgery->gram;
+    const size_t heads = (size_t)trainer->net->head_count;
+    const double *gram = trainer->surgery->gram;
     const double size = sqrt(gram[i * heads + i]) * sqrt(gram[j * heads + j]), cosine = gram[i * heads + j] / size;
     return size > 0 && isfinite(cosine) ? cosine : (double)NAN;
 }
 
-void grc_surgery_report(const gradcore_trainer *t, double out[2])
+void grc_surgery_report(const gradcore_trainer *trainer, double out[2])
 {
-    const size_t heads = (size_t)t->net->head_count;
+    const size_t heads = (size_t)trainer->net->head_count;
     double pairs = 0, conflicts = 0, cosines = 0;
     for (size_t i = 0; i < heads; i++)
         for (size_t j = i + 1; j < heads; j++) {
-            const double cosine = cosine_of(t, i, j);
+            const double cosine = cosine_of(trainer, i, j);
             if (isnan(cosine))
                 continue;
             pairs += 1;
@@ -262,13 +238,13 @@ void grc_surgery_report(const gradcore_trainer *t, double out[2])
     out[1] = conflicts / pairs;
 }
 
-void grc_count_conflicts(gradcore_trainer *t)
+void grc_count_conflicts(gradcore_trainer *trainer)
 {
-    const size_t heads = (size_t)t->net->head_count;
-    for (size_t i = 0; grc_projects(t) && i < heads; i++)
+    const size_t heads = (size_t)trainer->net->head_count;
+    for (size_t i = 0; grc_projects(trainer) && i < heads; i++)
         for (size_t j = 0; j < heads; j++) {
-            const double cosine = i == j ? (double)NAN : cosine_of(t, i < j ? i : j, i < j ? j : i);
-            double *entry = t->surgery->ledger + 3 * (i * heads + j);
+            const double cosine = i == j ? (double)NAN : cosine_of(trainer, i < j ? i : j, i < j ? j : i);
+            double *entry = trainer->surgery->ledger + 3 * (i * heads + j);
             if (isnan(cosine))
                 continue;
             entry[0] += 1;
@@ -277,18 +253,19 @@ void grc_count_conflicts(gradcore_trainer *t)
         }
 }
 
-grc_status gradcore_trainer_conflicts(gradcore_trainer *t, double *ledger, gradcore_error *error)
+grc_status gradcore_trainer_conflicts(gradcore_trainer *trainer, double *ledger, gradcore_error *error)
 {
-    grc_status status = grc_trainer_look(t, error);
+    grc_status status = grc_trainer_look(trainer, error);
     if (status != GRADCORE_OK)
         return status;
-    const size_t heads = (size_t)t->net->head_count;
+    const size_t heads = (size_t)trainer->net->head_count;
     if (!ledger)
         status = grc_fail(error, GRADCORE_INVALID, "ledger: expected a pointer, got NULL");
-    else if (!grc_projects(t))
-        status = grc_fail(error, GRADCORE_STATE, "conflicts: expected a trainer with gradient surgery, got one without");
+    else if (!grc_projects(trainer))
+        status =
+            grc_fail(error, GRADCORE_STATE, "conflicts: expected a trainer with gradient surgery, got one without");
     else
-        memcpy(ledger, t->surgery->ledger, 3 * heads * heads * sizeof(double));
-    grc_trainer_leave(t);
+        memcpy(ledger, trainer->surgery->ledger, 3 * heads * heads * sizeof(double));
+    grc_trainer_leave(trainer);
     return status;
 }

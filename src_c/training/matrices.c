@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "../optimizers/matrix.h"
-#include "trainer.h"
+#include "matrices.h"
 
 typedef struct grc_matrices {
     grc_matrix *of;      /* [parameter], rows 0: none */
@@ -12,144 +12,159 @@ typedef struct grc_matrices {
     void *kept;          /* a copy of it, touched only by a careful update */
 } grc_matrices;
 
-int grc_is_matrix(const gradcore_trainer *t, int parameter)
+int grc_is_matrix(const gradcore_trainer *trainer, int parameter)
 {
-    return t->matrices && t->matrices->of[parameter].rows;
+    return trainer->matrices && trainer->matrices->of[parameter].rows;
 }
 
-void grc_matrix_step(const gradcore_trainer *t, grc_team *team, int parameter, const grc_opt_args *args, int thread,
+void grc_matrix_step(const gradcore_trainer *trainer, grc_team *team, int parameter, const grc_opt_args *args, int t,
                      int count)
 {
-    grc_update_matrix(t->optimizer, &t->matrices->of[parameter], &t->matrices->room, args, team, thread, count);
+    grc_update_matrix(trainer->optimizer, &trainer->matrices->of[parameter], &trainer->matrices->room, args, team, t,
+                      count);
 }
 
-static void describe(const gradcore_trainer *t, const grc_parameter *p, grc_matrix *m)
+static void describe(const gradcore_trainer *trainer, const grc_parameter *p, grc_matrix *m)
 {
-    const gradcore_network *n = t->net;
+    const gradcore_network *n = trainer->net;
     *m = (grc_matrix){.k = n->kernels, .item = n->item, .rows = grc_stored_rows(p), .cols = grc_stored_cols(p),
                       .fan_in = p->rows, .fan_out = p->cols, .w = grc_at(n, n->w, p->offset),
-                      .g = grc_at(n, t->x->grad, p->offset)};
+                      .g = grc_at(n, trainer->plan->grad, p->offset)};
     for (int i = 0; i < 2; i++)
-        m->slot[i] = grc_at(n, t->x->slots[i], p->offset);
+        m->slot[i] = grc_at(n, trainer->plan->slots[i], p->offset);
 }
 
-static void lay_out(const gradcore_trainer *t, grc_matrices *s, grc_matrix *packed, size_t largest, grc_arena *arena)
+void grc_matrices_follow(const gradcore_trainer *trainer)
+{
+    for (int i = 0; trainer->matrices && i < trainer->net->parameter_count; i++) {
+        grc_matrix *m = &trainer->matrices->of[i];
+        const size_t offset = trainer->net->parameters[i].offset;
+        if (!m->rows)
+            continue;
+        m->g = grc_at(trainer->net, trainer->plan->grad, offset);
+        for (int slot = 0; slot < 2; slot++)
+            m->slot[slot] = grc_at(trainer->net, trainer->plan->slots[slot], offset);
+    }
+}
+
+static void lay_out(const gradcore_trainer *trainer, grc_matrices *s, grc_matrix *packed, size_t largest,
+                    grc_arena *arena)
 {
     size_t count = 0;
     s->sides = arena->used;
-    for (int i = 0; i < t->net->parameter_count; i++)
+    for (int i = 0; i < trainer->net->parameter_count; i++)
         if (s->of[i].rows) {
-            if (t->optimizer == GRC_OPT_soap)
+            if (trainer->optimizer == GRC_OPT_soap)
                 grc_lay_out_sides(&s->of[i], s->of[i].rows <= largest, s->of[i].cols <= largest, arena);
             packed[count++] = s->of[i];
         }
     s->sides_size = arena->used - s->sides;
     s->kept = grc_take(arena, s->sides_size, 1);
-    grc_lay_out_room(&s->room, t->optimizer, packed, count, t->net->threads, arena);
+    grc_lay_out_room(&s->room, trainer->optimizer, packed, count, trainer->net->threads, arena);
 }
 
-static void destroy(const gradcore_trainer *t, grc_matrices *s)
+static void destroy(const gradcore_trainer *trainer, grc_matrices *s)
 {
-    const gradcore_allocator *allocator = &t->net->allocator;
+    const gradcore_allocator *allocator = &trainer->net->allocator;
     if (!s)
         return;
     grc_release(allocator, s->block, s->block_size);
-    grc_release(allocator, s->of, ((size_t)t->net->parameter_count + 1) * sizeof *s->of);
+    grc_release(allocator, s->of, ((size_t)trainer->net->parameter_count + 1) * sizeof *s->of);
     grc_release(allocator, s, sizeof *s);
 }
 
-void grc_matrices_destroy(gradcore_trainer *t)
+void grc_matrices_destroy(gradcore_trainer *trainer)
 {
-    destroy(t, t->matrices);
-    t->matrices = NULL;
+    destroy(trainer, trainer->matrices);
+    trainer->matrices = NULL;
 }
 
-static grc_status make(const gradcore_trainer *t, const uint8_t *mask, size_t largest, grc_matrices **out,
+static grc_status make(const gradcore_trainer *trainer, const uint8_t *mask, size_t largest, grc_matrices **out,
                        gradcore_error *error)
 {
-    const gradcore_allocator *allocator = &t->net->allocator;
-    const size_t bytes = ((size_t)t->net->parameter_count + 1) * sizeof(grc_matrix);
+    const gradcore_allocator *allocator = &trainer->net->allocator;
+    const size_t bytes = ((size_t)trainer->net->parameter_count + 1) * sizeof(grc_matrix);
     grc_matrices *s = grc_allocate(allocator, sizeof *s);
     grc_matrix *packed = grc_allocate(allocator, bytes);
     if (s)
         s->of = grc_allocate(allocator, bytes);
     if (s && s->of && packed) {
-        for (int i = 0; i < t->net->parameter_count; i++)
+        for (int i = 0; i < trainer->net->parameter_count; i++)
             if (mask[i])
-                describe(t, &t->net->parameters[i], &s->of[i]);
+                describe(trainer, &trainer->net->parameters[i], &s->of[i]);
         grc_arena arena = {NULL, 0, 0};
-        lay_out(t, s, packed, largest, &arena);
+        lay_out(trainer, s, packed, largest, &arena);
         s->block_size = arena.used;
         arena.base = s->block = arena.overflow ? NULL : grc_allocate(allocator, arena.used + 1);
         s->block_size += 1;
         arena.used = 0;
         if (s->block)
-            lay_out(t, s, packed, largest, &arena);
+            lay_out(trainer, s, packed, largest, &arena);
     }
     grc_release(allocator, packed, bytes);
     if (!s || !s->block) {
         if (s && !s->of)
             grc_release(allocator, s, sizeof *s);
         else
-            destroy(t, s);
+            destroy(trainer, s);
         return grc_fail(error, GRADCORE_NO_MEMORY, "matrices: expected memory for them, got none");
     }
     *out = s;
     return GRADCORE_OK;
 }
 
-grc_status gradcore_trainer_set_matrices(gradcore_trainer *t, const uint8_t *mask, int64_t largest,
+grc_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask, int64_t largest,
                                          gradcore_error *error)
 {
     grc_matrices *made = NULL;
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_enter(trainer, error);
     if (status != GRADCORE_OK)
         return status;
     if (!mask || largest < 0)
         status = grc_fail(error, GRADCORE_INVALID, "mask, largest: expected a pointer and at least 0");
-    else if (grc_optimizer_kind(t->optimizer) != GRC_OPT_MATRIX)
+    else if (grc_optimizer_kind(trainer->optimizer) != GRC_OPT_MATRIX)
         status = grc_fail(error, GRADCORE_STATE, "matrices: expected an optimizer of matrices, got '%s'",
-                          gradcore_list("optimizer", t->optimizer));
-    else if (atomic_load(&t->step) > 0)
+                          grc_list("optimizer", trainer->optimizer));
+    else if (atomic_load(&trainer->step) > 0)
         status = grc_fail(error, GRADCORE_STATE, "matrices: expected them before the first step, got them after %llu",
-                          (unsigned long long)atomic_load(&t->step));
-    for (int i = 0; status == GRADCORE_OK && i < t->net->parameter_count; i++) {
-        const grc_parameter *p = &t->net->parameters[i];
-        if (mask[i] && (!p->trainable || (p->ndim != 2 && t->optimizer == GRC_OPT_muon)))
+                          (unsigned long long)atomic_load(&trainer->step));
+    for (int i = 0; status == GRADCORE_OK && i < trainer->net->parameter_count; i++) {
+        const grc_parameter *p = &trainer->net->parameters[i];
+        if (mask[i] && (!p->trainable || (p->ndim != 2 && trainer->optimizer == GRC_OPT_muon)))
             status = grc_fail(error, GRADCORE_INVALID, "mask[%d]: expected 0, as %s is no trainable matrix", i,
                               p->name);
     }
     if (status == GRADCORE_OK)
-        status = make(t, mask, (size_t)largest, &made, error);
+        status = make(trainer, mask, (size_t)largest, &made, error);
     if (status == GRADCORE_OK) {
-        grc_matrices_destroy(t);
-        t->matrices = made;
+        grc_matrices_destroy(trainer);
+        trainer->matrices = made;
     }
-    grc_trainer_leave(t);
+    grc_trainer_leave(trainer);
     return status;
 }
 
 /* ---- the state of soap ---- */
 
-void grc_keep_factors(const gradcore_trainer *t, int restore, int thread, int count)
+void grc_keep_factors(const gradcore_trainer *trainer, int restore, int t, int count)
 {
-    const grc_matrices *s = t->matrices;
+    const grc_matrices *s = trainer->matrices;
     size_t from, to;
     if (!s || !s->sides_size)
         return;
     char *live = (char *)s->block + s->sides, *kept = s->kept;
-    grc_rows_of(s->sides_size, 4096, thread, count, &from, &to);
+    grc_rows_of(s->sides_size, 4096, t, count, &from, &to);
     memcpy((restore ? live : kept) + from, (restore ? kept : live) + from, to - from);
 }
 
-int grc_factors_are_finite(const gradcore_trainer *t, int thread, int count)
+int grc_factors_are_finite(const gradcore_trainer *trainer, int t, int count)
 {
-    for (int i = 0; t->matrices && i < t->net->parameter_count; i++)
+    for (int i = 0; trainer->matrices && i < trainer->net->parameter_count; i++)
         for (int j = 0; j < 2; j++) {
-            const grc_matrix *m = &t->matrices->of[i];
+            const grc_matrix *m = &trainer->matrices->of[i];
             const grc_side *side = &m->side[j];
             size_t row, end;
-            grc_rows_of(side->order, 1, thread, count, &row, &end);
+            grc_rows_of(side->order, 1, t, count, &row, &end);
             const size_t at = row * side->ld, size = (end - row) * side->ld;
             if (size && (!isfinite(m->k->max_abs(size, grc_element(m, side->gram, at)))
                          || !isfinite(m->k->max_abs(size, grc_element(m, side->basis, at)))))
@@ -159,17 +174,17 @@ int grc_factors_are_finite(const gradcore_trainer *t, int thread, int count)
 }
 
 /* The side of a parameter as the user sees it: a vector that holds the transpose has them the other way round. */
-static grc_side *side_of(const gradcore_trainer *t, int64_t index, int32_t side)
+static grc_side *side_of(const gradcore_trainer *trainer, int64_t index, int32_t side)
 {
-    if (!t || !t->matrices || index < 0 || index >= t->net->parameter_count || side < 0 || side > 1)
+    if (!trainer || !trainer->matrices || index < 0 || index >= trainer->net->parameter_count || side < 0 || side > 1)
         return NULL;
-    grc_side *found = &t->matrices->of[index].side[t->net->parameters[index].turned ? 1 - side : side];
+    grc_side *found = &trainer->matrices->of[index].side[trainer->net->parameters[index].turned ? 1 - side : side];
     return found->order ? found : NULL;
 }
 
-int64_t gradcore_trainer_factor_order(const gradcore_trainer *t, int64_t index, int32_t side)
+int64_t gradcore_trainer_factor_order(const gradcore_trainer *trainer, int64_t index, int32_t side)
 {
-    const grc_side *found = side_of(t, index, side);
+    const grc_side *found = side_of(trainer, index, side);
     return found ? (int64_t)found->order : 0;
 }
 
@@ -179,38 +194,38 @@ static grc_status no_factor(int64_t index, int32_t side, gradcore_error *error)
                     (long long)index, side);
 }
 
-grc_status gradcore_trainer_factor_read(gradcore_trainer *t, int64_t index, int32_t side, void *dst,
+grc_status gradcore_trainer_factor_read(gradcore_trainer *trainer, int64_t index, int32_t side, void *dst,
                                         gradcore_error *error)
 {
-    grc_status status = grc_trainer_look(t, error);
+    grc_status status = grc_trainer_look(trainer, error);
     if (status != GRADCORE_OK)
         return status;
-    const grc_side *from = side_of(t, index, side);
+    const grc_side *from = side_of(trainer, index, side);
     if (!from || !dst)
         status = from ? grc_fail(error, GRADCORE_INVALID, "dst: expected a pointer, got NULL")
                       : no_factor(index, side, error);
     else
-        grc_read_side(&t->matrices->of[index], from, dst);
-    grc_trainer_leave(t);
+        grc_read_side(&trainer->matrices->of[index], from, dst);
+    grc_trainer_leave(trainer);
     return status;
 }
 
-grc_status gradcore_trainer_factor_write(gradcore_trainer *t, int64_t index, int32_t side, const void *src,
+grc_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t index, int32_t side, const void *src,
                                          gradcore_error *error)
 {
-    grc_status status = grc_trainer_enter(t, error);
+    grc_status status = grc_trainer_enter(trainer, error);
     if (status != GRADCORE_OK)
         return status;
-    grc_side *to = side_of(t, index, side);
+    grc_side *to = side_of(trainer, index, side);
     if (!to || !src)
         status = to ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL")
                     : no_factor(index, side, error);
-    else if (t->nonfinite != GRC_NONFINITE_PROPAGATE
-             && !isfinite(t->net->kernels->max_abs(2 * to->order * to->order, src)))
+    else if (trainer->nonfinite != GRC_NONFINITE_PROPAGATE
+             && !isfinite(trainer->net->kernels->max_abs(2 * to->order * to->order, src)))
         status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",
-                          t->net->parameters[index].name);
+                          trainer->net->parameters[index].name);
     else
-        grc_write_side(&t->matrices->of[index], to, src);
-    grc_trainer_leave(t);
+        grc_write_side(&trainer->matrices->of[index], to, src);
+    grc_trainer_leave(trainer);
     return status;
 }

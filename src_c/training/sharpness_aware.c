@@ -4,76 +4,60 @@
  * were, and scratch that ends with what the batch has told the ops (running averages) at those weights. */
 #include <math.h>
 
-#include "trainer.h"
+#include "../base/sums.h"
+#include "averages.h"
 
 #define LEAST 1e-12 /* added to the norm, as in the published implementations */
 
 typedef struct climb {
-    gradcore_trainer *t;
+    gradcore_trainer *trainer;
     void *kept, *scratch;
     double rate; /* of the step up */
     int adaptive;
 } climb;
 
-static climb climb_of(gradcore_trainer *t)
+static climb climb_of(gradcore_trainer *trainer)
 {
-    const grc_average *a = &t->averages[t->sam - 1];
-    const gradcore_network *n = t->net;
-    return (climb){.t = t, .kept = a->vector, .scratch = grc_at(n, a->vector, n->vector),
-                   .adaptive = grc_average_is_adaptive(a)};
-}
-
-/* Calls visit for every chunk, or whole vector, of thread t's part of what is not frozen. */
-typedef void visit_fn(climb *c, size_t offset, size_t size, size_t chunk);
-static void visit(climb *c, visit_fn *body, int t, int count)
-{
-    const gradcore_network *n = c->t->net;
-    const size_t pw = n->kernels->panel;
-    for (int i = 0; i < n->parameter_count; i++) {
-        const grc_parameter *p = &n->parameters[i];
-        const grc_region r = grc_own(n, i, t, count);
-        const size_t down = grc_stored_rows(p), chunks = (down + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
-        const size_t first = c->t->x->chunk_first[i];
-        if (!p->trainable || c->t->groups[i].frozen || !r.rows)
-            continue;
-        if (p->ndim == 1) {
-            body(c, p->offset, r.panels * pw, first);
-            continue;
-        }
-        for (size_t panel = r.panel; panel < r.panel + r.panels; panel++)
-            for (size_t row = r.row; row < r.row + r.rows; row += GRC_CHUNK_ROWS)
-                body(c, p->offset + (panel * down + row) * pw, grc_min(GRC_CHUNK_ROWS, r.row + r.rows - row) * pw,
-                     first + panel * chunks + row / GRC_CHUNK_ROWS);
-    }
+    const grc_average *a = &trainer->averages[trainer->sam - 1];
+    const gradcore_network *n = trainer->net;
+    return (climb){.trainer = trainer, .kept = a->vector, .scratch = grc_at(n, a->vector, n->vector),
+                   .adaptive = a->kind == GRC_ASAM};
 }
 
 /* scratch = w g, and its sum of squares in place of that of g. */
-static void weigh(climb *c, size_t offset, size_t size, size_t chunk)
+static void weigh(void *context, const grc_piece *chunk)
 {
-    const gradcore_network *n = c->t->net;
-    void *product = grc_at(n, c->scratch, offset);
-    n->kernels->multiply(1, size, grc_at(n, n->w, offset), grc_at(n, c->t->x->grad, offset), product, size);
-    c->t->x->chunk_norm[chunk] = n->kernels->sum_squares(size, product);
+    const climb *c = context;
+    const gradcore_network *n = c->trainer->net;
+    if (c->trainer->groups[chunk->parameter].frozen)
+        return;
+    void *product = grc_at(n, c->scratch, chunk->offset);
+    n->kernels->multiply(1, chunk->size, grc_at(n, n->w, chunk->offset),
+                         grc_at(n, c->trainer->plan->grad, chunk->offset), product, chunk->size);
+    c->trainer->plan->chunk_norm[chunk->chunk] = n->kernels->sum_squares(chunk->size, product);
 }
 
-static void ascend(climb *c, size_t offset, size_t size, size_t chunk)
+static void ascend(void *context, const grc_piece *chunk)
 {
-    const gradcore_network *n = c->t->net;
-    void *w = grc_at(n, n->w, offset), *product = grc_at(n, c->scratch, offset);
-    (void)chunk;
+    const climb *c = context;
+    const gradcore_network *n = c->trainer->net;
+    if (c->trainer->groups[chunk->parameter].frozen)
+        return;
+    void *w = grc_at(n, n->w, chunk->offset), *product = grc_at(n, c->scratch, chunk->offset);
     if (c->adaptive)
-        n->kernels->multiply(1, size, w, product, product, size);
-    n->kernels->combine(size, c->rate, c->adaptive ? product : grc_at(n, c->t->x->grad, offset), 1, w);
+        n->kernels->multiply(1, chunk->size, w, product, product, chunk->size);
+    n->kernels->combine(chunk->size, c->rate, c->adaptive ? product : grc_at(n, c->trainer->plan->grad, chunk->offset),
+                        1, w);
 }
 
 /* Of what is not frozen, by every thread alike. */
-static double slope(const gradcore_trainer *t)
+static double slope(const gradcore_trainer *trainer)
 {
-    const grc_exec *x = t->x;
+    const grc_plan *plan = trainer->plan;
     double sum = 0;
-    for (int i = 0; i < t->net->parameter_count; i++)
-        if (t->net->parameters[i].trainable && !t->groups[i].frozen)
-            sum += grc_sum(x->chunk_first[i + 1] - x->chunk_first[i], x->chunk_norm + x->chunk_first[i]);
+    for (int i = 0; i < trainer->net->parameter_count; i++)
+        if (trainer->net->parameters[i].trainable && !trainer->groups[i].frozen)
+            sum += grc_sum(plan->chunk_first[i + 1] - plan->chunk_first[i], plan->chunk_norm + plan->chunk_first[i]);
     return sqrt(sum);
 }
 
@@ -94,42 +78,38 @@ static void move_all(const gradcore_network *n, const void *from, void *to, int 
     memcpy(grc_at(n, to, first), grc_at(n, from, first), (last - first) * n->item);
 }
 
-void grc_sam_climb(gradcore_trainer *tr, grc_team *team, double rho, size_t rows, int t, int count)
+void grc_sam_climb(gradcore_trainer *trainer, grc_team *team, double rho, size_t rows, int t, int count)
 {
-    gradcore_network *n = tr->net;
-    climb c = climb_of(tr);
+    gradcore_network *n = trainer->net;
+    climb c = climb_of(trainer);
     move_all(n, n->w, c.kept, t, count);
     grc_barrier(team); /* kept; and all have read the norms of the gradient */
     if (c.adaptive) {
-        visit(&c, &weigh, t, count);
+        grc_each_owned_chunk(n, t, count, &weigh, &c);
         grc_barrier(team);
     }
-    c.rate = rho / (slope(tr) + LEAST);
-    grc_settle(tr->x, rows, t, count);
+    c.rate = rho / (slope(trainer) + LEAST);
+    grc_settle(&trainer->plan->view, rows, t, count);
     move_settled(n, n->w, c.scratch, t, count);
-    visit(&c, &ascend, t, count);
-    if (n->derives) {
-        grc_barrier(team);
-        grc_derive_update(tr->x, t, count);
-    }
-    grc_refresh(tr->x, t, count);
+    grc_each_owned_chunk(n, t, count, &ascend, &c);
+    grc_refresh_weights(&trainer->plan->view, team, t, count);
     grc_barrier(team);
 }
 
-void grc_sam_return(gradcore_trainer *tr, grc_team *team, int t, int count)
+void grc_sam_return(gradcore_trainer *trainer, grc_team *team, int t, int count)
 {
-    const climb c = climb_of(tr);
+    const climb c = climb_of(trainer);
     grc_barrier(team);
-    move_all(tr->net, c.kept, tr->net->w, t, count);
+    move_all(trainer->net, c.kept, trainer->net->w, t, count);
     grc_barrier(team);
-    grc_refresh(tr->x, t, count);
+    grc_refresh(&trainer->plan->view, t, count);
     grc_barrier(team);
 }
 
-void grc_learn(gradcore_trainer *tr, int climbed, size_t rows, int t, int count)
+void grc_learn(gradcore_trainer *trainer, int climbed, size_t rows, int t, int count)
 {
     if (climbed)
-        move_settled(tr->net, climb_of(tr).scratch, tr->net->w, t, count);
+        move_settled(trainer->net, climb_of(trainer).scratch, trainer->net->w, t, count);
     else
-        grc_settle(tr->x, rows, t, count);
+        grc_settle(&trainer->plan->view, rows, t, count);
 }

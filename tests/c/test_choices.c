@@ -130,15 +130,15 @@ static void test_other_batches_begin_anew_in_the_end(void)
     int64_t steps = 1000;
     CHECK(grc_tuner_start(&u, n, 64, 1, 0, &steps) >= 1 && u.rows == 64);
     grc_tuner_stop(&u, 1, u.count, 0);
-    for (int i = 0; i < GRC_TUNER_STRANGERS; i++) {
+    for (int i = 0; i < GRC_TUNER_UNSEEN; i++) {
         steps = 1000;
         grc_tuner_start(&u, n, 32, 1, 0, &steps);
-        CHECK(u.rows == 64 && u.stranger);
+        CHECK(u.rows == 64 && u.unseen);
         grc_tuner_stop(&u, 1, 1, 0);
     }
     steps = 1000;
     grc_tuner_start(&u, n, 32, 1, 0, &steps);
-    CHECK(u.rows == 32 && !u.stranger);
+    CHECK(u.rows == 32 && !u.unseen);
     grc_tuner_stop(&u, 1, u.count, 0);
     gradcore_network_destroy(n);
 }

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "base/fiber.h"
-#include "internal.h"
+#include "base/locks.h"
+#include "base/team.h"
 #include "check.h"
 
 /* ---- pieces ---- */

@@ -1,15 +1,17 @@
 /* Every instruction set of this machine gives the bits of the scalar kernels, touches nothing outside
  * its arrays (they end at a guard page), and the generator gives its published numbers.
- *   cc -O2 -I src_c tests/c/test_kernels.c src_c/base/rng.c src_c/network/draws.c src_c/kernels/k_*.c src_c/kernels/reduce.c -lm && ./a.out
+ *   cc -O2 -fopenmp -I src_c tests/c/test_kernels.c libgradcore.a -lm && ./a.out
  * Prints one digest a group, which is the same on every platform. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/rng.h"
 #include "check.h"
 #include "kernels/kernels.h"
-#include "base/rng.h"
+#include "network/draws.h"
+#include "optimizers/scalars.h"
 
 enum { SLOT_BYTES = 1 << 20, SLOTS = 12, MAX_ROWS = 33, MAX_COLS = 66 };
 static char *slot_end[SLOTS];

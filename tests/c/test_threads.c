@@ -14,7 +14,7 @@
 
 #include "../../gradcore/include/gradcore/gradcore.h"
 #include "check.h"
-#include "internal.h"
+#include "base/team.h"
 
 enum { ROWS = 150, INPUTS = 8, OUTPUTS = 3, MOST_STEPS = 12, MOST_THREADS = 4 };
 

@@ -1,8 +1,9 @@
 /* Which kernels this CPU may run: CPUID says what it has, XGETBV what the system saves. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "instruction_sets.h"
 
 #if defined(__x86_64__)
 /* The compiler's run-time library reads CPUID and XGETBV (what the system saves) once and keeps the answer:
@@ -77,6 +78,18 @@ const char *grc_isa_name(int32_t index)
     return NULL;
 }
 
+/* "'scalar', 'avx2'" of those that this CPU runs, for a message. */
+static const char *known_names(char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t i = 0; grc_isa_name(i) && used < size; i++) {
+        const int n = snprintf(text + used, size - used, "%s'%s'", i ? ", " : "", grc_isa_name(i));
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return text;
+}
+
 const grc_kernels *grc_kernels_find(const char *isa, int dtype, gradcore_error *error)
 {
     const char *reason;
@@ -85,7 +98,7 @@ const grc_kernels *grc_kernels_find(const char *isa, int dtype, gradcore_error *
     const int i = find(isa ? isa : grc_isa_default(&reason));
     if (i == GRC_NONE || !(found = tables((enum grc_isa)i))) {
         grc_fail(error, GRADCORE_INVALID, "isa: expected one of %s, got '%.40s'",
-                 grc_names("isa", known, sizeof known), isa);
+                 known_names(known, sizeof known), isa);
         return NULL;
     }
     return &found[dtype];

@@ -3,39 +3,32 @@
  * keys the draw; those of a penalty, when its chunks' gradients are there. */
 #include <string.h>
 
-#include "../training/trainer.h"
-
-void grc_schedule_op(grc_builder *b, grc_op *op)
-{
-    if (b->layer->flags & GRADCORE_LAYER_SCHEDULED)
-        op->scheduled = ++b->net->scheduled;
-}
+#include "scheduled_rates.h"
 
 /* The row of a step, or NULL. */
-static const double *rates_at(const grc_exec *x)
+static const double *rates_at(const grc_rates *r, uint64_t step)
 {
-    const uint64_t at = x->step - x->rate_first; /* huge for an earlier step */
-    return at < x->rate_steps ? x->rates + at * x->rate_columns : NULL;
+    const uint64_t at = step - r->first; /* huge for an earlier step */
+    return at < r->steps ? r->table + at * r->columns : NULL;
 }
 
-double grc_rate_of(const grc_op *op, const grc_exec *x, double constant)
+double grc_rate_of(const grc_op *op, const grc_rates *r, uint64_t step, double constant)
 {
-    const double *rates = op->scheduled ? rates_at(x) : NULL;
+    const double *rates = op->scheduled ? rates_at(r, step) : NULL;
     return rates ? rates[op->scheduled - 1] : constant;
 }
 
-const double *grc_strength_of(const grc_parameter *p, const grc_exec *x)
+const double *grc_strength_of(const grc_parameter *p, const grc_rates *r, uint64_t step)
 {
-    const double *rates = p->scheduled && (size_t)p->scheduled < x->rate_columns ? rates_at(x) : NULL;
+    const double *rates = p->scheduled && (size_t)p->scheduled < r->columns ? rates_at(r, step) : NULL;
     return rates ? rates + p->scheduled - 1 : p->strength;
 }
 
-void grc_keep_strengths(grc_exec *x, uint64_t step)
+void grc_keep_strengths(const grc_rates *r, gradcore_network *n, uint64_t step)
 {
-    x->step = step;
-    for (int i = 0; x->net->penalized && i < x->net->parameter_count; i++) {
-        grc_parameter *p = &x->net->parameters[i];
-        const double *strength = grc_strength_of(p, x);
+    for (int i = 0; n->penalized && i < n->parameter_count; i++) {
+        grc_parameter *p = &n->parameters[i];
+        const double *strength = grc_strength_of(p, r, step);
         p->strength[0] = strength[0];
         p->strength[1] = strength[1];
     }
@@ -62,7 +55,7 @@ static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps
         return grc_fail(error, GRADCORE_SHAPE, "rates: expected 1 to 2147483647 steps, got %lld", (long long)steps);
     for (int c = 0; c < n->scheduled; c++) {
         const grc_op *op = op_of(n, c);
-        const int share = op && op->class != &grc_op_gaussian_noise;
+        const int share = op && op->class->rate_is_share;
         const double most = share ? 1 : op ? 1e30 : GRC_MOST_PENALTY;
         const char *range = share ? "in [0, 1)" : op ? "from 0 to 1e30" : "from 0 to 1e10";
         for (int64_t s = 0; s < steps; s++) {
@@ -75,44 +68,32 @@ static grc_status check(const gradcore_network *n, uint64_t first, int64_t steps
     return GRADCORE_OK;
 }
 
-void grc_release_rates(grc_exec *x)
+void grc_release_rates(grc_rates *r, const gradcore_network *n)
 {
-    if (x->rates)
-        grc_release(&x->net->allocator, x->rates, x->rate_room * sizeof(double));
-    x->rates = NULL;
-    x->rate_steps = x->rate_room = 0;
+    if (r->table)
+        grc_release(&n->allocator, r->table, r->room * sizeof(double));
+    *r = (grc_rates){.first = r->first, .columns = r->columns};
 }
 
-grc_status grc_set_rates(grc_exec *x, uint64_t first, int64_t steps, int64_t layers, const double *rates,
-                         gradcore_error *error)
+grc_status grc_set_rates(grc_rates *r, const gradcore_network *n, uint64_t first, int64_t steps, int64_t columns,
+                         const double *rates, gradcore_error *error)
 {
-    const grc_status status = check(x->net, first, steps, layers, rates, error);
+    const grc_status status = check(n, first, steps, columns, rates, error);
     if (status != GRADCORE_OK)
         return status;
-    const size_t room = (size_t)steps * (size_t)layers;
-    if (room > x->rate_room) {
-        double *made = grc_allocate(&x->net->allocator, room * sizeof(double));
+    const size_t room = (size_t)steps * (size_t)columns;
+    if (room > r->room) {
+        double *made = grc_allocate(&n->allocator, room * sizeof(double));
         if (!made)
             return grc_fail(error, GRADCORE_NO_MEMORY, "rates: expected memory for %lld steps, got none",
                             (long long)steps);
-        grc_release_rates(x);
-        x->rates = made;
-        x->rate_room = room;
+        grc_release_rates(r, n);
+        r->table = made;
+        r->room = room;
     }
-    memcpy(x->rates, rates, room * sizeof(double));
-    x->rate_columns = (size_t)layers;
-    x->rate_first = first;
-    x->rate_steps = (size_t)steps;
+    memcpy(r->table, rates, room * sizeof(double));
+    r->columns = (size_t)columns;
+    r->first = first;
+    r->steps = (size_t)steps;
     return GRADCORE_OK;
-}
-
-grc_status gradcore_trainer_set_rates(gradcore_trainer *t, uint64_t first, int64_t steps, int64_t layers,
-                                      const double *rates, gradcore_error *error)
-{
-    grc_status status = grc_trainer_enter(t, error);
-    if (status != GRADCORE_OK)
-        return status;
-    status = grc_set_rates(t->x, first, steps, layers, rates, error);
-    grc_trainer_leave(t);
-    return status;
 }

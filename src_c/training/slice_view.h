@@ -1,10 +1,12 @@
-/* A slice of training steps from the inside: slice.c, with losses.c and gradient_surgery.c. */
-#ifndef GRC_SLICE_H
-#define GRC_SLICE_H
+/* A slice of training steps from the inside.
+ *
+ * Words. A *turn* is what all threads read of a step; a *part* of a slice is what one team does in one go. */
+#ifndef GRC_SLICE_VIEW_H
+#define GRC_SLICE_VIEW_H
 
 #include "trainer.h"
 
-typedef struct grc_turn { /* what all threads read of a step, besides what lies in the pass */
+typedef struct grc_turn { /* besides what lies in the plan */
     double hypers[GRADCORE_HYPERS]; /* a copy, which nobody else can change */
     grc_status failed;              /* what was found wrong with them */
 } grc_turn;
@@ -14,7 +16,7 @@ typedef struct grc_turn { /* what all threads read of a step, besides what lies 
  * have passed a later one. Thread 0 runs ahead: once it has finished a step it makes the next one ready, while others
  * may still be at their update. Hence the two places for what all read of a step: they are taken in turns. */
 typedef struct slice {
-    gradcore_trainer *t;
+    gradcore_trainer *trainer;
     const gradcore_data *data;
     const int64_t *order;
     int64_t begin, end, batch, steps;
@@ -41,22 +43,19 @@ typedef struct slice {
     double *ledger; /* where the rules on gradients enter what they did, or NULL */
 } slice;
 
-/* ---- losses.c: a trainer's losses at work. Batches begin at position `first`; rows are those of the batch ---- */
-
-void grc_place_tasks(gradcore_trainer *t, const gradcore_data *data);
-/* Rows [from, to) get their weight in each task, and their scale, which is weight / divisor times the task's share. */
-void grc_weigh_rows(slice *s, int64_t first, size_t from, size_t to, int t);
-/* The row of the data at position `at` of the order; the one way to read that. */
-int64_t grc_row_at(slice *s, int64_t at);
-/* Targets of rows [row, row + rows), where they are not used as they lie: labels, and those of a shuffled batch. */
-void grc_load_targets(slice *s, int64_t first, size_t row, size_t rows);
-/* Losses of these rows, and their derivatives into the deltas. */
-void grc_lose_rows(const slice *s, int64_t first, size_t row, size_t rows);
-
-/* ---- gradient_surgery.c ---- */
-
-typedef void grc_gradients_fn(slice *s, grc_team *team, int64_t first, int t, int count);
-/* make_gradients once a head, then x->grad and its norms of what all of them agree on; ends with a barrier. */
-void grc_operate(slice *s, grc_team *team, grc_gradients_fn *make_gradients, int64_t first, int t, int count);
+/* Where step i's batch begins, in `order` or in the data; its hyperparameters. */
+static inline int64_t grc_batch_of(const slice *s, int64_t i)
+{
+    return s->begin + i * s->batch;
+}
+static inline const double *grc_hypers_of(const slice *s, int64_t first)
+{
+    return s->turns[(first - s->begin) / s->batch % 2].hypers;
+}
+/* Has something come up that ends the slice? The same for all threads once the batch's rows are through. */
+static inline int grc_is_over(const slice *s)
+{
+    return s->failed != GRADCORE_OK || atomic_load_explicit(&s->intrusion.found, memory_order_relaxed);
+}
 
 #endif

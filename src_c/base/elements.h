@@ -1,0 +1,8 @@
+/* What arrays are made of. Kernels need nothing else of this floor, so that they are compiled anew only when they change. */
+#ifndef GRC_ELEMENTS_H
+#define GRC_ELEMENTS_H
+
+enum grc_dtype { GRC_F32, GRC_F64, GRC_DTYPE_COUNT };
+#define GRC_PANEL_BYTES 64 /* of a panel's row, and of a cache line: all regions begin at multiples */
+
+#endif
