@@ -87,6 +87,7 @@ static const gradcore_api api = {
     .packed_size = &gradcore_packed_size,
     .pack = &gradcore_pack,
     .dense_backward = &gradcore_dense_backward,
+    .trainer_reserve = &gradcore_trainer_reserve,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

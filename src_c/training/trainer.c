@@ -126,3 +126,48 @@ void gradcore_trainer_destroy(gradcore_trainer *trainer)
     grc_release(&n->allocator, trainer->shown, n->vector * n->item);
     grc_release(&n->allocator, trainer, sizeof *trainer);
 }
+
+/* ---- room for larger batches ---- */
+
+/* What a plan has of the trainer's state, to one with other room for rows. */
+static void move_state(gradcore_trainer *trainer, grc_plan *from, grc_plan *to)
+{
+    const gradcore_network *n = trainer->net;
+    const size_t vector = n->vector * n->item, chunks = from->chunk_first[n->parameter_count];
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if (from->slots[i])
+            memcpy(to->slots[i], from->slots[i], vector);
+    memcpy(to->grad, from->grad, vector);
+    memcpy(to->chunk_norm, from->chunk_norm, chunks * sizeof *to->chunk_norm);
+    to->view.rates = from->view.rates;
+    from->view.rates = (grc_rates){0};
+    to->view.seed = from->view.seed;
+    to->view.held = from->view.held;
+    to->version = UINT64_MAX; /* transposed copies are made anew */
+}
+
+grc_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gradcore_error *error)
+{
+    grc_status status = grc_trainer_enter(trainer, error);
+    if (status != GRADCORE_OK)
+        return status;
+    grc_plan *old = trainer->plan, *plan = NULL;
+    if (rows < 1 || rows > INT32_MAX)
+        status = grc_fail(error, GRADCORE_SHAPE, "rows: expected 1 to 2147483647 rows, got %lld", (long long)rows);
+    else if ((size_t)rows > old->view.capacity) {
+        status = grc_plan_create(trainer->net, GRC_PLAN_TRAIN, (size_t)rows, old->slot_mask, old->measures,
+                                 grc_target_bytes(trainer->tasks, trainer->net), &plan, error);
+        if (status == GRADCORE_OK)
+            status = grc_clipping_reserve(trainer, (size_t)rows, error);
+        if (status == GRADCORE_OK)
+            status = grc_make_room(trainer, plan, error);
+        if (status == GRADCORE_OK) {
+            move_state(trainer, old, plan);
+            trainer->plan = plan;
+            grc_matrices_follow(trainer);
+        }
+        grc_plan_destroy(status == GRADCORE_OK ? old : plan);
+    }
+    grc_trainer_leave(trainer);
+    return status;
+}

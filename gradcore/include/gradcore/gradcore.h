@@ -403,6 +403,10 @@ GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,
                                                      const gradcore_trainer_options *options,
                                                      gradcore_trainer **out, gradcore_error *error);
 GRADCORE_API void gradcore_trainer_destroy(gradcore_trainer *trainer);
+/* Room for batches of so many rows, where it was made for fewer: all else of the trainer stays as it is, and with it
+ * every bit of what follows. */
+GRADCORE_API gradcore_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows,
+                                                      gradcore_error *error);
 /* A slice of training steps in one call. Labels and row numbers are checked before the first step. */
 GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
                                                   gradcore_error *error);
