@@ -5,12 +5,13 @@ stage_venv() {
     "$python" -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
     "$python" -m venv "$work/venv"
     "$work/venv/bin/pip" install -q --upgrade pip build
-    "$work/venv/bin/pip" install -q ruff mypy numpy
+    "$work/venv/bin/pip" install -q ruff mypy import-linter numpy
 }
 
 stage_lint() {
     "$work/venv/bin/ruff" check --output-format concise .
     "$work/venv/bin/mypy"
+    "$work/venv/bin/lint-imports" --no-cache
 }
 
 # sdist -> wheel, warnings being errors; what they hold, and how large.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -14,11 +14,23 @@ from ..schedules.scalars import CLIP, POSITIVE, Column, Range, scalar
 from ..validation.checks import Abstract, compact_repr, shown
 
 if TYPE_CHECKING:
-    from ..network.network import Network
+    from .._core import ParameterInfo
 
 __all__ = ["Clip", "Constraint"]
 
 CoreRule = tuple[str, float, float, float, bool, bytes]  # as _core.CoreTrainer.set_rules takes it
+
+
+class Parameters(Protocol):
+    """What rules must know of a network."""
+
+    @property
+    def infos(self) -> Sequence[ParameterInfo]:
+        """Its parameters."""
+
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Its layers by position."""
 
 
 class Rule(Abstract):
@@ -43,15 +55,15 @@ class Rule(Abstract):
         """Of its norm."""
         return 2.0
 
-    def applies(self, net: Network) -> list[bool]:
+    def applies(self, to: Parameters) -> list[bool]:
         """Whether it does, for each parameter of a network."""
-        return [bool(info["trainable"]) for info in net._info]
+        return [bool(info["trainable"]) for info in to.infos]
 
-    def compiled(self, net: Network) -> CoreRule:
+    def compiled(self, to: Parameters) -> CoreRule:
         """The rule as the core takes it."""
         bound = self.bound()
         number = 0.0 if callable(bound) else bound
-        return self.name, number, self.other(), self.norm_order(), callable(bound), bytes(self.applies(net))
+        return self.name, number, self.other(), self.norm_order(), callable(bound), bytes(self.applies(to))
 
 
 class Clip(Rule):
@@ -108,7 +120,7 @@ class Plan:
     scales: bool = False  # a step's report says by how much
 
 
-def plan(clip: object, constraint: object, net: Network) -> Plan:
+def plan(clip: object, constraint: object, to: Parameters) -> Plan:
     """Check the rules of a trainer against each other and its network."""
     clips = _several(clip, "clip", Clip)
     constraints = _several(constraint, "constraint", Constraint)
@@ -131,8 +143,8 @@ def plan(clip: object, constraint: object, net: Network) -> Plan:
             names = " and ".join(column.name for column in scheduled)
             raise ArgumentError(f"clip: expected one schedule among its rules, got {names}")
         made.columns = scheduled
-        made.rules = [one.compiled(net) for one in clips]
-    made.rules += [one.compiled(net) for one in constraints]
+        made.rules = [one.compiled(to) for one in clips]
+    made.rules += [one.compiled(to) for one in constraints]
     if len(made.rules) > 8:
         raise ArgumentError(f"clip, constraint: expected at most 8 rules, got {len(made.rules)}")
     return made
@@ -160,15 +172,15 @@ def layers(value: object, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def apart_from(skip: tuple[str, ...], net: Network, name: str, keep: Callable[[Any], bool]) -> list[bool]:
+def apart_from(skip: tuple[str, ...], to: Parameters, name: str, keep: Callable[[Any], bool]) -> list[bool]:
     """For each parameter: trainable, as `keep` has it, and in none of the layers of `skip`."""
     for layer in skip:
-        if not any(info["name"].startswith(f"{layer}.") for info in net._info):
+        if not any(info["name"].startswith(f"{layer}.") for info in to.infos):
             raise ArgumentError(f"{name}: expected layers that have parameters, got {layer!r}")
     return [
         bool(info["trainable"] and keep(info))
         and not any(info["name"].startswith(f"{layer}.") for layer in skip)
-        for info in net._info
+        for info in to.infos
     ]
 
 

@@ -8,14 +8,11 @@ can be had.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from ..validation.checks import flag, number
-from .base import Constraint, apart_from, layers
-
-if TYPE_CHECKING:
-    from ..network.network import Network
+from .base import Constraint, Parameters, apart_from, layers
 
 __all__ = ["Box", "MaxNorm", "NonNegative", "UnitNorm"]
 
@@ -39,22 +36,22 @@ class _Weights(Constraint):
         if hasattr(self, "biases"):
             object.__setattr__(self, "biases", flag(self.biases, f"{name}: biases"))
 
-    def applies(self, net: Network) -> list[bool]:
+    def applies(self, to: Parameters) -> list[bool]:
         """Whether it does, for each parameter of a network."""
 
         def meant(info: Any) -> bool:
             biases = getattr(self, "biases", False) and info["role"] == "bias"
             return bool(info["role"] == "weight" or biases)
 
-        result = apart_from(self.skip, net, f"{type(self).__name__}: skip", meant)
+        result = apart_from(self.skip, to, f"{type(self).__name__}: skip", meant)
         if not self.of_signs:
-            self._check_free(net, result)
+            self._check_free(to, result)
         return result
 
-    def _check_free(self, net: Network, applies: list[bool]) -> None:
-        for info, one in zip(net._info, applies, strict=True):
+    def _check_free(self, to: Parameters, applies: list[bool]) -> None:
+        for info, one in zip(to.infos, applies, strict=True):
             position = info["name"].rpartition(".")[0]
-            if one and info["role"] == "weight" and getattr(net._places[position], "spectral_norm", False):
+            if one and info["role"] == "weight" and getattr(to.places[position], "spectral_norm", False):
                 raise ArgumentError(
                     f"constraint: expected layers without spectral_norm for {self!r}, since no stored weight "
                     f"gives what it asks for and a largest singular value of 1, got layers[{position}]; "

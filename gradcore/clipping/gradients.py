@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ..errors import ArgumentError
 from ..schedules.base import Scalar
 from ..schedules.scalars import NOT_NEGATIVE, Range
 from ..validation.checks import number
-from .base import Clip, apart_from, check_order, layers
-
-if TYPE_CHECKING:
-    from ..network.network import Network
+from .base import Clip, Parameters, apart_from, check_order, layers
 
 __all__ = ["Adaptive", "ByValue", "Centralize", "GlobalNorm", "Noise", "PerExample", "TensorNorm"]
 
@@ -128,9 +125,9 @@ class TensorNorm(GlobalNorm):
         """The core has no shorter way."""
         return None
 
-    def applies(self, net: Network) -> list[bool]:
+    def applies(self, to: Parameters) -> list[bool]:
         """Whether it does, for each parameter of a network."""
-        return apart_from(self.skip, net, "TensorNorm: skip", lambda info: True)
+        return apart_from(self.skip, to, "TensorNorm: skip", lambda info: True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,9 +174,9 @@ class Adaptive(Clip):
         """The least norm that weights are taken for."""
         return self.eps
 
-    def applies(self, net: Network) -> list[bool]:
+    def applies(self, to: Parameters) -> list[bool]:
         """Whether it does, for each parameter of a network."""
-        return apart_from(self.skip, net, "Adaptive: skip", lambda info: True)
+        return apart_from(self.skip, to, "Adaptive: skip", lambda info: True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -237,9 +234,9 @@ class Centralize(Clip):
     def __post_init__(self) -> None:
         object.__setattr__(self, "skip", layers(self.skip, "Centralize: skip"))
 
-    def applies(self, net: Network) -> list[bool]:
+    def applies(self, to: Parameters) -> list[bool]:
         """Whether it does, for each parameter of a network."""
-        return apart_from(self.skip, net, "Centralize: skip", lambda info: len(info["shape"]) == 2)
+        return apart_from(self.skip, to, "Centralize: skip", lambda info: len(info["shape"]) == 2)
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..errors import ArgumentError, DTypeError
 from ..losses.base import Loss
 from ..network.effective import Values, effective_weight, norm_of_gradient
-from ..network.network import Network
+from ..network.network import Network, compiled_of
 from ..optimizers import SGD
 from ..training.trainer import Trainer
 from ..validation.arrays import Array
@@ -129,7 +129,7 @@ def gradient_flow(
 
 
 def _row(net: Network, position: str, gradients: Values, values: Values, outputs: Values) -> LayerFlow:
-    layer, output = net._places[position], outputs[position]
+    layer, output = compiled_of(net).places[position], outputs[position]
     gradient_norm = norm_of_gradient(layer, position, gradients, values)
     weight_norm = _norm(effective_weight(layer, position, values))
     zero = output == 0

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..network import outputs
-from ..validation.arrays import Array, as_matrix
+from ..errors import ArgumentError, DTypeError
+from ..validation.by_head import is_pair
 from ..validation.checks import flag, shown
-from ..validation.class_names import Names
 from .base import Layer, check_layers
 
 if TYPE_CHECKING:
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Heads"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
-Places = Sequence[tuple[str, int, int]]  # name, first column and columns of each head
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -141,53 +136,8 @@ def _branches(value: object) -> tuple[tuple[str, tuple[Layer, ...]], ...]:
     return tuple(result.items())
 
 
-def is_pair(value: object) -> bool:
-    """A name and what belongs to it?"""
-    return isinstance(value, tuple | list) and len(value) == 2
-
-
 def check_position(layers: Sequence[Layer]) -> None:
     """Refuse Heads before the last layer."""
     for index, layer in enumerate(layers[:-1]):
         if isinstance(layer, Heads):
             raise ArgumentError(f"layers[{index}]: expected Heads only as the last layer of a network")
-
-
-# ---- Dicts by head ----
-
-
-def by_head(value: object, names: Sequence[str], what: str, *, some: bool = False) -> dict[str, Any]:
-    """`value`, a dict with an entry for each head, in the order of `names`; with `some`, entries may lack."""
-    listed = ", ".join(names)
-    if not isinstance(value, Mapping):
-        raise DTypeError(f"{what}: expected a dict with the heads {listed}, got a {type(value).__name__}")
-    if value.keys() - set(names) or (not some and len(value) != len(names)):
-        got = ", ".join(map(str, value)) or "none"
-        raise ArgumentError(f"{what}: expected {'some of ' if some else ''}the heads {listed}, got {got}")
-    return {name: value[name] for name in names if name in value}
-
-
-def split(y: Array, places: Places) -> dict[str, Array]:
-    """The columns of each head, copied."""
-    return {name: np.ascontiguousarray(y[:, first : first + width]) for name, first, width in places}
-
-
-def joined(value: object, places: Places, dtype: np.dtype[Any], what: str) -> Array:
-    """The heads' matrices side by side."""
-    given = by_head(value, [name for name, _, _ in places], what)
-    parts = [as_matrix(given[name], f"{what}[{name!r}]", dtype, width) for name, _, width in places]
-    for (name, _, _), part in zip(places, parts, strict=True):
-        if len(part) != len(parts[0]):
-            expected = f"expected {len(parts[0])} rows, as {places[0][0]} has"
-            raise ShapeError(f"{what}[{name!r}]: {expected}, got {len(part)}")
-    return np.concatenate(parts, axis=1)
-
-
-def check_output(output: object, places: Places, classes: Mapping[str, Names]) -> dict[str, str]:
-    """What each head's prediction is to be turned into: one name for all, or a dict, "raw" by default."""
-    names = [name for name, _, _ in places]
-    if isinstance(output, Mapping):
-        kinds = {**dict.fromkeys(names, "raw"), **by_head(output, names, "output", some=True)}
-    else:
-        kinds = dict.fromkeys(names, output)
-    return {name: outputs.check(kinds[name], width, classes.get(name)) for name, _, width in places}

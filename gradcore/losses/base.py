@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,12 @@ from ..schedules.scalars import NOT_NEGATIVE, POSITIVE, Range
 from ..validation import class_names
 from ..validation.arrays import Array, as_array
 from ..validation.arrays import as_weights as row_weights
+from ..validation.by_head import Places
 from ..validation.checks import Abstract, choice, flag, number
 from ..validation.intervals import Expected, Interval
 
 if TYPE_CHECKING:
-    from ..network.network import Network
-    from ..optimizers.rule import Rule
+    from .._core import HeadLoss
 from .class_weights import balanced, class_table
 
 __all__ = ["Loss"]
@@ -32,6 +31,34 @@ _RANGES = {
     "share": Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0),
     "inside": Range("in (0, 1)", lambda x: 0.0 < x < 1.0),
 }
+
+
+class Model(Protocol):
+    """What a loss asks of a network to be evaluated, in evaluation mode."""
+
+    @property
+    def outputs(self) -> int:
+        """Columns of its predictions."""
+
+    @property
+    def elements(self) -> int:
+        """Its trainable numbers, which decide how many rows are taken at a time."""
+
+    def predict(self, x: Array, call: str) -> Array:
+        """(rows, inputs) -> (rows, outputs); `call` is who asks, for messages."""
+
+    def evaluate(
+        self, loss: str, x: Array, target: Array, weight: Any, options: _core.LossOptions
+    ) -> tuple[float, float, float, float]:
+        """Weighted mean loss, accuracy, and what each was divided by."""
+
+    def evaluate_heads(
+        self, losses: list[HeadLoss], x: Array, target: Any, weight: Any
+    ) -> list[tuple[float, float, float, float]]:
+        """The same for each head."""
+
+    def log_variances(self) -> Array | None:
+        """Learned logarithms of the variances of heads; None without."""
 
 
 class Loss(Abstract):
@@ -94,16 +121,16 @@ class Loss(Abstract):
         """Refuse a network whose number of outputs does not suit the loss."""
         self.vector(outputs)
 
-    def bound(self, net: Network) -> Loss:
-        """The loss for a network that it suits."""
-        if net._heads:
-            names = ", ".join(name for name, _, _ in net._heads)
+    def bound(self, outputs: int, heads: Places) -> Loss:
+        """The loss for a network with so many outputs, and these heads, that it suits."""
+        if heads:
+            names = ", ".join(name for name, _, _ in heads)
             raise ArgumentError(f"loss: expected a dict of losses for the heads {names}, got {self!r}")
-        self.check_outputs(net.outputs)
+        self.check_outputs(outputs)
         return self
 
-    def check_optimizer(self, optimizer: Rule) -> None:
-        """Refuse an optimizer that cannot train with it."""
+    def check_optimizer(self, optimizer: object, full_batch: bool) -> None:
+        """Refuse an optimizer that cannot train with it; `full_batch` says what kind it is of."""
 
     def class_count(self, outputs: int) -> int | None:
         """How many classes a label tells apart with so many outputs; None: targets are no labels."""
@@ -208,23 +235,21 @@ class Loss(Abstract):
     # ---- Evaluation ----
 
     def score(
-        self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]
+        self, model: Model, x: Array, target: Any, weight: Any, check: Callable[[], None]
     ) -> dict[str, float]:
         """Mean loss, without penalties, and accuracy, in pieces of a size that only the network decides.
 
         `check` is called after each of them.
         """
-        core, read = net._core, net._turns.read
-        step = max(256, 2**28 // max(1, net.elements))
+        step = max(256, 2**28 // max(1, model.elements))
         total = summed = mass = accuracy = 0.0
-        options = self.options(net.outputs, target)
+        options = self.options(model.outputs, target)
         for start in range(0, len(x), step):
             at = slice(start, start + step)
             part = None if weight is None else weight[at]
             if part is not None and not part.any():
                 continue
-            arguments = self.name, x[at], target[at], part, options
-            of_part, right, divisor, weights = read(core, partial(core.evaluate, *arguments), "evaluate")
+            of_part, right, divisor, weights = model.evaluate(self.name, x[at], target[at], part, options)
             total, summed = total + divisor, summed + divisor * of_part
             mass, accuracy = mass + weights, accuracy + weights * right
             check()

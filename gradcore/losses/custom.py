@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,10 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..schedules.base import Checked
 from ..validation.arrays import Array, as_array, as_dtype, as_matrix
 from ..validation.checks import compact_repr, shown
-from .base import Loss
-
-if TYPE_CHECKING:
-    from ..network.network import Network
+from .base import Loss, Model
 
 __all__ = ["Custom", "check"]
 
@@ -87,11 +83,10 @@ class Custom(Loss):
         raise ArgumentError("sample_weight: expected none for a loss of your own, which sees whole batches")
 
     def score(
-        self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]
+        self, model: Model, x: Array, target: Any, weight: Any, check: Callable[[], None]
     ) -> dict[str, float]:
         """The loss of all rows at once."""
-        core = net._core
-        return {"loss": self(net._turns.read(core, partial(core.predict, x), "evaluate"), target)[0]}
+        return {"loss": self(model.predict(x, "evaluate"), target)[0]}
 
     def __call__(self, output: Array, target: Array) -> tuple[float, Array]:
         """Loss and gradient, checked, of `output`'s dtype; the core and evaluate() call this."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,19 +12,17 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import ArgumentError, DTypeError
-from ..layers.heads import Heads, Places, by_head, is_pair
 from ..schedules.base import Checked
 from ..validation import class_names
 from ..validation.arrays import Array, as_weights
+from ..validation.by_head import Places, by_head, is_pair
 from ..validation.checks import flag, number, shown
-from .base import Loss
+from .base import Loss, Model
 from .custom import Custom
 from .names import one
 
 if TYPE_CHECKING:
     from .._core import HeadLoss
-    from ..network.network import Network
-    from ..optimizers.rule import Rule
 
 __all__ = ["PerHead"]
 
@@ -138,18 +135,18 @@ class PerHead(Loss):
 
     # ---- What a trainer asks of a loss ----
 
-    def bound(self, net: Network) -> Loss:
-        """The loss for the heads of `net`, in its order."""
-        if not net._heads:
+    def bound(self, outputs: int, heads: Places) -> Loss:
+        """The loss for these heads, in their order."""
+        if not heads:
             raise ArgumentError(f"loss: expected one loss for a network without Heads, got {self!r}")
-        given = by_head(dict(self.losses), [name for name, _, _ in net._heads], "loss")
-        for name, _, columns in net._heads:
+        given = by_head(dict(self.losses), [name for name, _, _ in heads], "loss")
+        for name, _, columns in heads:
             given[name].check_outputs(columns)
-        return self.with_places(tuple(given.items()), net._heads)
+        return self.with_places(tuple(given.items()), heads)
 
-    def check_optimizer(self, optimizer: Rule) -> None:
-        """Refuse those that work on the whole data set."""
-        if optimizer.full_batch:
+    def check_optimizer(self, optimizer: object, full_batch: bool) -> None:
+        """Refuse one that works on the whole data set."""
+        if full_batch:
             raise ArgumentError(
                 f"optimizer: expected one that takes batches for a network with Heads, got {optimizer!r}"
             )
@@ -317,13 +314,12 @@ class PerHead(Loss):
 
     # ---- Evaluation ----
 
-    def whole(self, net: Network, means: Sequence[float]) -> float:
-        """The loss from those of the heads, without penalties."""
+    def whole(self, log_variances: Array | None, means: Sequence[float]) -> float:
+        """The loss from those of the heads, without penalties; by learned variances, if any."""
         weights = dict(self.weights)
-        last = net.layers[-1]
         terms = list(means)
-        if isinstance(last, Heads) and last.uncertainty:
-            s = net._read(f"{len(net.layers) - 1}.log_variance")
+        if log_variances is not None:
+            s = log_variances
             precision = _core.activation_forward("exponential", -s.reshape(1, -1), None, 0.0)[0]
             factors = [1.0 if loss.classifies else 0.5 for _, loss in self.losses]
             parts = zip(factors, precision.tolist(), means, s.tolist(), strict=True)
@@ -331,23 +327,22 @@ class PerHead(Loss):
         return math.fsum(weights.get(name, 1.0) * term for name, term in zip(self.names, terms, strict=True))
 
     def score(
-        self, net: Network, x: Array, target: Any, weight: Any, check: Callable[[], None]
+        self, model: Model, x: Array, target: Any, weight: Any, check: Callable[[], None]
     ) -> dict[str, float]:
         """Scores of all heads, and the whole loss, in pieces of a size that only the network decides."""
         heads = self.heads(target)
-        step = max(256, 2**28 // max(1, net.elements))
+        step = max(256, 2**28 // max(1, model.elements))
         sums = np.zeros((len(heads), 4))
         for start in range(0, len(x), step):
             at = slice(start, start + step)
             some, counts = _weighty(None if weight is None else weight[at], len(heads))
-            of = heads, x[at], target[at], some
-            parts = net._turns.read(net._core, partial(net._core.evaluate_heads, *of), "evaluate")
+            parts = model.evaluate_heads(heads, x[at], target[at], some)
             for row, (mean, right, divisor, mass), counted in zip(sums, parts, counts, strict=True):
                 if counted:
                     row += (mean * divisor, 0.0 if math.isnan(right) else right * mass, divisor, mass)
             check()
         means = [summed / divisor if divisor else 0.0 for summed, _, divisor, _ in sums.tolist()]
-        result = {"loss": self.whole(net, means)}
+        result = {"loss": self.whole(model.log_variances(), means)}
         for (name, loss), mean, (_, right, _, mass) in zip(self.losses, means, sums.tolist(), strict=True):
             result[f"{name}.loss"] = mean
             if loss.classifies and mass:

@@ -23,13 +23,14 @@ from ..layers.dense import Dense
 from ..layers.dropout import Dropout
 from ..layers.residual import Residual
 from ..layers.standardize import Standardize
+from ..optimizers.rule import Model
 from ..validation.arrays import Array, as_array, as_dtype, as_weights, check_finite
 from . import inputs
+from .compiled import Compiled
 from .effective import is_rescaled
 
 if TYPE_CHECKING:
     from ..losses.base import Loss
-    from .network import Network
 
 Values = Mapping[str, Array]
 
@@ -289,36 +290,35 @@ def _nodes(layer: Layer, position: str, values: Values, threads: int) -> Iterato
         yield _Chain(inner, True)
 
 
-def check_supported(net: Network, loss: Loss) -> None:
+def check_supported(model: Model, loss: Loss) -> None:
     """Refuse layers, activations and losses without second derivatives here."""
     known: set[str] = set()
-    for index, layer in enumerate(net.layers):
-        for position, inner in layer.walk(str(index)):
-            if not isinstance(inner, Dense | Activation | Standardize | Residual | Dropout):
-                raise ArgumentError(
-                    f"layers[{position}]: expected Dense, Activation, Standardize, Residual or Dropout "
-                    f"for second-order products, got {inner!r}"
-                )
-            if is_rescaled(inner):
-                raise ArgumentError(
-                    f"layers[{position}]: expected Dense without weight_norm and spectral_norm "
-                    f"for second-order products, got {inner!r}"
-                )
-            activation = inner.activation if isinstance(inner, Dense) else inner
-            name = activation.name if isinstance(activation, Activation) else activation
-            if isinstance(name, str) and name not in SECOND:
-                raise ArgumentError(
-                    f"layers[{position}]: expected one of the activations {', '.join(SECOND)} "
-                    f"for second-order products, got {name}"
-                )
-            if isinstance(inner, Dense):
-                known |= {f"{position}.weight", f"{position}.bias"}
-    for info in net._info:
+    for position, inner in model.places.items():
+        if not isinstance(inner, Dense | Activation | Standardize | Residual | Dropout):
+            raise ArgumentError(
+                f"layers[{position}]: expected Dense, Activation, Standardize, Residual or Dropout "
+                f"for second-order products, got {inner!r}"
+            )
+        if is_rescaled(inner):
+            raise ArgumentError(
+                f"layers[{position}]: expected Dense without weight_norm and spectral_norm "
+                f"for second-order products, got {inner!r}"
+            )
+        activation = inner.activation if isinstance(inner, Dense) else inner
+        name = activation.name if isinstance(activation, Activation) else activation
+        if isinstance(name, str) and name not in SECOND:
+            raise ArgumentError(
+                f"layers[{position}]: expected one of the activations {', '.join(SECOND)} "
+                f"for second-order products, got {name}"
+            )
+        if isinstance(inner, Dense):
+            known |= {f"{position}.weight", f"{position}.bias"}
+    for info in model.infos:
         if info["trainable"] and info["name"] not in known:
             raise ArgumentError(
                 f"{info['name']}: expected parameters of Dense layers alone for second-order products"
             )
-    if net._penalized:
+    if model.penalized:
         raise ArgumentError(
             "net: expected no penalties for second-order products (use weight_decay), got some"
         )
@@ -334,7 +334,7 @@ class Curvature:
 
     Parameters
     ----------
-    net : Network
+    model : Compiled
         Its layers; the parameters are `values`.
     values : dict of name to array
     x, target, weight
@@ -343,15 +343,15 @@ class Curvature:
     """
 
     def __init__(
-        self, net: Network, values: Values, x: Array, target: Array, weight: Array | None, loss: Loss
+        self, model: Compiled, values: Values, x: Array, target: Array, weight: Array | None, loss: Loss
     ) -> None:
         nodes = [
             node
-            for index, layer in enumerate(net.layers)
-            for node in _nodes(layer, str(index), values, net.threads)
+            for index, layer in enumerate(model.layers)
+            for node in _nodes(layer, str(index), values, model.core.threads)
         ]
         self._chain = _Chain(nodes, False)
-        self._names = [info["name"] for info in net._info if info["trainable"]]
+        self._names = [info["name"] for info in model.infos if info["trainable"]]
         self.outputs = np.ascontiguousarray(self._chain.forward(np.ascontiguousarray(x)))
         _, mean_slope = _core.loss(loss.name, self.outputs, np.ascontiguousarray(target), True)
         assert mean_slope is not None
@@ -393,31 +393,31 @@ class Curvature:
 
 
 def product(
-    net: Network, X: object, y: object, loss: Loss, v: Any, sample_weight: object, kind: str
+    model: Compiled, X: object, y: object, loss: Loss, v: Any, sample_weight: object, kind: str
 ) -> dict[str, Array] | Array:
     """What `Network.hvp` and `Network.gnvp` return."""
-    loss.check_outputs(net.outputs)
-    check_supported(net, loss)
-    x = inputs.convert(net, X, "X", finite=True)
+    loss.check_outputs(model.outputs)
+    check_supported(model, loss)
+    x = inputs.convert(model, X, "X", finite=True)
     weight = None if sample_weight is None else as_weights(sample_weight, "sample_weight", len(x))
-    y, classes = loss.numbered(y, net._classes, net.outputs, "y")
-    loss = loss.named({**net._classes, **classes})
-    target = loss.target(loss.filled(y, weight, "y"), len(x), net.outputs, net.dtype)
+    y, classes = loss.numbered(y, model.classes, model.outputs, "y")
+    loss = loss.named({**model.classes, **classes})
+    target = loss.target(loss.filled(y, weight, "y"), len(x), model.outputs, model.dtype)
     check_finite(target, "y")
-    infos = [info for info in net._info if info["trainable"]]
+    infos = [info for info in model.infos if info["trainable"]]
     names = [info["name"] for info in infos]
     if isinstance(v, Mapping):
         if set(v) != set(names):
             raise ArgumentError(f"v: expected the names {', '.join(names)}, got {', '.join(map(str, v))}")
-        parts = net._checked(v)
-        direction = {name: parts[net._index[name]] for name in names}
+        parts = model.checked(v)
+        direction = {name: parts[model.index[name]] for name in names}
     else:
         given = as_array(v, "v")
         split(given, infos, "v")  # compares shapes before anything is converted
-        flat = np.ascontiguousarray(as_dtype(given, "v", net.dtype))
+        flat = np.ascontiguousarray(as_dtype(given, "v", model.dtype))
         direction = split(flat, infos, "v")
         check_finite(flat, "v")
-    curvature = Curvature(net, net._core_parameters(), x, target, weight, loss)
+    curvature = Curvature(model, model.core_parameters(), x, target, weight, loss)
     found = curvature.hessian(direction) if kind == "hessian" else curvature.gauss_newton(direction)
     return found if isinstance(v, Mapping) else np.concatenate([part.reshape(-1) for part in found.values()])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import MISSING, fields
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -17,9 +17,7 @@ from ..losses.base import Loss
 from ..losses.penalty import Penalty
 from ..optimizers.rule import Rule
 from ..schedules.base import Checked
-from ..validation.arrays import Array
 from ..validation.checks import file_name
-from .files import tensor
 
 _T = TypeVar("_T")
 _ROOT = "gradcore"
@@ -158,12 +156,3 @@ def _fits(value: Any, annotation: str) -> bool:
     if annotation == "float":
         return type(value) is float or (type(value) is int and abs(value) < 2**63)
     return {"bool": bool, "str": str}.get(annotation) is type(value)
-
-
-def check_weights(stack: tuple[Layer, ...], inputs: int, tensors: Mapping[str, Array]) -> None:
-    """Refuse a description whose weights are not those of the file before it costs memory."""
-    width = inputs
-    for index, layer in enumerate(stack):
-        for name, shape in layer.matrices(width, str(index)):
-            tensor(tensors, name, shape)
-        width = layer.width_after(width, str(index))

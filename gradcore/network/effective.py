@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import ArgumentError
 from ..validation.arrays import Array
+from .compiled import Compiled
 
 if TYPE_CHECKING:
     from ..layers.base import Layer
     from ..layers.dense import Dense
-    from .network import Network
 
 Values = Mapping[str, Array]
 _ITERATIONS = 15  # as many as the core begins with
@@ -126,34 +126,34 @@ def _place(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def of_network(net: Network, names: Iterable[str], values: Values | None = None) -> dict[str, Array]:
+def of_network(model: Compiled, names: Iterable[str], values: Values | None = None) -> dict[str, Array]:
     """What the network multiplies by, for the names of stored matrices."""
-    values = net.parameters() if values is None else values
+    values = model.parameters() if values is None else values
     found = {}
     for name in names:
         plain = not name.endswith(".weight")
         found[name] = (
-            values[name] if plain else effective_weight(net._places[_place(name)], _place(name), values)
+            values[name] if plain else effective_weight(model.places[_place(name)], _place(name), values)
         )
     return found
 
 
 def stored_weights(
-    net: Network, weights: Mapping[str, Array], values: Values | None = None
+    model: Compiled, weights: Mapping[str, Array], values: Values | None = None
 ) -> dict[str, Array]:
     """The parameters to set so that the network multiplies by `weights`; see `split`."""
-    values = net.parameters() if values is None else values
+    values = model.parameters() if values is None else values
     found: dict[str, Array] = {}
     for name, weight in weights.items():
         position = _place(name)
-        found |= split(net._places[position], position, values, weight, net.seed, net._index[name])
+        found |= split(model.places[position], position, values, weight, model.seed, model.index[name])
     return found
 
 
-def check_free(net: Network, names: Iterable[str], what: str) -> None:
+def check_free(model: Compiled, names: Iterable[str], what: str) -> None:
     """Refuse weights that `what` cannot set, since their largest singular value is fixed."""
     for name in names:
-        layer = net._places[_place(name)]
+        layer = model.places[_place(name)]
         if getattr(layer, "spectral_norm", False):
             raise ArgumentError(
                 f"net: expected layers without spectral_norm for {what}, which sets the size of weights, "
@@ -162,7 +162,7 @@ def check_free(net: Network, names: Iterable[str], what: str) -> None:
 
 
 def masked_parameters(
-    net: Network, masks: Mapping[str, Array], before: Mapping[str, Array], frozen: Container[str] = ()
+    model: Compiled, masks: Mapping[str, Array], before: Mapping[str, Array], frozen: Container[str] = ()
 ) -> dict[str, Array]:
     """The parameters to set for new masks: what is masked becomes 0, what multiplies x elsewhere stays.
 
@@ -170,18 +170,18 @@ def masked_parameters(
     singular value of 1 again. A column that masks `before` had emptied gets a direction to train from, unless
     it is `frozen`.
     """
-    values = net.parameters()
+    values = model.parameters()
     found: dict[str, Array] = {}
     for name in dict.fromkeys([*before, *masks]):
         position = _place(name)
-        layer = net._places[position]
+        layer = model.places[position]
         mask = masks.get(name, np.ones(values[name].shape, np.bool_))
         if name in before and np.array_equal(mask, before[name]) and not values[name][~mask].any():
             continue  # it holds already
         if name not in masks and name in frozen:
             continue
         if name.endswith(".weight") and getattr(layer, "weight_norm", False):
-            found |= _masked_columns(net, name, values, mask)
+            found |= _masked_columns(model, name, values, mask)
         elif name in masks:
             found.setdefault(name, values[name])
             if name.endswith(".weight") and is_rescaled(layer):
@@ -191,7 +191,7 @@ def masked_parameters(
     return found
 
 
-def _masked_columns(net: Network, name: str, values: Values, mask: Array) -> dict[str, Array]:
+def _masked_columns(model: Compiled, name: str, values: Values, mask: Array) -> dict[str, Array]:
     weight = values[name]
     magnitude = f"{_place(name)}.magnitude"
     norms, kept = column_norms(weight), np.where(mask, weight, 0)
@@ -200,7 +200,7 @@ def _masked_columns(net: Network, name: str, values: Values, mask: Array) -> dic
     lengths = np.where(left > 0, values[magnitude] * factor, 0)
     empty = (left == 0) & mask.any(axis=0)
     if empty.any():
-        kept = np.where(empty & mask, _directions(weight, net.seed, net._index[name]), kept)
+        kept = np.where(empty & mask, _directions(weight, model.seed, model.index[name]), kept)
     return {name: kept.astype(weight.dtype), magnitude: lengths.astype(weight.dtype)}
 
 

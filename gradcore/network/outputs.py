@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .. import _core
 from ..errors import ArgumentError, DTypeError, StateError
 from ..validation.arrays import Array
+from ..validation.by_head import Places, by_head
 from ..validation.checks import choice
 from ..validation.class_names import Names, labels
 
@@ -51,3 +54,13 @@ def transform(z: Array, output: str, classes: Names | None = None) -> Array:
     if output == "label" and classes is not None:
         return labels(transform(z, "class"), classes)
     return z
+
+
+def check_by_head(output: object, places: Places, classes: Mapping[str, Names]) -> dict[str, str]:
+    """What each head's prediction is to be turned into: one name for all, or a dict, "raw" by default."""
+    names = [name for name, _, _ in places]
+    if isinstance(output, Mapping):
+        kinds = {**dict.fromkeys(names, "raw"), **by_head(output, names, "output", some=True)}
+    else:
+        kinds = dict.fromkeys(names, output)
+    return {name: check(kinds[name], width, classes.get(name)) for name, _, width in places}

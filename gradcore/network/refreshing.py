@@ -13,17 +13,17 @@ from .. import _core
 from ..layers.rates import rates_of
 from ..losses.regression import MAE
 from ..validation.arrays import Array
+from .compiled import Compiled
 
 if TYPE_CHECKING:
     from .._core import LayerSpec
-    from .network import Network
 
 BATCH = 1024  # rows, where nothing else is said
 _ROLES = ("running_mean", "running_var", "batches")
 
 
 def refreshed(
-    net: Network,
+    model: Compiled,
     x: Array,
     order: NDArray[np.int64] | None,
     batch_size: int,
@@ -33,7 +33,7 @@ def refreshed(
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
-    """The running averages that the batches of x, in this order, give the weights of `net`, by name.
+    """The running averages that the batches of x, in this order, give the weights of `model`, by name.
 
     Plain means over the batches, of their means and unbiased variances. The network is not changed: a copy
     whose layers average so takes steps of length 0, the only thing that moves running averages in the core.
@@ -42,14 +42,14 @@ def refreshed(
     every batch.
     """
     core = _core.CoreNetwork(
-        [_cumulative(spec) for layer in net.layers for spec in layer.specs()],
-        net.inputs,
-        dtype=str(net.dtype),
-        threads=net._threads or 0,
-        isa=net._isa,
-        flush_denormals=net._flush_denormals,
+        [_cumulative(spec) for layer in model.layers for spec in layer.specs()],
+        model.inputs,
+        dtype=str(model.dtype),
+        threads=model.asked_threads or 0,
+        isa=model.asked_isa,
+        flush_denormals=model.flush_denormals,
     )
-    values = net._core_parameters()
+    values = model.core_parameters()
     names = {info["name"]: index for index, info in enumerate(core.parameters)}
     roles = {info["name"]: info["role"] for info in core.parameters}
     kept = {name for name in names if name.rpartition(".")[0] in held and name in values}
@@ -62,21 +62,21 @@ def refreshed(
     if batch_size < 2:
         return {}
     options: dict[str, Any] = {"optimizer": "sgd", "flags": 0, "clip": None, "nonfinite": "propagate"}
-    trainer = _core.CoreTrainer(core, **_loss(net), **options, capacity=batch_size, seed=seed)
+    trainer = _core.CoreTrainer(core, **_loss(model), **options, capacity=batch_size, seed=seed)
     for name in kept:
         if roles[name] in _ROLES:
             trainer.set_group(names[name], 1.0, math.nan, True)
-    heads = net._heads or [("", 0, net.outputs)]
-    target = [np.zeros((batch_size, columns), net.dtype) for _, _, columns in heads]
+    heads = model.heads or [("", 0, model.outputs)]
+    target = [np.zeros((batch_size, columns), model.dtype) for _, _, columns in heads]
     still = np.zeros(_core.HYPERS)
-    columns = len(rates_of(net._places.items()))  # without those of penalties, which the copy does not have
+    columns = len(rates_of(model.places.items()))  # without those of penalties, which the copy does not have
     scheduled = None if rates is None or not columns else rates[:columns].reshape(1, -1).copy()
     for at in _batches(order, rows, batch_size):
         batch = x[at]
         zeros = [part[: len(batch)] for part in target]
         if scheduled is not None:
             trainer.set_rates(trainer.step, scheduled)
-        trainer.train_step(batch, zeros if net._heads else zeros[0], None, still)
+        trainer.train_step(batch, zeros if model.heads else zeros[0], None, still)
         if not math.isfinite(trainer.last_report()[3]):  # an infinite gradient moves even at length 0
             core.write(weights)
         check()
@@ -96,9 +96,9 @@ def _cumulative(spec: LayerSpec) -> LayerSpec:
     return {**changed, "cumulative": True}  # type: ignore[typeddict-item]
 
 
-def _loss(net: Network) -> dict[str, Any]:
+def _loss(model: Compiled) -> dict[str, Any]:
     """Nothing is learned from it; the slope of this one is finite whatever the outputs are."""
     any_loss = MAE()
-    if net._heads:
-        return {"loss": None, "heads": [(any_loss.name, any_loss.options(n), 1.0) for _, _, n in net._heads]}
-    return {"loss": any_loss.name, "loss_options": any_loss.options(net.outputs)}
+    if model.heads:
+        return {"loss": None, "heads": [(any_loss.name, any_loss.options(n), 1.0) for _, _, n in model.heads]}
+    return {"loss": any_loss.name, "loss_options": any_loss.options(model.outputs)}

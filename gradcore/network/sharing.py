@@ -215,6 +215,20 @@ class Changing:
         self._turns.changer = self._before
 
 
+def when_free(call: Callable[[], object]) -> None:
+    """`call()`, again after a moment while another thread predicts with the network, for some seconds."""
+    patience = 0.0
+    while True:
+        try:
+            call()
+            return
+        except BusyError:
+            patience = patience or time.monotonic() + 5.0
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.0005)
+
+
 _ALL: weakref.WeakSet[Turns] = weakref.WeakSet()
 _SINGLE: weakref.WeakSet[Turn] = weakref.WeakSet()
 

@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..layers.heads import Heads
 from ..validation.frames import listed
-
-if TYPE_CHECKING:
-    from .network import Network
+from .compiled import Compiled
 
 
-def table(net: Network) -> str:
+def table(model: Compiled) -> str:
     """A line for each layer, and for each head."""
-    rows = [("layer", "description", "outputs", "parameters"), *_rows(net)]
+    rows = [("layer", "description", "outputs", "parameters"), *_rows(model)]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
         for row in rows
     ]
-    total = f"{net.elements:,} trainable numbers"
-    lines.append(f"{net.inputs:,} inputs, {net.outputs:,} outputs, {total}, {net.dtype}")
-    if net.columns is not None:
-        lines.append(f"columns {listed(net.columns)}")
+    total = f"{model.elements:,} trainable numbers"
+    lines.append(f"{model.inputs:,} inputs, {model.outputs:,} outputs, {total}, {model.dtype}")
+    if model.columns is not None:
+        lines.append(f"columns {listed(model.columns)}")
     return "\n".join(lines)
 
 
-def _rows(net: Network) -> Iterator[tuple[str, str, str, str]]:
-    for index, (layer, width) in enumerate(zip(net.layers, net._widths, strict=True)):
+def _rows(model: Compiled) -> Iterator[tuple[str, str, str, str]]:
+    for index, (layer, width) in enumerate(zip(model.layers, model.widths, strict=True)):
         if not isinstance(layer, Heads):
-            yield str(index), repr(layer), f"{width:,}", f"{_count(net, f'{index}.'):,}"
+            yield str(index), repr(layer), f"{width:,}", f"{_count(model, f'{index}.'):,}"
             continue
         about = f"Heads({len(layer.branches)}{', uncertainty=True' if layer.uncertainty else ''})"
-        yield str(index), about, f"{width:,}", f"{_count(net, f'{index}.log_variance'):,}"
-        for (name, layers), (_, _, columns) in zip(layer.branches, net._heads, strict=True):
+        yield str(index), about, f"{width:,}", f"{_count(model, f'{index}.log_variance'):,}"
+        for (name, layers), (_, _, columns) in zip(layer.branches, model.heads, strict=True):
             at = f"{index}.{name}"
-            yield at, ", ".join(map(repr, layers)), f"{columns:,}", f"{_count(net, at + '.'):,}"
+            yield at, ", ".join(map(repr, layers)), f"{columns:,}", f"{_count(model, at + '.'):,}"
 
 
-def _count(net: Network, prefix: str) -> int:
+def _count(model: Compiled, prefix: str) -> int:
     return sum(
         int(np.prod(info["shape"]))
-        for info in net._info
+        for info in model.infos
         if info["trainable"] and info["name"].startswith(prefix)
     )

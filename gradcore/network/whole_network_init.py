@@ -17,11 +17,12 @@ from ..errors import ArgumentError, DTypeError, StateError
 from ..validation.arrays import Array, as_dtype
 from ..validation.checks import flag, integer, number, shown
 from . import inputs
+from .compiled import Compiled
 from .effective import check_free, of_network, stored_weights
+from .network import Network, compiled_of, network_of
 
 if TYPE_CHECKING:
     from ..layers.base import Layer
-    from .network import Network
 
 __all__ = ["depth_scaled", "fixup", "lsuv"]
 
@@ -74,28 +75,28 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
     >>> bool(abs(np.arctanh(z.astype(float)).var() - 1) < 0.02)
     True
     """
-    _check_net(net)
+    model = _checked(net)
     tolerance, tries = number(tolerance, "tolerance"), integer(tries, "tries", 1, 1000)
     if not 0 < tolerance < 1:
         raise ArgumentError(f"tolerance: expected a number in (0, 1), got {tolerance}")
-    if net._heads:
+    if model.heads:
         raise ArgumentError(f"net: expected a network without Heads, got {net!r}")
-    source = inputs.table(net, X, "X")
+    source = inputs.table(model, X, "X")
     if len(source.values) < 2:
         raise ArgumentError("X: expected at least 2 rows, got 1")
-    inputs.cast(net, source, "X", finite=True, centre=net._centre)
+    inputs.cast(model, source, "X", finite=True, centre=model.centre)
     places = list(_walk(net.layers))
-    check_free(net, [name for position, layer in places for name in _own(layer, position)], "lsuv")
-    work = net.clone()
-    if not work._standardized:
-        work._set_scaling(inputs.learn(work, source, None, None))
+    check_free(model, [name for position, layer in places for name in _own(layer, position)], "lsuv")
+    work = compiled_of(net.clone())
+    if not work.standardized:
+        work.set_scaling(inputs.learn(work, source, None, None))
     x = source.values  # which activations converts
     found: dict[str, float] = {}
     names = list(work.parameters())
     changed: set[str] = set()
     for position, layer in places:
         for name in _own(layer, position):
-            rows, cols = work._read(name).shape
+            rows, cols = work.read(name).shape
             values = _core.fill("orthogonal", net.seed, names.index(name), rows, cols, 1.0, 0.0)
             stored = stored_weights(work, {name: values.astype(net.dtype)})
             work.set_parameters(stored)
@@ -106,14 +107,14 @@ def lsuv(net: Network, X: ArrayLike, *, tolerance: float = 0.01, tries: int = 5)
 
 
 def _to_unit_variance(
-    net: Network, x: Array, position: str, name: str, tolerance: float, tries: int
+    model: Compiled, x: Array, position: str, name: str, tolerance: float, tries: int
 ) -> float:
     """Scale one weight matrix; the variance it began with."""
-    h = _inputs(net, x)[position]
+    h = _inputs(model, x)[position]
     first = 0.0
     for attempt in range(tries + 1):
-        weight = of_network(net, [name])[name]
-        bias = net.parameters().get(f"{position}.bias")
+        weight = of_network(model, [name])[name]
+        bias = model.parameters().get(f"{position}.bias")
         variance = _variance(_core.gemm(h, weight, bias, None))
         first = variance if attempt == 0 else first
         if not (math.isfinite(variance) and variance > 0):
@@ -121,10 +122,10 @@ def _to_unit_variance(
         if abs(variance - 1) <= tolerance:
             return first
         with np.errstate(over="ignore"):
-            scaled = (weight / math.sqrt(variance)).astype(net.dtype)
+            scaled = (weight / math.sqrt(variance)).astype(model.dtype)
         if not np.isfinite(scaled).all():
             raise StateError(f"{name}: expected outputs of a variance that weights can mend, got {variance}")
-        net.set_parameters(stored_weights(net, {name: scaled}))
+        model.set_parameters(stored_weights(model, {name: scaled}))
     raise StateError(
         f"{name}: expected variance 1 after {tries} divisions, got {variance}: are biases large?"
     )
@@ -138,9 +139,9 @@ def _variance(z: Array) -> float:
     return float(_core.gemm(deviation, deviation.T, None, None)[0, 0]) / row.size
 
 
-def _inputs(net: Network, x: Array) -> dict[str, Array]:
+def _inputs(model: Compiled, x: Array) -> dict[str, Array]:
     """What each layer gets, by position, in evaluation mode."""
-    outputs = net.activations(x)
+    outputs = network_of(model).activations(x)
     found: dict[str, Array] = {}
 
     def follow(layers: tuple[Layer, ...], prefix: str, value: Array) -> None:
@@ -151,7 +152,7 @@ def _inputs(net: Network, x: Array) -> dict[str, Array]:
                 follow(layer.layers, f"{position}.", value)
             value = outputs[position]
 
-    follow(net.layers, "", as_dtype(x, "X", net.dtype))
+    follow(model.layers, "", as_dtype(x, "X", model.dtype))
     return found
 
 
@@ -178,11 +179,10 @@ def _blocks(net: Network) -> list[list[str]]:
     return found
 
 
-def _check_net(net: object) -> None:
-    from .network import Network
-
+def _checked(net: object) -> Compiled:
     if not isinstance(net, Network):
         raise DTypeError(f"net: expected a Network, got {shown(net)}")
+    return compiled_of(net)
 
 
 def depth_scaled(net: Network) -> float:
@@ -215,15 +215,15 @@ def depth_scaled(net: Network) -> float:
     >>> initializers.depth_scaled(net)
     0.5
     """
-    _check_net(net)
+    model = _checked(net)
     blocks = _blocks(net)
     factor = 1.0 / math.sqrt(len(blocks))
     if factor < 1.0:
         last = [own[-1] for own in blocks]
-        check_free(net, last, "depth_scaled")
-        weights = of_network(net, last)
+        check_free(model, last, "depth_scaled")
+        weights = of_network(model, last)
         scaled = {name: (weight * factor).astype(net.dtype) for name, weight in weights.items()}
-        net.set_parameters(stored_weights(net, scaled))
+        net.set_parameters(stored_weights(model, scaled))
     return factor
 
 
@@ -267,11 +267,11 @@ def fixup(net: Network, *, head: bool = True) -> float:
     >>> bool(net.parameters()["1.1.weight"].any())
     False
     """
-    _check_net(net)
+    model = _checked(net)
     head = flag(head, "head")
     blocks = _blocks(net)
     stored = net.parameters()
-    weights = of_network(net, [name for own in blocks for name in own])
+    weights = of_network(model, [name for own in blocks for name in own])
     changed: dict[str, Array] = {}
     others: dict[str, Array] = {}
     smallest = 1.0
@@ -286,8 +286,8 @@ def fixup(net: Network, *, head: bool = True) -> float:
         changed |= {name: np.zeros_like(stored[name]) for name in own}
         rest = [name for name in stored if name.rpartition(".")[0] == position and name not in own]
         others |= {name: np.zeros_like(stored[name]) for name in rest}
-    check_free(net, changed, "fixup")
-    net.set_parameters(others | stored_weights(net, changed))
+    check_free(model, changed, "fixup")
+    net.set_parameters(others | stored_weights(model, changed))
     return smallest
 
 
@@ -298,4 +298,5 @@ def _last_layers(net: Network) -> Iterator[tuple[list[str], str]]:
     for prefix, layers in stacks:
         weighted = [f"{prefix}{i}" for i, layer in enumerate(layers) if _own(layer, f"{prefix}{i}")]
         if weighted:
-            yield _own(net._places[weighted[-1]], weighted[-1]), weighted[-1]
+            at = int(weighted[-1].rpartition(".")[2])
+            yield _own(layers[at], weighted[-1]), weighted[-1]

@@ -13,8 +13,8 @@ from ..schedules.scalars import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Rang
 from ..validation.arrays import Array
 from ..validation.checks import flag, integer, shown
 from .base import FirstOrder, Optimizer
-from .plain import Average, Parameters, mean_of_weights
-from .rule import Rule
+from .plain import Parameters
+from .rule import Average, Rule, mean_of_weights
 
 __all__ = ["Accumulate", "EMA", "Lookahead", "SAM", "SWA"]
 

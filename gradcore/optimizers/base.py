@@ -15,8 +15,8 @@ from ..schedules.base import Scalar
 from ..schedules.rows import Hypers
 from ..schedules.scalars import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Range, scalar
 from ..validation.checks import choice, flag, number, shown
-from .plain import Average, GradientFunction, Gradients, Parameters, PlainState
-from .rule import Rule
+from .plain import GradientFunction, Gradients, Parameters, PlainState
+from .rule import Average, Rule
 
 __all__ = ["FirstOrder", "Group", "Optimizer", "layerwise"]
 

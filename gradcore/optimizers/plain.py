@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,34 +13,11 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..schedules.rows import Hypers
 from ..schedules.scalars import AVERAGE
 from ..validation.arrays import Array
-from .rule import Rule
+from .rule import Average, Rule
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
 GradientFunction = Callable[[Parameters], Gradients]
-
-
-@dataclass(frozen=True)
-class Average:
-    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead.
-
-    Or accumulate, sam and asam, which have a place and a rate among them.
-    """
-
-    kind: str
-    every: int
-    start: int
-
-    @property
-    def is_sam(self) -> bool:
-        """Whether it makes the gradient of an update that at another point."""
-        return self.kind in ("sam", "asam")
-
-
-def mean_of_weights(averages: Sequence[Average]) -> int | None:
-    """Which of them is the outermost average of weights."""
-    found = [i for i, a in enumerate(averages) if a.kind != "accumulate" and not a.is_sam]
-    return found[-1] if found else None
 
 
 class PlainState:

@@ -4,17 +4,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
 
 from ..errors import ArgumentError
+from ..schedules.base import Scalar
+from ..schedules.scalars import Column
 from ..validation.checks import Abstract
 
 if TYPE_CHECKING:
-    from ..losses.base import Loss
-    from ..network.network import Network
-    from ..schedules.base import Scalar
-    from ..schedules.scalars import Column
-    from .plain import Average
+    from .._core import ParameterInfo
+
+
+@dataclass(frozen=True)
+class Average:
+    """What is averaged after every `every`-th update, the first `start` left out: ema, swa or lookahead.
+
+    Or accumulate, sam and asam, which have a place and a rate among them.
+    """
+
+    kind: str
+    every: int
+    start: int
+
+    @property
+    def is_sam(self) -> bool:
+        """Whether it makes the gradient of an update that at another point."""
+        return self.kind in ("sam", "asam")
+
+
+def mean_of_weights(averages: Sequence[Average]) -> int | None:
+    """Which of them is the outermost average of weights."""
+    found = [i for i, a in enumerate(averages) if a.kind != "accumulate" and not a.is_sam]
+    return found[-1] if found else None
+
+
+class Model(Protocol):
+    """What an optimizer may ask of the network that it is to train."""
+
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """The layers, those inside others included, by position."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+
+    @property
+    def elements(self) -> int:
+        """Trainable numbers."""
+
+    @property
+    def infos(self) -> Sequence[ParameterInfo]:
+        """The parameters."""
+
+    @property
+    def penalized(self) -> bool:
+        """Whether a layer has a penalty."""
+
+    @property
+    def strengths(self) -> Mapping[int, int]:
+        """Penalties with a schedule."""
 
 
 class Rule(Abstract):
@@ -33,8 +85,12 @@ class Rule(Abstract):
             "length of its steps itself"
         )
 
-    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+    def check(self, model: Model, loss: object, *, clip: object, constraint: object) -> None:
         """Refuse a network, loss, clipping rule or constraint that does not suit the optimizer."""
+
+    def fit_loop(self) -> Any:
+        """How a fit goes through its data, a class of loops; None: batch by batch."""
+        return None
 
     def flags(self) -> int:
         """The core's option bits."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +14,19 @@ from numpy.typing import NDArray
 from ..clipping.base import layers as check_layers
 from ..errors import ArgumentError, DTypeError, GradcoreError
 from ..network.effective import of_network
-from ..network.network import Network
+from ..network.network import Network, compiled_of
 from ..schedules.base import Scalar
 from ..schedules.listening import listens
 from ..schedules.scalars import Range as Span
 from ..schedules.scalars import scalar
 from ..training.callbacks import Callback
+from ..training.trainer import Trainer, state_of
 from ..validation.arrays import Array
 from ..validation.checks import choice, compact_repr, integer, number, shown
 
-if TYPE_CHECKING:
-    from ..training.trainer import Trainer
-
-
 __all__ = ["Magnitude", "magnitude_masks", "sparsity"]
 
-_SPARSITY = Span("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+SPARSITY = Span("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 _LOOKED_AT = 10_000  # steps of a schedule before a fit
 
 
@@ -65,26 +62,26 @@ def magnitude_masks(
     if not isinstance(net, Network):
         raise DTypeError(f"net: expected a Network, got {shown(net)}")
     share = number(sparsity, "sparsity")
-    if not _SPARSITY.contains(share):
-        raise ArgumentError(f"sparsity: expected a number {_SPARSITY.text}, got {share}")
+    if not SPARSITY.contains(share):
+        raise ArgumentError(f"sparsity: expected a number {SPARSITY.text}, got {share}")
     choice(scope, "scope", ("global", "layer"))
     weights = _weights(net, check_layers(skip, "skip"))
     if scope == "layer":
-        return {name: _largest(np.abs(w).reshape(-1), share).reshape(w.shape) for name, w in weights.items()}
+        return {name: largest(np.abs(w).reshape(-1), share).reshape(w.shape) for name, w in weights.items()}
     sizes = np.concatenate([np.abs(w).reshape(-1) for w in weights.values()])
-    kept = _largest(sizes, share)
+    kept = largest(sizes, share)
     ends = np.cumsum([w.size for w in weights.values()])
     parts = np.split(kept, ends[:-1])
     return {name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)}
 
 
 def _weights(net: Network, skip: tuple[str, ...]) -> dict[str, Array]:
-    return of_network(net, _kept(net, skip))
+    return of_network(compiled_of(net), _kept(net, skip))
 
 
 def _kept(net: Network, skip: tuple[str, ...]) -> list[str]:
     """The names of all weights but those of the layers `skip`."""
-    names = [info["name"] for info in net._info if info["role"] == "weight"]
+    names = [info["name"] for info in compiled_of(net).infos if info["role"] == "weight"]
     for layer in skip:
         if not any(name.startswith(f"{layer}.") for name in names):
             raise ArgumentError(f"skip: expected layers that have weights, got {layer!r}")
@@ -94,7 +91,7 @@ def _kept(net: Network, skip: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
+def largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
     """True for all but the floor(share * n) smallest."""
     kept = np.ones(len(sizes), np.bool_)
     kept[np.argsort(sizes, kind="stable")[: math.floor(share * len(sizes))]] = False
@@ -150,7 +147,7 @@ class Magnitude(Callback):
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", _SPARSITY))
+        object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", SPARSITY))
         if listens(self.sparsity):
             raise ArgumentError(
                 "Magnitude: sparsity: expected a schedule of the step alone, got one that hears of metrics: "
@@ -163,7 +160,7 @@ class Magnitude(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         """Refuse a trainer without a layer to prune, and a schedule that will leave its range in this fit."""
         _free(trainer.net, self.skip, _frozen(trainer))
-        fit = trainer._fit
+        fit = state_of(trainer).fit
         left = 0 if fit is None else fit.steps_left()
         first = -(-(trainer.steps + 1) // self.every_steps) * self.every_steps
         steps = range(first, trainer.steps + left + 1, self.every_steps)
@@ -188,9 +185,9 @@ class Magnitude(Callback):
             share = number(value, "")
         except GradcoreError:
             share = math.nan
-        if not _SPARSITY.contains(share):
+        if not SPARSITY.contains(share):
             raise ArgumentError(
-                f"Magnitude: sparsity: expected a number {_SPARSITY.text} from its schedule, "
+                f"Magnitude: sparsity: expected a number {SPARSITY.text} from its schedule, "
                 f"got {shown(value)} at step {step}"
             )
         return share
@@ -198,7 +195,8 @@ class Magnitude(Callback):
 
 def _frozen(trainer: Trainer) -> list[str]:
     """Layers whose weights are frozen, or their magnitudes, which new masks would change."""
-    found = (trainer.net._info[index] for index, (_, _, frozen) in trainer._groups if frozen)
+    state = state_of(trainer)
+    found = (state.model.infos[index] for index in sorted(state.frozen()))
     return [info["name"].rpartition(".")[0] for info in found if info["role"] in ("weight", "magnitude")]
 
 

@@ -16,13 +16,13 @@ from ..layers.activation import Activation
 from ..layers.dense import Dense
 from ..layers.dropout import Dropout
 from ..network.effective import effective_weight, split
-from ..network.network import Network
+from ..network.network import Network, compiled_of, network_of
 from ..validation.arrays import Array
 from ..validation.checks import number, shown
 
 if TYPE_CHECKING:
     pass
-from .magnitude import _SPARSITY, _largest
+from .magnitude import SPARSITY, largest
 
 __all__ = ["compact", "shrink"]
 
@@ -80,8 +80,8 @@ def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network
     if not isinstance(net, Network):
         raise DTypeError(f"net: expected a Network, got {shown(net)}")
     part = number(share, "share")
-    if not _SPARSITY.contains(part):
-        raise ArgumentError(f"share: expected a number {_SPARSITY.text}, got {part}")
+    if not SPARSITY.contains(part):
+        raise ArgumentError(f"share: expected a number {SPARSITY.text}, got {part}")
     left = check_layers(skip, "skip")
     values = net.parameters()
     kept: dict[int, Array] = {}
@@ -92,7 +92,7 @@ def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network
         importance = np.linalg.norm(incoming.astype(np.float64), axis=0) * np.linalg.norm(
             outgoing.astype(np.float64), axis=1
         )
-        keep = _largest(importance, part)
+        keep = largest(importance, part)
         if not keep.all():
             _check_free(net, hidden)
         kept[hidden.index] = keep
@@ -196,19 +196,12 @@ def _without_units(net: Network, values: dict[str, Array], kept: Mapping[int, Ar
             name = f"{hidden.index}.{role}"
             if name in values:
                 values[name] = values[name][..., keep]
-    made = Network(
-        layers,
-        net.inputs,
-        seed=net.seed,
-        dtype=net.dtype,
-        threads=net._threads,
-        isa=net._isa,
-        flush_denormals=net._flush_denormals,
-    )
+    model = compiled_of(net)
+    made = model.again(layers)
     made.set_parameters(values)
-    made._take_inputs(net)
+    made.take_inputs(model)
     made.metadata = dict(net.metadata)
-    return made
+    return network_of(made)
 
 
 def _keep_rows(net: Network, at: int, values: dict[str, Array], keep: Array) -> None:
@@ -220,4 +213,4 @@ def _keep_rows(net: Network, at: int, values: dict[str, Array], keep: Array) -> 
             values[f"{position}.{role}"] = values[f"{position}.{role}"][keep]
     if not _is_spectral(net, at):
         name = f"{position}.weight"
-        values |= split(layer, position, values, rows, net.seed, net._index[name])
+        values |= split(layer, position, values, rows, net.seed, compiled_of(net).index[name])

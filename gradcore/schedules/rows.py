@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from ..validation.checks import shown
 from .base import Schedule
 from .listening import Listener, hear
 from .plateau import PlateauState, ReduceOnPlateau
-
-if TYPE_CHECKING:
-    from ..losses.base import Loss
 from .scalars import Column
 
 
@@ -80,11 +76,14 @@ class Hypers:
         for listener in self._listeners:
             listener.see(self.plateaus, row, step)
 
-    def check_monitors(self, loss: Loss, validated: bool) -> None:
-        """Refuse a training whose history will lack what a schedule listens to."""
+    def check_monitors(self, check: Callable[[str, str], None], validated: bool) -> None:
+        """Refuse a training whose history will lack what a schedule listens to.
+
+        `check` refuses a column that the loss does not give, and is told who asks for it.
+        """
         for listener in self._listeners:
             if (monitor := listener.rule.monitor) is not None:
-                loss.check_monitor(monitor, listener.name)
+                check(monitor, listener.name)
                 if monitor.startswith("val_") and not validated:
                     raise ArgumentError(
                         f"{listener.name}: expected validation data to monitor {monitor}, got none"

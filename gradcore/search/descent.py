@@ -15,12 +15,15 @@ from ..errors import ArgumentError, DTypeError
 from ..layers.norms import BatchNorm
 from ..losses.base import Loss
 from ..losses.custom import LossFunction
-from ..network.network import Network
+from ..network.network import Network, compiled_of
 from ..optimizers import SGD
 from ..second_order.line_search import strong_wolfe
-from ..training import fit_loop as fitting
+from ..training import fit_data
+from ..training.evaluation import score
 from ..training.masks import checked_masks
-from ..training.trainer import Targets, Trainer
+from ..training.state import TrainingState
+from ..training.steps import gradients_of
+from ..training.trainer import Targets, Trainer, state_of
 from ..validation.arrays import Array
 from ..validation.checks import choice, integer, number, shown
 from .backtracking import armijo
@@ -143,12 +146,13 @@ def line_search_fit(
     ):
         if not fits:
             raise ArgumentError(f"{name}: expected a number {text}, got {value}")
-    kept = {} if masks is None else checked_masks(net, masks)
+    kept = {} if masks is None else checked_masks(compiled_of(net), masks)
     size = None if batch_size is None else integer(batch_size, "batch_size", 1)
-    data = fitting.prepare(trainer, X, y, None, sample_weight, class_weight)
+    state = state_of(trainer)
+    data = fit_data.prepare(state, X, y, None, sample_weight, class_weight)
     x, target, weight = data.x, data.target, data.weight
     batch = len(x) if size is None else min(len(x), size)
-    fitting.take(trainer, data)
+    fit_data.take(state, data)
     trainer.set_masks(kept)
     losses: list[float] = []
     lengths: list[float] = []
@@ -164,14 +168,14 @@ def line_search_fit(
         rows = x[order], target[order], None if weight is None else weight[order]
         if rows[2] is not None and not rows[2].sum() > 0:
             continue
-        value, gradient = _gradients(trainer, rows)
-        start = {name: net._read(name) for name in gradient}
+        value, gradient = _gradients(state, rows)
+        start = {name: state.model.read(name) for name in gradient}
         square = sum(float((g.astype(np.float64) ** 2).sum()) for g in gradient.values())
         if not math.isfinite(value + square):
             raise ArgumentError(f"net: expected a finite loss and gradient at step {step}, got {value}")
         if math.sqrt(square) <= tolerance or square == 0:
             break
-        ray = _Ray(trainer, rows, start, gradient)
+        ray = _Ray(state, rows, start, gradient)
         try:
             if method == "armijo":
                 back = armijo(ray.value, value, -square, length, c1=c1, shrink=shrink)
@@ -194,7 +198,7 @@ def line_search_fit(
 class _Ray:
     """The parameters along the negative gradient, and the loss of `rows` there."""
 
-    trainer: Trainer
+    state: TrainingState
     rows: tuple[Any, Any, Any]
     start: dict[str, Array]
     gradient: dict[str, Array]
@@ -202,32 +206,36 @@ class _Ray:
     def move(self, t: float) -> bool:
         """Go to step t; not where parameters are not finite there."""
         if t == 0:
-            self.trainer.net.set_parameters(self.start)
+            self.state.model.set_parameters(self.start)
             return True
-        length = self.trainer.net.dtype.type(t)
+        length = self.state.model.dtype.type(t)
         moved = {name: self.start[name] - length * g for name, g in self.gradient.items()}
         if not all(np.isfinite(w).all() for w in moved.values()):
             return False
-        self.trainer.net.set_parameters(moved)
+        self.state.model.set_parameters(moved)
         return True
 
     def value(self, t: float) -> float:
-        return self.trainer._score(*self.rows)["loss"] if self.move(t) else math.inf
+        return (
+            score(self.state.model, self.state.loss, *self.rows, lambda: None)["loss"]
+            if self.move(t)
+            else math.inf
+        )
 
     def value_and_slope(self, t: float) -> tuple[float, float]:
         if not self.move(t):
             return math.inf, math.inf
-        value, there = _gradients(self.trainer, self.rows)
+        value, there = _gradients(self.state, self.rows)
         return value, -sum(
             float((there[name].astype(np.float64) * g.astype(np.float64)).sum())
             for name, g in self.gradient.items()
         )
 
 
-def _gradients(trainer: Trainer, rows: tuple[Any, Any, Any]) -> tuple[float, dict[str, Array]]:
+def _gradients(state: TrainingState, rows: tuple[Any, Any, Any]) -> tuple[float, dict[str, Array]]:
     """Loss and gradients of converted rows; 0 where a mask holds a parameter."""
-    loss, gradients = trainer._gradients_of(*rows)
-    for name, mask in trainer._masks.items():
+    loss, gradients = gradients_of(state, *rows)
+    for name, mask in state.masks.items():
         gradients[name] = np.where(mask, gradients[name], 0)
     return loss, gradients
 
@@ -241,5 +249,5 @@ def _check_constant(net: Network) -> None:
                     f"net: layers[{position}]: expected layers that compute the same in training as in "
                     f"evaluation, whose losses can be compared, got {layer!r}"
                 )
-    if net._strengths:
+    if compiled_of(net).strengths:
         raise ArgumentError("net: expected penalties of constant strength, got some with a schedule")

@@ -20,9 +20,13 @@ from ..network.network import Network
 from ..optimizers import Adam
 from ..optimizers.rule import Rule
 from ..schedules import Exponential
-from ..training import fit_loop as fitting
+from ..schedules.scalars import LR
+from ..training import fit_data
+from ..training.fit_state import Data
 from ..training.setup_checks import quiet
-from ..training.trainer import Targets, Trainer
+from ..training.state import TrainingState
+from ..training.steps import step_of
+from ..training.trainer import Targets, Trainer, state_of
 from ..validation.checks import choice, integer, number, shown
 
 __all__ = ["RangeTest", "range_test"]
@@ -205,10 +209,11 @@ def range_test(
             trainer = Trainer(_network(net, own), loss, swept, clip, seed=own, constraint=constraint)
         if masks is not None:
             trainer.set_masks(masks)
-        data = fitting.prepare(trainer, X, y, None, sample_weight, class_weight)
-        fitting.take(trainer, data)
-        _sweep(trainer, data, batch_size, smoothing, stop, losses[repeat])
-    lrs = np.array([trainer._hypers.row(step)[0] for step in range(steps)])
+        state = state_of(trainer)
+        data = fit_data.prepare(state, X, y, None, sample_weight, class_weight)
+        fit_data.take(state, data)
+        _sweep(state, data, batch_size, smoothing, stop, losses[repeat])
+    lrs = np.array([state.hypers.row(step)[LR] for step in range(steps)])
     mean, below, above = _band(losses)
     suggestions = {name: _SUGGEST[name](lrs, mean) for name in RULES}
     return RangeTest(lrs, losses, mean, below, above, suggestions, rule)
@@ -234,8 +239,8 @@ def _network(net: object, seed: int) -> Network:
 
 
 def _sweep(
-    trainer: Trainer,
-    data: fitting.Data,
+    state: TrainingState,
+    data: Data,
     batch_size: int,
     smoothing: float,
     stop: float,
@@ -251,10 +256,10 @@ def _sweep(
     for step in range(len(out)):
         epoch, position = divmod(step, each)
         if position == 0:
-            order = _core.shuffle(trainer.seed, epoch, len(x))
+            order = _core.shuffle(state.seed, epoch, len(x))
         rows = order[position * batch : (position + 1) * batch]
         part = None if weight is None else weight[rows]
-        value = trainer._step_of(x[rows], target[rows], part)
+        value = step_of(state, x[rows], target[rows], part)
         if part is None or part.sum() > 0:  # else the batch has no loss
             average, decay = (
                 smoothing * average + (1 - smoothing) * value,

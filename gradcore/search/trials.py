@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArgumentError, DTypeError, GradcoreError, NonFiniteError, ShapeError
 from ..schedules.base import Checked
-from ..training import fit_loop as fitting
+from ..training.fit_data import held_out
 from ..training.trainer import Targets, Trainer
 from ..validation.arrays import as_array
 from ..validation.checks import history_column, integer, shown
@@ -320,7 +320,7 @@ class _Searching:
         count = taken[0].count
         for rows in taken:
             rows.check(count)
-        train, held = fitting._split(validation, count, seed)
+        train, held = held_out(validation, count, seed)
         self._held = tuple(rows.take(held) for rows in taken)
         self._x, self._y, *rest = [rows.take(train) for rows in taken]
         self._weight = rest[0] if rest else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..validation.checks import compact_repr, integer
-from .base import NO_PROGRESS, Advance, Memory, Objective, Point, dot, first_step
+from .points import NO_PROGRESS, Advance, Memory, Objective, Point, dot, first_step
 from .searching import Searching
 
 __all__ = ["ConjugateGradient"]

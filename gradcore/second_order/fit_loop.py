@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,19 +13,19 @@ from .. import _core
 from ..errors import ArgumentError, NonFiniteError
 from ..layers.activation import Activation
 from ..layers.dense import Dense
-from ..layers.norms import BatchNorm
 from ..layers.residual import Residual
 from ..layers.standardize import Standardize
 from ..network.curvature import LOSSES, Curvature, split
-from ..training.callbacks import EarlyStopping
-from ..training.fit_loop import Data, Loop, _call, _when_free
+from ..network.sharing import when_free
+from ..optimizers.rule import Rule
+from ..training.early_stopping import EarlyStopping
+from ..training.fit_loop import Loop
+from ..training.fit_state import Data
+from ..training.state import TrainingState
 from ..validation.arrays import Array
 from ..validation.checks import integer
-from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
+from .points import GRADIENT, ITERATIONS, NOT_FINITE, Method, Point, Vector, dot
 from .run import Run
-
-if TYPE_CHECKING:
-    from ..training.trainer import Trainer
 
 ROWS = 16384  # that the core takes in one go, so that activations need little memory
 JACOBIAN = 1 << 22  # elements of a block of the Jacobian
@@ -37,25 +37,21 @@ class NetworkObjective:
     Evaluating it leaves the parameters in the network; `restore` puts others there.
     """
 
-    def __init__(self, trainer: Trainer, data: Data, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, state: TrainingState, data: Data, check: Callable[[], None] = lambda: None) -> None:
         at = slice(None) if data.rows is None else data.rows
         self.x, self.target = data.x[at], data.target[at]
         self.weight = None if data.weight is None else data.weight[at]
-        self.trainer, self.net, self.check = trainer, trainer.net, check
-        self.precision = float(np.finfo(self.net.dtype).eps)
-        self.rows_at_once = rows_at_once(trainer, len(self.x))
+        self.state, self.model, self.check = state, state.model, check
+        self.precision = float(np.finfo(self.model.dtype).eps)
+        self.rows_at_once = rows_at_once(state, len(self.x))
         self.mass = float(len(self.x)) if self.weight is None else float(self.weight.sum())
-        self._infos = [info for info in self.net._info if info["trainable"]]
-        decay = trainer.optimizer.weight_decay if isinstance(trainer.optimizer, FullBatch) else 0.0
+        self._infos = [info for info in self.model.infos if info["trainable"]]
+        decay = getattr(state.optimizer, "weight_decay", 0.0)
         weights = [np.full(math.prod(info["shape"]), len(info["shape"]) == 2) for info in self._infos]
-        self.follows = any(
-            isinstance(layer, BatchNorm)
-            for index, outer in enumerate(self.net.layers)
-            for _, layer in outer.walk(str(index))
-        )
+        self.follows = self.model.has_norms
         self._decay = decay * np.concatenate([np.zeros(0), *weights])
-        self._gradient = np.empty(self.net.elements, self.net.dtype)
-        self.masks = trainer._masks
+        self._gradient = np.empty(self.model.elements, self.model.dtype)
+        self.masks = state.masks
         self.kept = self._kept()
 
     def _kept(self) -> Vector | None:
@@ -83,31 +79,31 @@ class NetworkObjective:
     def rounded(self, x: Vector) -> Vector:
         """See Objective."""
         with np.errstate(over="ignore"):
-            return x.astype(self.net.dtype).astype(np.float64)
+            return x.astype(self.model.dtype).astype(np.float64)
 
     def parameters(self) -> Vector:
         """What the network holds."""
-        return self.net._core.read_flat().astype(np.float64)
+        return self.model.core.read_flat().astype(np.float64)
 
     def restore(self, x: Vector) -> None:
         """Put parameters into the network."""
-        flat = x.astype(self.net.dtype)
-        _when_free(lambda: self.net._core.write_flat(flat))
+        flat = x.astype(self.model.dtype)
+        when_free(lambda: self.model.core.write_flat(flat))
 
     def follow(self) -> None:
         """Let running averages follow, which only an applied step does: one of length 0."""
-        core = self.trainer._core
+        core = self.state.core
         assert core is not None
         if self.follows:
             still = np.zeros(_core.HYPERS)
-            _when_free(lambda: core.train_step(self.x, self.target, self.weight, still))
+            when_free(lambda: core.train_step(self.x, self.target, self.weight, still))
 
     def __call__(self, x: Vector) -> Point:
         """See Objective."""
         self.check()
         if not np.isfinite(x).all():
             return Point(x, math.inf, x, math.inf)
-        core = self.trainer._core
+        core = self.state.core
         assert core is not None
         self.restore(x)
         value = correct = mass = 0.0
@@ -122,10 +118,10 @@ class NetworkObjective:
         return Point(x, value + 0.5 * dot(pull, x), self._within(gradient + pull), value, correct, mass)
 
     def _curvatures(self, point: Point) -> Iterator[tuple[Curvature, float]]:
-        values = self.net._core_parameters() | split(point.x.astype(self.net.dtype), self._infos, "x")
-        loss = self.trainer.loss
+        values = self.model.core_parameters() | split(point.x.astype(self.model.dtype), self._infos, "x")
+        loss = self.state.loss
         for at, weight, share in self._chunks():
-            yield Curvature(self.net, values, self.x[at], self.target[at], weight, loss), share
+            yield Curvature(self.model, values, self.x[at], self.target[at], weight, loss), share
 
     def product(self, point: Point, kind: str) -> Callable[[Vector], Vector]:
         """Products with the Hessian or the Gauss-Newton matrix, by the R-operator."""
@@ -134,7 +130,7 @@ class NetworkObjective:
         def product(v: Vector) -> Vector:
             self.check()
             v = self._within(v)
-            direction = split(v.astype(self.net.dtype), self._infos, "v")
+            direction = split(v.astype(self.model.dtype), self._infos, "v")
             total = self._decay * v
             for curvature, share in parts:
                 found = (
@@ -148,20 +144,20 @@ class NetworkObjective:
 
     def normal_matrix(self, point: Point) -> tuple[Vector, Vector]:
         """``J^T J`` and ``J^T r`` of the residuals output - target, for weights of mean 1."""
-        outputs, count = self.net.outputs, len(point.x)
+        outputs, count = self.model.outputs, len(point.x)
         block = max(1, JACOBIAN // (outputs * count))
-        values = self.net._core_parameters() | split(point.x, self._infos, "x")
+        values = self.model.core_parameters() | split(point.x, self._infos, "x")
         total = np.zeros((count, count))
         part = np.empty_like(total)
         for start in range(0, len(self.x), block):
             self.check()
             at = slice(start, start + block)
-            curvature = Curvature(self.net, values, self.x[at], self.target[at], None, self.trainer.loss)
+            curvature = Curvature(self.model, values, self.x[at], self.target[at], None, self.state.loss)
             rows = curvature.jacobian()
             if self.weight is not None:
                 rows *= np.sqrt(self.weight[at] * (len(self.x) / self.mass))[:, None, None]
             rows = rows.reshape(-1, count)
-            total += _core.gemm(rows.T, rows, None, part, self.net.threads)
+            total += _core.gemm(rows.T, rows, None, part, self.model.core.threads)
         scale = len(self.x) * outputs / 2  # of the sum of squares to the mean that is minimised
         total[np.arange(count), np.arange(count)] += scale * self._decay
         if self.kept is not None:  # what is masked is solved for alone, and stays
@@ -171,12 +167,11 @@ class NetworkObjective:
         return total, scale * point.gradient
 
 
-def rows_at_once(trainer: Trainer, rows: int) -> int:
+def rows_at_once(state: TrainingState, rows: int) -> int:
     """Rows of one gradient; all of them where a layer may look at several, or the loss is no plain mean."""
-    layers = trainer.net.layers
-    inner = [part for index, layer in enumerate(layers) for _, part in layer.walk(str(index))]
-    local = all(isinstance(layer, Activation | Dense | Residual | Standardize) for layer in inner)
-    loss = trainer.loss
+    layers = state.model.places.values()
+    local = all(isinstance(layer, Activation | Dense | Residual | Standardize) for layer in layers)
+    loss = state.loss
     local = local and loss.name in LOSSES and loss == type(loss)()
     return min(rows, ROWS) if local else rows
 
@@ -186,7 +181,7 @@ def _patiently(
 ) -> tuple[float, float, float]:
     """The result of a call that waits while another thread predicts with the network."""
     results: list[tuple[float, float, float]] = []
-    _when_free(lambda: results.append(function(*arguments)))
+    when_free(lambda: results.append(function(*arguments)))
     return results[0]
 
 
@@ -207,33 +202,35 @@ class FullBatchLoop(Loop):
         return rows
 
     @staticmethod
-    def rows_at_once(trainer: Trainer, batch_size: int) -> int:
+    def rows_at_once(state: TrainingState, batch_size: int) -> int:
         """Rows that the core must have room for."""
-        return rows_at_once(trainer, batch_size)
+        return rows_at_once(state, batch_size)
+
+    @staticmethod
+    def read_run(method: Rule, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int) -> Run:
+        """How far the method has come, from a file."""
+        return Run.read(method, about, tensors, elements)
 
     def epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
         """One iteration, unless a checkpoint was taken after it and before the epoch's end."""
-        trainer, state = self.trainer, self.state
+        state, fit = self.state, self.fit
         self.begin_epoch(rule, monitor)
-        if state.position:
+        if fit.position:
             return
         reports = np.zeros(1, _core.REPORT_DTYPE)
         started = time.perf_counter()
-        trainer.net._turns.offer()
-        with trainer.net._turns.changing():
+        state.model.turns.offer()
+        with state.model.turns.changing():
             self._iterate(reports[0])
-        state.sums.add(reports, 1, time.perf_counter() - started)
-        state.position = state.rows
+        fit.sums.add(reports, 1, time.perf_counter() - started)
+        fit.position = fit.rows
         self.advance(1)
-        if state.sums.skipped:
-            self._warn()
-        if self._slices:
-            _call(self.hooks, "on_slice", trainer, reports)
+        self.report(reports)
         self.check()
 
     def gradient_norm(self) -> float:
         """The norm of the gradient that an iteration begins with."""
-        objective = NetworkObjective(self.trainer, self.data, self.check)
+        objective = NetworkObjective(self.state, self.data, self.check)
         at = objective.parameters()
         try:
             gradient = objective(at).gradient
@@ -243,14 +240,14 @@ class FullBatchLoop(Loop):
 
     def _iterate(self, report: np.void) -> None:
         """One iteration and its report; nothing has changed if it is interrupted."""
-        trainer, state = self.trainer, self.state
-        method, core = trainer.optimizer, trainer._core
-        assert isinstance(method, FullBatch) and core is not None
-        run = trainer._run or Run()
-        if state.epoch == 0:
+        state, core = self.state, self.state.core
+        method = cast(Method, state.optimizer)
+        assert core is not None
+        run = self._run()
+        if self.fit.epoch == 0:
             run.begin()
-        if self._objective is None or self._objective.masks is not trainer._masks:
-            self._objective, self._point = NetworkObjective(trainer, self.data, self.check), None
+        if self._objective is None or self._objective.masks is not state.masks:
+            self._objective, self._point = NetworkObjective(state, self.data, self.check), None
         objective = self._objective
         before = objective.parameters()
         if self._point is None or not np.array_equal(before, self._point.x):  # a callback may have set others
@@ -269,25 +266,28 @@ class FullBatchLoop(Loop):
                     run.reason = run.reason or ITERATIONS
         finally:
             objective.restore(reached.x)
-        if not point.finite and trainer.nonfinite == "raise":
+        if not point.finite and state.nonfinite == "raise":
             raise NonFiniteError(
                 f"step {core.step}: expected a finite loss and gradient, got the loss {point.value}"
             )
-        trainer._run, self._point = run, reached
+        state.run, self._point = run, reached
         step, updates = core.step, core.updates
         if point.finite:
             objective.follow()
         core.set_progress(step + 1, updates + point.finite)
-        state.ended = state.ended or bool(run.reason)
+        self.fit.ended = self.fit.ended or bool(run.reason)
         norm = math.sqrt(dot(point.gradient, point.gradient))
         values = (point.loss, point.correct, point.weight, norm, 1.0, int(point.finite), len(objective.x))
         for name, value in zip(_core.REPORT_DTYPE.names or (), values, strict=True):
             report[name] = value
 
-    def _row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
         """The history's row; `lr` is the length of the step."""
-        run = self.trainer._run
-        return {**super()._row(), "lr": run.step if run is not None else math.nan}
+        return {**super().row(), "lr": self._run().step if self.state.run is not None else math.nan}
+
+    def _run(self) -> Run:
+        run = self.state.run
+        return run if isinstance(run, Run) else Run()
 
 
 def _size(point: Point) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..schedules.scalars import POSITIVE
 from ..validation.checks import compact_repr, integer
-from .base import NO_PROGRESS, NOT_FINITE, Advance, Memory, Objective, Point, Vector, dot, first_step
+from .points import NO_PROGRESS, NOT_FINITE, Advance, Memory, Objective, Point, Vector, dot, first_step
 from .searching import Searching
 
 __all__ = ["LBFGS"]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import ArgumentError
+from ..optimizers.rule import Model
 from ..schedules.scalars import POSITIVE, Range
 from ..validation.checks import compact_repr
-from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point, Vector
-
-if TYPE_CHECKING:
-    from ..losses.base import Loss
-    from ..network.network import Network
+from .full_batch import FullBatch
+from .points import NO_PROGRESS, Advance, Memory, Objective, Point, Vector
 
 __all__ = ["LevenbergMarquardt"]
 
@@ -95,23 +93,23 @@ class LevenbergMarquardt(FullBatch):
             )
         self._choice("damping", DAMPINGS)
 
-    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+    def check(self, model: Model, loss: Any, *, clip: object, constraint: object) -> None:
         """Refuse all but small float64 networks with the loss mse."""
         from ..network.curvature import check_supported
 
-        super().check(net, loss, clip=clip, constraint=constraint)
+        super().check(model, loss, clip=clip, constraint=constraint)
         if loss.name != "mse":
             raise ArgumentError(f"loss: expected mse for LevenbergMarquardt, got {loss.name}")
-        if net.dtype != np.float64:
+        if model.dtype != np.float64:
             raise ArgumentError(
-                f"optimizer: expected a network of dtype float64 for LevenbergMarquardt, got {net.dtype}"
+                f"optimizer: expected a network of dtype float64 for LevenbergMarquardt, got {model.dtype}"
             )
-        if net.elements > LARGEST:
+        if model.elements > LARGEST:
             raise ArgumentError(
                 f"optimizer: expected at most {LARGEST:,} parameters for LevenbergMarquardt, "
-                f"got {net.elements:,}; use LBFGS"
+                f"got {model.elements:,}; use LBFGS"
             )
-        check_supported(net, loss)
+        check_supported(model, loss)
 
     def advance(self, objective: Objective, point: Point, memory: Memory) -> Advance:
         """One step to a lower loss."""

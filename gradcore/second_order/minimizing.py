@@ -15,11 +15,12 @@ from ..optimizers import Optimizer
 from ..optimizers.rule import Rule
 from ..validation.arrays import as_array
 from ..validation.checks import choice, integer, number, shown
-from .base import GRADIENT, ITERATIONS, NOT_FINITE, FullBatch, Point, Vector, dot
 from .conjugate import ConjugateGradient
+from .full_batch import FullBatch
 from .lbfgs import LBFGS
 from .levenberg import LARGEST, LevenbergMarquardt
 from .newton import NewtonCG
+from .points import GRADIENT, ITERATIONS, NOT_FINITE, Point, Vector, dot
 from .residuals import Residuals
 from .run import Run
 from .variables import Variables

@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from ..optimizers.rule import Model
 from ..schedules.scalars import NOT_NEGATIVE
 from ..validation.checks import compact_repr, integer
-from .base import NO_PROGRESS, Advance, Memory, Objective, Point, Vector, dot
+from .points import NO_PROGRESS, Advance, Memory, Objective, Point, Vector, dot
 from .searching import Searching
-
-if TYPE_CHECKING:
-    from ..losses.base import Loss
-    from ..network.network import Network
 
 __all__ = ["NewtonCG"]
 
@@ -75,12 +72,12 @@ class NewtonCG(Searching):
         self._choice("curvature", CURVATURES)
         self._set("damping", self._number("damping", NOT_NEGATIVE))
 
-    def check(self, net: Network, loss: Loss, *, clip: object, constraint: object) -> None:
+    def check(self, model: Model, loss: Any, *, clip: object, constraint: object) -> None:
         """Refuse what has no second derivatives here."""
         from ..network.curvature import check_supported
 
-        super().check(net, loss, clip=clip, constraint=constraint)
-        check_supported(net, loss)
+        super().check(model, loss, clip=clip, constraint=constraint)
+        check_supported(model, loss)
 
     def advance(self, objective: Objective, point: Point, memory: Memory) -> Advance:
         """One step; with nothing lower along the direction, one along the gradient."""

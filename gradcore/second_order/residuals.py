@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from ..errors import DTypeError, ShapeError
 from ..validation.arrays import as_array
-from .base import Point, Vector, dot
+from .points import Point, Vector, dot
 from .variables import Variables
 
 

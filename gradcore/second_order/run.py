@@ -13,7 +13,7 @@ from ..errors import FormatError
 from ..optimizers.rule import Rule
 from ..validation.arrays import Array
 from ..validation.checks import integer, number
-from .base import NO_PROGRESS, Advance, FullBatch, Memory, Objective, Point
+from .points import NO_PROGRESS, Advance, Memory, Method, Objective, Point
 
 _PATIENCE = 10  # iterations without a new lowest value after which there is no progress
 
@@ -33,7 +33,7 @@ class Run:
         """A new fit: the memory stays, and counting starts anew."""
         self.iterations, self.lowest, self.stalled, self.reason = 0, math.inf, 0, ""
 
-    def advance(self, method: FullBatch, objective: Objective, point: Point) -> Advance:
+    def advance(self, method: Method, objective: Objective, point: Point) -> Advance:
         """One iteration."""
         done = method.advance(objective, point, self.memory)
         self.memory, self.step, self.iterations = done.memory, done.step, self.iterations + 1

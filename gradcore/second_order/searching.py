@@ -10,8 +10,9 @@ import numpy as np
 from ..errors import ArgumentError
 from ..schedules.scalars import Range
 from ..validation.checks import integer
-from .base import FullBatch, Objective, Point, Vector, dot
+from .full_batch import FullBatch
 from .line_search import strong_wolfe
+from .points import Objective, Point, Vector, dot
 
 INSIDE = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 _ULPS = 10.0  # values that differ by less, relative to the first, are taken for equal

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
 from ..validation.arrays import Array, as_array, check_finite
-from .base import Vector
+from .points import Vector
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -5,24 +5,23 @@ A callback is any object with some of the methods of `Callback`; it need not inh
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, DTypeError, FileError, NotFoundError
-from ..validation.arrays import Array
-from ..validation.checks import compact_repr, file_path, flag, history_column, integer, number, shown
+from ..errors import ArgumentError, FileError, NotFoundError
+from ..validation.checks import file_path, integer
+from .checkpoint import descriptions
+from .trainer import Trainer, state_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .trainer import Trainer
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping"]
+__all__ = ["Callback", "Checkpoint"]
 
 
 class Callback:
@@ -54,127 +53,6 @@ class Callback:
 
     def on_train_end(self, trainer: Trainer) -> None:
         """After a fit() that came to its end."""
-
-
-HOOKS = ("on_train_begin", "on_epoch_begin", "on_slice", "on_epoch_end", "on_train_end")
-
-
-def check_callbacks(callbacks: object) -> list[Any]:
-    """`callbacks` as a list of objects that have at least one of the methods."""
-    if type(callbacks) is tuple and not callbacks:
-        return []
-    if not isinstance(callbacks, Iterable) or hasattr(type(callbacks), "shape"):
-        raise DTypeError(f"callbacks: expected a list of callbacks, got {shown(callbacks)}")
-    result = list(callbacks)
-    for index, callback in enumerate(result):
-        if isinstance(callback, type) or not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
-            hint = "; give it as early_stopping=" if isinstance(callback, EarlyStopping) else ""
-            expected = f"expected an object with one of {', '.join(HOOKS)}"
-            raise DTypeError(f"callbacks[{index}]: {expected}, got {shown(callback)}{hint}")
-        for hook in HOOKS:
-            method = getattr(callback, hook, None)
-            if method is not None and not callable(method):
-                raise DTypeError(f"callbacks[{index}]: expected a method {hook}, got {shown(method)}")
-        every = getattr(callback, "every_steps", None)
-        if every is not None:
-            integer(every, f"callbacks[{index}]: every_steps", 1)
-    return result
-
-
-@dataclass(frozen=True, repr=False)
-class EarlyStopping:
-    """Ends a fit() once a column of the history has not improved for `patience` epochs.
-
-    Parameters
-    ----------
-    monitor : str, optional
-        "loss", "accuracy", "val_loss", "val_accuracy" or "grad_norm", or of a head, as "val_steer.loss";
-        accuracies should rise, others fall.
-        Default: "val_loss" with validation data, else "loss".
-    patience : int, default 10
-        >= 1. Training ends at the `patience`-th epoch in a row without improvement, as in Keras.
-    min_delta : float, default 0.0
-        >= 0: a smaller change is no improvement.
-    restore_best : bool, default True
-        At the end of the fit, early or not, go back to the best parameters, with the running averages of
-        BatchNorm that belong to them. For ``val_`` columns those are the parameters at the end of the best
-        epoch. The others are measured while an epoch trains, before each update: they go back to the
-        parameters with which the best epoch began. Where that is the last epoch, the parameters at the end
-        of the fit are measured on the training rows too, and stay if they are better.
-
-    Examples
-    --------
-    >>> from gradcore.callbacks import EarlyStopping
-    >>> EarlyStopping(patience=3)
-    EarlyStopping(patience=3)
-    """
-
-    monitor: str | None = None
-    patience: int = 10
-    min_delta: float = 0.0
-    restore_best: bool = True
-    __repr__ = compact_repr
-
-    def __post_init__(self) -> None:
-        if self.monitor is not None:
-            history_column(self.monitor, "EarlyStopping: monitor")
-        object.__setattr__(self, "patience", integer(self.patience, "EarlyStopping: patience", 1))
-        object.__setattr__(self, "min_delta", number(self.min_delta, "EarlyStopping: min_delta"))
-        object.__setattr__(self, "restore_best", flag(self.restore_best, "EarlyStopping: restore_best"))
-        if self.min_delta < 0:
-            raise ArgumentError(f"EarlyStopping: min_delta: expected a number >= 0, got {self.min_delta}")
-
-
-@dataclass
-class StopState:
-    """How far early stopping has come in a fit."""
-
-    best: float | None = None
-    best_epoch: int = 0
-    waited: int = 0
-    stopped: bool = False
-    parameters: dict[str, Array] = field(default_factory=dict)  # what was measured then
-    begun: dict[str, Array] = field(default_factory=dict)  # what a column of the training pass measures
-    spoiled: bool = False  # masks have changed since, and that cannot come back
-
-    @staticmethod
-    def signed(monitor: str, value: float) -> float:
-        """The value of a column with the sign by which less is better."""
-        return -value if monitor.endswith("accuracy") else value
-
-    def see(
-        self,
-        rule: EarlyStopping,
-        monitor: str,
-        row: Mapping[str, float],
-        parameters: Callable[[], dict[str, Array]],
-    ) -> None:
-        """Take in the row of an epoch; NaN is no improvement.
-
-        It was measured with what the epoch began with where that is kept, else with what `parameters` gives.
-        """
-        if self.spoiled:
-            self.spoiled = False
-            return
-        signed = self.signed(monitor, row.get(monitor, math.nan))
-        best = self.best
-        if signed == signed and (best is None or signed < best - rule.min_delta):
-            self.best, self.best_epoch, self.waited = signed, int(row["epoch"]), 0
-            if rule.restore_best:
-                self.parameters = self.begun or parameters()
-            return
-        self.waited += 1
-        self.stopped = self.waited >= rule.patience
-
-    def within(self, masks: Mapping[str, Array]) -> None:
-        """Masks have changed: forget a best epoch whose weights they do not allow; it cannot come back."""
-        if not _fits(self.parameters, masks):
-            self.best, self.best_epoch, self.waited, self.parameters = None, 0, 0, {}
-        self.spoiled = self.spoiled or not _fits(self.begun, masks)
-
-
-def _fits(parameters: Mapping[str, Array], masks: Mapping[str, Array]) -> bool:
-    return not any((parameters[name][~mask] != 0).any() for name, mask in masks.items() if name in parameters)
 
 
 @dataclass(frozen=True)
@@ -218,8 +96,8 @@ class Checkpoint(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         """Refuse a folder that does not exist, a path that is no file's, and what no file can hold."""
         object.__setattr__(self, "_saves", Saves())
-        trainer._check_saving()
-        first = os.fsencode(self._path(trainer._epochs + 1, trainer.steps))
+        descriptions(state_of(trainer))
+        first = os.fsencode(self._path(state_of(trainer).epochs + 1, trainer.steps))
         folder = os.path.dirname(first)
         if folder and not os.path.isdir(folder):
             raise NotFoundError(f"{self.path}: expected a folder to save in, found none")
@@ -229,7 +107,7 @@ class Checkpoint(Callback):
     def on_slice(self, trainer: Trainer, reports: NDArray[np.void]) -> None:
         """Save at multiples of every_steps."""
         if self.every_steps is not None and trainer.steps % self.every_steps == 0:
-            self._save(trainer, trainer._epochs + 1)
+            self._save(trainer, state_of(trainer).epochs + 1)
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
         """Save, unless every_steps says when."""

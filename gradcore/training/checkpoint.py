@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,129 +13,127 @@ from .. import _core
 from ..clipping.base import Clip
 from ..errors import FormatError
 from ..losses.base import Loss
-from ..network import files
+from ..network import files, stored
 from ..network.describe import build, build_as, describe, plain
-from ..network.network import Network
+from ..network.network import compiled_of, network_of
 from ..optimizers.rule import Rule
 from ..schedules.plateau import PlateauState
 from ..validation.arrays import Array
 from ..validation.checks import flag, integer, number
-from .callbacks import StopState
-from .core_trainer import factors
-from .fit_loop import FitState, Sums
+from .core_trainer import factors, reserve
+from .early_stopping import StopState
+from .fit_loop import Loop
+from .fit_state import FitState, Sums, Terms
 from .history import History
 from .reloading import Changes
-from .resuming import Terms
+from .resuming import identify
 from .setup_checks import quiet
+from .state import TrainingState
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+T = TypeVar("T")
+Make = Callable[..., tuple[T, TrainingState]]  # from a network and the other arguments of a Trainer
 
 
-def save(trainer: Trainer, path: object) -> None:
+def save(state: TrainingState, path: object) -> None:
     """Write a checkpoint."""
-    with trainer.net._turns.steady("save"):
-        content = _file(trainer)
+    with state.model.turns.steady("save"):
+        content = _content(state)
     files.write(path, *content)
 
 
-def load(
-    kind: type[Trainer], path: object, threads: int | None, isa: str | None, changes: Changes
-) -> Trainer:
+def load(make: Make[T], path: object, threads: int | None, isa: str | None, changes: Changes) -> T:
     """Read a checkpoint."""
-    return _from_file(kind, *files.read(path), threads, isa, changes)
+    return _restored(make, *files.read(path), threads, isa, changes)
 
 
-def encode(trainer: Trainer) -> bytes:
+def encode(state: TrainingState) -> bytes:
     """A checkpoint as bytes."""
-    with trainer.net._turns.steady("copy"):
-        content = _file(trainer)
+    with state.model.turns.steady("copy"):
+        content = _content(state)
     return files.encode(*content)
 
 
-def restore(data: bytes, threads: int | None, isa: str | None) -> Trainer:
+def decode(make: Make[T], data: bytes, threads: int | None, isa: str | None) -> T:
     """The trainer of `encode`."""
-    from .trainer import Trainer
-
     known = isa if isa in _core.names("isa") else None
-    return _from_file(Trainer, *files.decode(data), threads, known)
+    return _restored(make, *files.decode(data), threads, known, Changes())
 
 
-def descriptions(trainer: Trainer) -> dict[str, Any]:
+def descriptions(state: TrainingState) -> dict[str, Any]:
     """What a trainer was made of; ArgumentError where it or its network has a function, which no file can
     hold."""
-    trainer.net._description()
+    stored.description(state.model)
     found = {
-        "loss": describe(trainer.loss, "loss"),
-        "optimizer": describe(trainer.optimizer, "optimizer"),
-        "clip": describe(trainer.clip, "clip"),
+        "loss": describe(state.loss, "loss"),
+        "optimizer": describe(state.optimizer, "optimizer"),
+        "clip": describe(state.plan.clip, "clip"),
     }
-    if trainer.constraint is not None:
-        found["constraint"] = describe(trainer.constraint, "constraint")
+    if state.plan.constraint is not None:
+        found["constraint"] = describe(state.plan.constraint, "constraint")
     return found
 
 
-def _file(trainer: Trainer) -> tuple[files.Tensors, dict[str, str]]:
-    core, fit, run = trainer._core, trainer._fit, trainer._run
-    history = asdict(trainer.history)
+def _content(state: TrainingState) -> tuple[files.Tensors, dict[str, str]]:
+    model, core, fit, run = state.model, state.core, state.fit, state.run
+    history = asdict(state.history)
     best_epoch, added = history.pop("best_epoch"), history.pop("added")
     running: list[float] = []
     if core is not None:  # before the weights: it makes the masks true of those that others have set
-        running = trainer.net._turns.read(trainer.net._core, core.running_read, "save").tolist()
-    tensors = trainer.net._tensors()
+        running = model.turns.read(model.core, core.running_read, "save").tolist()
+    tensors = stored.tensors(model)
     if core is not None:
         tensors += [
             (f"optimizer.{slot}.{info['name']}", core.state_read(slot, index))
             for slot in range(core.slots)
-            for index, info in enumerate(trainer.net._info)
+            for index, info in enumerate(model.infos)
             if info["trainable"]
         ]
         tensors += [
-            (f"factor.{side}.{trainer.net._info[index]['name']}", core.factor_read(index, side))
-            for index, side in factors(core, trainer.net._info)
+            (f"factor.{side}.{model.infos[index]['name']}", core.factor_read(index, side))
+            for index, side in factors(core, model.infos)
         ]
     if fit is not None:
-        fit.identify()
+        identify(fit)
         tensors += [(f"best.{name}", value) for name, value in fit.stop.parameters.items()]
         tensors += [(f"begun.{name}", value) for name, value in fit.stop.begun.items()]
     if run is not None:
-        tensors += run.tensors(trainer.optimizer)
+        tensors += run.tensors(state.optimizer)
     about = {
-        **descriptions(trainer),
-        "nonfinite": trainer.nonfinite,
-        "seed": trainer.seed,
-        "steps": trainer.steps,
-        "updates": 0 if trainer._core is None else trainer._core.updates,
+        **descriptions(state),
+        "nonfinite": state.nonfinite,
+        "seed": state.seed,
+        "steps": state.steps,
+        "updates": 0 if core is None else core.updates,
         "capacity": 0 if core is None else core.capacity,
         "running": running,
-        "epochs": trainer._epochs,
+        "epochs": state.epochs,
         "history": history,
         "best_epoch": best_epoch,
         "added": added,
         "fit": None if fit is None else _fit_description(fit),
         "fit_terms": None if fit is None else asdict(fit.terms),
-        "run": None if run is None else run.description(trainer.optimizer),
+        "run": None if run is None else run.description(state.optimizer),
     }
-    if trainer._norms is not None:
-        about["averaged_norms"] = trainer._norms[0]
-        tensors += [(f"averaged.{name}", value) for name, value in trainer._norms[1].items()]
+    if state.norms is not None:
+        about["averaged_norms"] = state.norms[0]
+        tensors += [(f"averaged.{name}", value) for name, value in state.norms[1].items()]
     if core is not None and core.accumulates:
         about["accumulated"] = core.accumulated_read().tolist()
-    if trainer._plan.statistic is not None:
-        about["clip_state"] = trainer._plan.statistic.state()
-    if trainer._masks:
-        about["masks"] = list(trainer._masks)
-        tensors += [(f"mask.{name}", mask.view(np.uint8)) for name, mask in trainer._masks.items()]
-    if trainer._hypers.plateaus:
-        about["plateaus"] = {name: asdict(state) for name, state in trainer._hypers.plateaus.items()}
+    if state.plan.statistic is not None:
+        about["clip_state"] = state.plan.statistic.state()
+    if state.masks:
+        about["masks"] = list(state.masks)
+        tensors += [(f"mask.{name}", mask.view(np.uint8)) for name, mask in state.masks.items()]
+    if state.hypers.plateaus:
+        about["plateaus"] = {name: asdict(plateau) for name, plateau in state.hypers.plateaus.items()}
     return tensors, files.header(
-        "trainer", network=trainer.net._description(), metadata=trainer.net.metadata, trainer=about
+        "trainer", network=stored.description(model), metadata=model.metadata, trainer=about
     )
 
 
 def _fit_description(fit: FitState) -> dict[str, Any]:
     """What every version reads; `fit_terms` has the rest."""
-    plain = {
+    own = {
         name: getattr(fit, name)
         for name in ("rows", "batch_size", "shuffle", "first_row", "epoch", "position", "ended")
     }
@@ -142,21 +141,20 @@ def _fit_description(fit: FitState) -> dict[str, Any]:
     stop["parameters"] = bool(fit.stop.parameters)
     if fit.stop.spoiled:
         stop["spoiled"] = True
-    return {**plain, "sums": asdict(fit.sums), "stop": stop}
+    return {**own, "sums": asdict(fit.sums), "stop": stop}
 
 
-def _from_file(
-    kind: type[Trainer],
+def _restored(
+    make: Make[T],
     tensors: dict[str, Array],
     metadata: dict[str, str],
     threads: int | None,
     isa: str | None,
-    changes: Changes | None = None,
-) -> Trainer:
+    changes: Changes,
+) -> T:
     with files.reading():
         about = files.parts(metadata, ("trainer",))["trainer"]
-    network = Network._from_file(tensors, metadata, threads, isa)
-    changes = changes or Changes()
+    network = network_of(stored.restored(tensors, metadata, threads, isa))
     with files.reading(), quiet():
         arguments = {
             "loss": build_as(about["loss"], Loss, "loss"),
@@ -166,77 +164,90 @@ def _from_file(
             "seed": about["seed"],
             "constraint": build(about.get("constraint")),
         }
-        trainer = kind(network, **arguments)
-    clip = trainer.clip
+        trainer, state = make(network, **arguments)
+    clip = state.plan.clip
     if changes.any:  # what is wrong with these is not the file's fault
         with quiet():
-            trainer = kind(network, **{**arguments, **changes.arguments(trainer.optimizer, clip, network)})
+            changed = changes.arguments(state.optimizer, clip, compiled_of(network))
+            trainer, state = make(network, **{**arguments, **changed})
     with files.reading():
-        same = trainer.clip == clip
-        if isinstance(trainer.clip, Clip) and trainer._plan.statistic is not None and same:
-            trainer._plan.statistic = trainer.clip.statistic(about["clip_state"])
-        shapes = {info["name"]: info["shape"] for info in network._info if info["trainable"]}
-        trainer._masks = {
-            name: files.tensor(tensors, f"mask.{name}", shapes[name], np.dtype(np.uint8)) != 0
-            for name in about.get("masks", ())
-        }
-        if about["capacity"]:
-            core = trainer._reserve(about["capacity"])
-            # Files without the sums of weights are from before heads had means of their own.
-            heads = core.head_means if "accumulated" not in about else 0
-            for slot in range(core.slots - heads):
-                for index, info in enumerate(network._info):
-                    if info["trainable"]:
-                        name = f"optimizer.{slot}.{info['name']}"
-                        value = files.tensor(tensors, name, info["shape"], network.dtype)
-                        core.state_write(slot, index, value)
-            for index, side in factors(core, network._info):
-                order = core.factor_order(index, side)
-                name = f"factor.{side}.{network._info[index]['name']}"
-                core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), network.dtype))
-            core.set_progress(about["steps"], about["updates"])
-            if "accumulated" in about:
-                core.accumulated_write(np.array(about["accumulated"], np.float64))
-            core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
-            if changes.any and trainer.constraint is not None:  # what is no longer frozen is bound by it
-                trainer._write({at: network._read(info["name"]) for at, info in enumerate(network._info)})
-        network._keeper = trainer._weak
-        trainer._epochs = integer(about["epochs"], "epochs")
-        _read_plateaus(trainer, about.get("plateaus", {}), changes.any)
-        trainer._keep_strengths()
-        own = {key: about[key] for key in ("best_epoch", "added") if key in about}
-        trainer.history = plain(History, {**about["history"], **own}, "history")
-        if trainer.history.best_epoch is not None:
-            integer(trainer.history.best_epoch, "best_epoch", 1)
-        if len({len(trainer.history[column]) for column in trainer.history.columns()}) != 1:
-            raise FormatError("history: expected columns of one length")
+        same = state.plan.clip == clip
+        if isinstance(state.plan.clip, Clip) and state.plan.statistic is not None and same:
+            state.plan.statistic = state.plan.clip.statistic(about["clip_state"])
+        _read_progress(state, about, tensors, changes.any)
+        _read_history(state, about)
         if about.get("averaged_norms") is not None:
-            updates = integer(about["averaged_norms"], "averaged_norms")
-            shapes = {info["name"]: info["shape"] for info in network._info}
-            trainer._norms = (
-                updates,
-                {
-                    name: files.tensor(tensors, f"averaged.{name}", shape, network.dtype)
-                    for name, shape in shapes.items()
-                    if f"averaged.{name}" in tensors
-                },
-            )
+            state.norms = _read_norms(state, about, tensors)
         if about["fit"] is not None:
-            trainer._fit = _fit_state(about["fit"], about.get("fit_terms"), tensors, network)
+            state.fit = _read_fit(about["fit"], about.get("fit_terms"), tensors, state)
         if about.get("run") is not None:
-            from ..second_order.run import Run
-
-            trainer._run = Run.read(trainer.optimizer, about["run"], tensors, network.elements)
+            loop = state.optimizer.fit_loop() or Loop
+            state.run = loop.read_run(state.optimizer, about["run"], tensors, state.model.elements)
     return trainer
 
 
-def _read_plateaus(trainer: Trainer, states: dict[str, dict[str, Any]], changed: bool) -> None:
+def _read_progress(
+    state: TrainingState, about: dict[str, Any], tensors: dict[str, Array], changed: bool
+) -> None:
+    """Masks, moments, counters and schedules; something was `changed` from what the file has."""
+    model = state.model
+    shapes = {info["name"]: info["shape"] for info in model.infos if info["trainable"]}
+    state.masks = {
+        name: files.tensor(tensors, f"mask.{name}", shapes[name], np.dtype(np.uint8)) != 0
+        for name in about.get("masks", ())
+    }
+    if about["capacity"]:
+        core = reserve(state, about["capacity"])
+        # Files without the sums of weights are from before heads had means of their own.
+        heads = core.head_means if "accumulated" not in about else 0
+        for slot in range(core.slots - heads):
+            for index, info in enumerate(model.infos):
+                if info["trainable"]:
+                    name = f"optimizer.{slot}.{info['name']}"
+                    core.state_write(slot, index, files.tensor(tensors, name, info["shape"], model.dtype))
+        for index, side in factors(core, model.infos):
+            order = core.factor_order(index, side)
+            name = f"factor.{side}.{model.infos[index]['name']}"
+            core.factor_write(index, side, files.tensor(tensors, name, (2 * order, order), model.dtype))
+        core.set_progress(about["steps"], about["updates"])
+        if "accumulated" in about:
+            core.accumulated_write(np.array(about["accumulated"], np.float64))
+        core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
+        if changed and state.plan.constraint is not None:  # what is no longer frozen is bound by it
+            state.write({at: model.read(info["name"]) for at, info in enumerate(model.infos)})
+    model.keeper = state.weak
+    state.epochs = integer(about["epochs"], "epochs")
+    _read_plateaus(state, about.get("plateaus", {}), changed)
+    state.keep_strengths()
+
+
+def _read_history(state: TrainingState, about: dict[str, Any]) -> None:
+    own = {key: about[key] for key in ("best_epoch", "added") if key in about}
+    state.history = plain(History, {**about["history"], **own}, "history")
+    if state.history.best_epoch is not None:
+        integer(state.history.best_epoch, "best_epoch", 1)
+    if len({len(state.history[column]) for column in state.history.columns()}) != 1:
+        raise FormatError("history: expected columns of one length")
+
+
+def _read_norms(
+    state: TrainingState, about: dict[str, Any], tensors: dict[str, Array]
+) -> tuple[int, dict[str, Array]]:
+    updates = integer(about["averaged_norms"], "averaged_norms")
+    shapes = {info["name"]: info["shape"] for info in state.model.infos}
+    return updates, {
+        name: files.tensor(tensors, f"averaged.{name}", shape, state.dtype)
+        for name, shape in shapes.items()
+        if f"averaged.{name}" in tensors
+    }
+
+
+def _read_plateaus(state: TrainingState, states: dict[str, dict[str, Any]], changed: bool) -> None:
     """Where the schedules that listen to metrics stand. Files of earlier versions have no states of those
     inside other schedules, which were shown no epoch then: they begin anew, as do those that the file did not
     have where something is `changed`."""
-    known = trainer._hypers.plateaus
-    rates = trainer._rates
-    needed = trainer._hypers.listening | (set() if rates is None else rates.listening)
+    known = state.hypers.plateaus
+    needed = set().union(*(rows.listening for rows in state.listeners))
     if changed:
         states = {name: about for name, about in states.items() if name in known}
     elif not needed <= set(states) <= set(known):
@@ -256,13 +267,13 @@ def _plateau_state(name: str, about: dict[str, Any]) -> PlateauState:
     return state
 
 
-def _fit_state(
-    about: dict[str, Any], terms: dict[str, Any] | None, tensors: dict[str, Array], network: Network
+def _read_fit(
+    about: dict[str, Any], terms: dict[str, Any] | None, tensors: dict[str, Array], state: TrainingState
 ) -> FitState:
     def kept(prefix: str) -> dict[str, Array]:
         return {
-            info["name"]: files.tensor(tensors, f"{prefix}.{info['name']}", info["shape"], network.dtype)
-            for info in network._info
+            info["name"]: files.tensor(tensors, f"{prefix}.{info['name']}", info["shape"], state.dtype)
+            for info in state.model.infos
         }
 
     held = {key: value for key, value in about["stop"].items() if key != "parameters"}
@@ -272,11 +283,11 @@ def _fit_state(
     if any(name.startswith("begun.") for name in tensors):
         stop.begun = kept("begun")
     own = {key: value for key, value in about.items() if key not in ("sums", "stop")}
-    state = plain(FitState, own, "fit")
-    state.sums, state.stop = plain(Sums, about["sums"], "fit: sums"), stop
+    fit = plain(FitState, own, "fit")
+    fit.sums, fit.stop = plain(Sums, about["sums"], "fit: sums"), stop
     if terms is not None:
-        state.terms = plain(Terms, terms, "fit_terms")
-    state.loaded = True
-    if not state.batch_size or (state.position != state.rows and state.position % state.batch_size):
-        raise FormatError(f"fit: expected position at the start of a batch, got {state.position}")
-    return state
+        fit.terms = plain(Terms, terms, "fit_terms")
+    fit.loaded = True
+    if not fit.batch_size or (fit.position != fit.rows and fit.position % fit.batch_size):
+        raise FormatError(f"fit: expected position at the start of a batch, got {fit.position}")
+    return fit

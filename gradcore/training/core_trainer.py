@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _core
 from ..clipping.base import Plan
 from ..schedules.rows import Hypers
 from ..schedules.scalars import CLIP
+from .conflicts import all_conflicts
+from .state import TrainingState
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+
+def reserve(state: TrainingState, rows: int, target: Any = None) -> _core.CoreTrainer:
+    """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
+    number move along."""
+    state.model.core.require_free()
+    old = state.core
+    soft = state.soft if target is None else state.loss.soft(target)
+    if old is not None and old.capacity >= rows and soft == state.soft:
+        return old
+    new = _made(state, operator.index(rows if old is None else max(rows, old.capacity)), target)
+    if old is not None:
+        state.ledger, state.conflicts = state.ledger + old.ledger(), all_conflicts(state)
+        _move(old, new, state.model.infos)
+    state.core, state.soft = new, soft
+    return new
 
 
-def make_engine(trainer: Trainer, capacity: int, target: Any) -> _core.CoreTrainer:
+def _made(state: TrainingState, capacity: int, target: Any) -> _core.CoreTrainer:
     """A core's trainer for batches of up to `capacity` rows, for targets like `target`, without any state."""
-    engine = _core.CoreTrainer(
-        trainer.net._core,
-        **trainer.loss.for_core(trainer._outputs, target),
-        optimizer=trainer.optimizer.name,
-        flags=trainer.optimizer.flags(),
-        clip=trainer._plan.option,
-        nonfinite=trainer.nonfinite,
+    core = _core.CoreTrainer(
+        state.model.core,
+        **state.loss.for_core(state.outputs, target),
+        optimizer=state.optimizer.name,
+        flags=state.optimizer.flags(),
+        clip=state.plan.option,
+        nonfinite=state.nonfinite,
         capacity=capacity,
-        seed=trainer.seed,
+        seed=state.seed,
     )
-    engine.set_rules(trainer._plan.rules, trainer._kept(trainer._masks))
-    engine.set_scale(_scale(trainer._plan, trainer._hypers))
-    for average in trainer.optimizer.averages():
-        engine.add_average(average.kind, average.every, average.start)
-    for index, group in trainer._groups:
-        engine.set_group(index, *group)
-    if any(trainer._whole):
-        engine.set_matrices(trainer._whole, trainer.optimizer.largest_factor)
-    return engine
+    core.set_rules(state.plan.rules, state.kept())
+    core.set_scale(_scale(state.plan, state.hypers))
+    for average in state.optimizer.averages():
+        core.add_average(average.kind, average.every, average.start)
+    for index, group in state.groups:
+        core.set_group(index, *group)
+    if any(state.whole):
+        core.set_matrices(state.whole, state.optimizer.largest_factor)
+    return core
 
 
 def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
@@ -51,14 +67,12 @@ def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
     return scale
 
 
-def factors(engine: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
+def factors(core: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> list[tuple[int, int]]:
     """The factors that the optimizer keeps of matrices: index of the parameter, and side."""
-    return [(i, side) for i in range(len(parameters)) for side in (0, 1) if engine.factor_order(i, side)]
+    return [(i, side) for i in range(len(parameters)) for side in (0, 1) if core.factor_order(i, side)]
 
 
-def move_state(
-    old: _core.CoreTrainer, new: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]
-) -> None:
+def _move(old: _core.CoreTrainer, new: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> None:
     """The optimizer's state and counters of `old` to `new`, which was made for the same parameters."""
     new.set_progress(old.step, old.updates)
     for index, side in factors(old, parameters):

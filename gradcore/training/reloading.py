@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from ..errors import ArgumentError, DTypeError
-from ..network.network import Network
+from ..network.compiled import Compiled
 from ..optimizers.averages import Averaging
 from ..optimizers.base import LEARNED, FirstOrder, Group
 from ..optimizers.rule import Rule
@@ -31,21 +31,21 @@ class Changes:
         """Whether there is something."""
         return self.optimizer is not None or self.clip is not ... or self.frozen is not None
 
-    def arguments(self, optimizer: Rule, clip: Any, network: Network) -> dict[str, Any]:
+    def arguments(self, optimizer: Rule, clip: Any, model: Compiled) -> dict[str, Any]:
         """The arguments of a Trainer that are changed, or not, from what the file has."""
         return {
-            "optimizer": self._optimizer_from(optimizer, network),
+            "optimizer": self._optimizer_from(optimizer, model),
             "clip": clip if self.clip is ... else self.clip,
         }
 
-    def _optimizer_from(self, saved: Rule, network: Network) -> Rule:
+    def _optimizer_from(self, saved: Rule, model: Compiled) -> Rule:
         """The optimizer to go on with, which takes the state of the `saved` one as it is."""
         found = saved if self.optimizer is None else self.optimizer
         if not isinstance(found, Rule):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(found)}")
         if self.frozen is not None:
-            found = _with_frozen(found, self.frozen, network)
-        for what, kept, wanted in zip(_STATE, _state(saved, network), _state(found, network), strict=True):
+            found = _with_frozen(found, self.frozen, model)
+        for what, kept, wanted in zip(_STATE, _state(saved, model), _state(found, model), strict=True):
             if kept != wanted:
                 raise ArgumentError(
                     f"optimizer: expected one with the state of the one in the file, {saved!r}, got "
@@ -57,10 +57,10 @@ class Changes:
 _STATE = ("its rule", "what it keeps of each parameter", "the averages around it", "matrices that it takes")
 
 
-def _state(optimizer: Rule, network: Network) -> tuple[Any, ...]:
+def _state(optimizer: Rule, model: Compiled) -> tuple[Any, ...]:
     """What decides how the state of an optimizer looks, in the order of `_STATE`."""
-    shapes = {info["name"]: info["shape"] for info in network._info if info["trainable"]}
-    roles = {info["name"]: info["role"] for info in network._info}
+    shapes = {info["name"]: info["shape"] for info in model.infos if info["trainable"]}
+    roles = {info["name"]: info["role"] for info in model.infos}
     whole = optimizer.whole(shapes, roles)
     method = type(optimizer).__name__ if optimizer.full_batch else optimizer.name
     slots = _core.optimizer_slots(optimizer.name, optimizer.flags())
@@ -68,10 +68,10 @@ def _state(optimizer: Rule, network: Network) -> tuple[Any, ...]:
     return method, slots, averages, (sorted(whole), optimizer.largest_factor if whole else 0)
 
 
-def _with_frozen(optimizer: Rule, patterns: object, network: Network) -> Rule:
+def _with_frozen(optimizer: Rule, patterns: object, model: Compiled) -> Rule:
     """The optimizer with these parameters frozen, and no others."""
     given = texts(patterns, "frozen")
-    names = [info["name"] for info in network._info if info["trainable"] or info["role"] in LEARNED]
+    names = [info["name"] for info in model.infos if info["trainable"] or info["role"] in LEARNED]
     for index, pattern in enumerate(given):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ArgumentError(f"frozen[{index}]: expected a pattern of {', '.join(names)}, got {pattern!r}")

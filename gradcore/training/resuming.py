@@ -5,32 +5,16 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import StateError
-
-if TYPE_CHECKING:
-    from ..validation.arrays import Array
-    from .fit_loop import Data, FitState
+from ..validation.arrays import Array
+from .fit_state import Data, FitState
 
 _BLOCK = 1 << 20  # bytes that are copied at a time where an array is not contiguous
 _NEW = "resume=False begins a new one"
-
-
-@dataclass
-class Terms:
-    """What decides the bits of a fit besides rows, batch size and shuffling.
-
-    Files that were written before these were kept have none of them; what is unknown is not compared.
-    """
-
-    epochs: int = 0
-    monitor: str | None = None  # of early stopping; "" without
-    averaged: bool = False  # whether the average is evaluated
-    contents: dict[str, str] = field(default_factory=dict)  # a digest by argument
 
 
 def contents(data: Data) -> dict[str, str]:
@@ -64,6 +48,12 @@ def _digest(arrays: Iterable[Array | None]) -> str:
         for start in range(0, len(array), max(1, step)):
             found.update(np.ascontiguousarray(array[start : start + step]).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
+
+
+def identify(fit: FitState) -> None:
+    """Make sure that the data can be told from others when the fit goes on."""
+    if fit.data is not None and not fit.terms.contents:
+        fit.terms.contents = contents(fit.data)
 
 
 def choose(old: FitState | None, new: FitState, data: Data, resume: bool | None) -> FitState:

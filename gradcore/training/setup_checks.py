@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +24,9 @@ from ..layers.base import Layer
 from ..layers.dense import Dense
 from ..layers.heads import Heads
 from ..losses.base import Loss
+from ..network.compiled import Compiled
 from ..validation.arrays import Array
 from ..validation.intervals import ANY, Interval
-
-if TYPE_CHECKING:
-    from ..network.network import Network
-    from .trainer import Trainer
 
 _LARGE = 1000.0  # a root mean square of targets that outputs of about 1 are long in reaching
 _SAMPLE = 65536  # rows of the targets that it is taken of
@@ -53,7 +50,7 @@ def _warn(message: str) -> None:
     if _QUIET.get():
         return
     level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("gradcore."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, SetupWarning, stacklevel=level)
 
@@ -99,16 +96,16 @@ class _End:
         return (bounding or self.layers)[-1]  # those behind it, dropout and the like, pass on what they get
 
 
-def _ends(net: Network, loss: Loss) -> list[_End]:
-    stack = [(str(index), layer) for index, layer in enumerate(net.layers)]
+def _ends(model: Compiled, loss: Loss) -> list[_End]:
+    stack = [(str(index), layer) for index, layer in enumerate(model.layers)]
     position, last = stack[-1]
     if not isinstance(last, Heads):
-        return [_End("", loss, tuple(stack), slice(0, net.outputs))]
+        return [_End("", loss, tuple(stack), slice(0, model.outputs))]
     from ..losses.per_head import PerHead
 
     assert isinstance(loss, PerHead)
     losses = dict(loss.losses)
-    columns = {name: slice(first, first + width) for name, first, width in net._heads}
+    columns = {name: slice(first, first + width) for name, first, width in model.heads}
     return [
         _End(
             name,
@@ -120,9 +117,9 @@ def _ends(net: Network, loss: Loss) -> list[_End]:
     ]
 
 
-def check_ends(net: Network, loss: Loss) -> None:
+def check_ends(model: Compiled, loss: Loss) -> None:
     """Warn where the last layer does not return what the loss takes."""
-    for end in _ends(net, loss):
+    for end in _ends(model, loss):
         expected, has = end.loss.expects(), end.interval
         if expected is None:
             continue
@@ -138,17 +135,18 @@ def check_ends(net: Network, loss: Loss) -> None:
         )
 
 
-def check_targets(trainer: Trainer, x: Array, target: Any, batch_size: int) -> None:
+def check_targets(
+    model: Compiled, loss: Loss, full_batch: bool, x: Array, target: Any, batch_size: int
+) -> None:
     """Warn of targets that the outputs can hardly become, and of batches that normalise nothing."""
     if _QUIET.get():
         return
-    net, loss = trainer.net, trainer.loss
-    ends = _ends(net, loss)
+    ends = _ends(model, loss)
     parts = [part for _, part in loss.parts(target, "y")] if len(ends) > 1 or ends[0].head else [target]
     for end, part in zip(ends, parts, strict=True):
-        _check_target(trainer, end, x, part)
+        _check_target(model, full_batch, end, x, part)
     if batch_size == 1 and len(x) > 1:
-        norms = [(place, layer) for place, layer in net._places.items() if layer.keeps_averages]
+        norms = [(place, layer) for place, layer in model.places.items() if layer.keeps_averages]
         for place, layer in norms[:1]:
             _warn(
                 f"batch_size: expected batches of several rows for layers[{place}], {layer!r}, got 1: "
@@ -156,7 +154,7 @@ def check_targets(trainer: Trainer, x: Array, target: Any, batch_size: int) -> N
             )
 
 
-def _check_target(trainer: Trainer, end: _End, x: Array, y: Array) -> None:
+def _check_target(model: Compiled, full_batch: bool, end: _End, x: Array, y: Array) -> None:
     name = end.named("y")
     if not end.loss.has_plain_targets or len(y) < 2:
         return
@@ -169,18 +167,18 @@ def _check_target(trainer: Trainer, end: _End, x: Array, y: Array) -> None:
             f"{end.says()}; {end.remedy()}"
         )
     elif end.loss.matches_targets and max(-low, high) >= _LARGE and end.loss.scales:
-        _check_scale(trainer, end, x, y, name)
+        _check_scale(model, full_batch, end, x, y, name)
 
 
-def _check_scale(trainer: Trainer, end: _End, x: Array, y: Array, name: str) -> None:
+def _check_scale(model: Compiled, full_batch: bool, end: _End, x: Array, y: Array, name: str) -> None:
     """Warn of large targets, unless a method that finds its own steps or a network that is there already."""
-    if trainer.optimizer.full_batch or end.interval != ANY:
+    if full_batch or end.interval != ANY:
         return
     sample = y[:: -(-len(y) // _SAMPLE)].astype(np.float64)
     sample = sample[np.isfinite(sample).all(axis=1)]
     if not len(sample):
         return
-    outputs = trainer.net._core.predict(x[:_PREDICTED])[:, end.columns].astype(np.float64)
+    outputs = model.core.predict(x[:_PREDICTED])[:, end.columns].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # targets may be near the largest number
         size = math.sqrt(float(np.max(np.mean(sample**2, axis=0))))
         if size < _LARGE or math.sqrt(float(np.max(np.mean(outputs**2, axis=0)))) > 0.1 * size:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, DTypeError, MemoryLimitError
+from ..errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
 
-__all__ = ["Label", "by_columns", "first_twice", "labels", "listed", "nullable", "order_of"]
+__all__ = ["Label", "by_columns", "check_columns", "first_twice", "labels", "listed", "nullable", "order_of"]
 
 Label = str | int
 
@@ -56,6 +56,21 @@ def first_twice(names: Sequence[Label]) -> Label | None:
             return name
         seen.add(name)
     return None
+
+
+def check_columns(names: object, count: int, where: str) -> tuple[Label, ...]:
+    """`names` as different texts or integers, one for each of `count` columns."""
+    if isinstance(names, str | bytes) or not isinstance(names, Sequence):
+        raise DTypeError(f"{where}: expected a sequence of names, got a {type(names).__name__}")
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise DTypeError(f"{where}: expected texts or integers, got a {type(name).__name__}")
+    if len(names) != count:
+        raise ShapeError(f"{where}: expected {count} names, one for each input, got {len(names)}")
+    twice = first_twice(names)
+    if twice is not None:
+        raise ArgumentError(f"{where}: expected different names, got {twice!r} twice")
+    return tuple(names)
 
 
 def listed(names: Sequence[Label]) -> str:

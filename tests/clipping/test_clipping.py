@@ -456,9 +456,9 @@ def test_the_core_refuses_bad_rules_and_keeps_those_it_has(rule):
     for trainer in trainers:
         trainer.step(x, y)
     with pytest.raises(gradcore.ArgumentError):
-        trainers[0]._core.set_rules([(*rule, bytes(8))])
+        trainers[0]._state.core.set_rules([(*rule, bytes(8))])
     with pytest.raises(gradcore.ShapeError):
-        trainers[0]._core.set_rules([("value", 1.0, 0.0, 2.0, False, bytes(3))])
+        trainers[0]._state.core.set_rules([("value", 1.0, 0.0, 2.0, False, bytes(3))])
     for trainer in trainers:
         trainer.step(x, y)
     assert_same(nets[0].parameters(), nets[1].parameters())

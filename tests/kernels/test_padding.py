@@ -123,8 +123,8 @@ def configurations(count, seed):
 
 
 def assert_zero(trainer, when, stepped=True):
-    found = _testing.padding(trainer.net._core, trainer._core)
-    if stepped and not np.isfinite(trainer._core.norms()[:, 0]).all():
+    found = _testing.padding(trainer.net._core, trainer._state.core)
+    if stepped and not np.isfinite(trainer._state.core.norms()[:, 0]).all():
         del found["gradient"]  # of a step that is left out: infinity times zero is no zero
     assert {name: value for name, value in found.items() if value} == {}, when
 
@@ -245,7 +245,7 @@ def test_yogi_with_a_start_has_the_norms_and_losses_of_numpy(widths, dtype):
              "1.weight": hidden.T @ d + 2 * strength * w["1.weight"], "1.bias": d.sum(0)}  # fmt: skip
         report = trainer.step(x, y)
         assert np.isclose(report, loss, rtol=tolerance)
-        norms = trainer._core.norms()
+        norms = trainer._state.core.norms()
         for row, name in zip(norms, w, strict=True):
             assert np.isclose(row[0], np.sqrt((g[name] ** 2).sum()), rtol=10 * tolerance)
             square = g[name] ** 2
@@ -269,5 +269,5 @@ def test_a_file_goes_on_bit_for_bit_where_slots_do_not_begin_at_0(name, dtype, t
     again = Trainer.load(tmp_path / "t")
     for _ in range(4):
         assert trainer.step(x, y) == again.step(x, y)
-        assert trainer._core.norms().tolist() == again._core.norms().tolist()
+        assert trainer._state.core.norms().tolist() == again._state.core.norms().tolist()
     assert_same(again.net.parameters(), trainer.net.parameters())

@@ -109,10 +109,10 @@ def test_the_binding_converts_as_the_python_layer_does(dtype, net_type):
             plain = given.flags.aligned and dtype not in ("float16", "longdouble") and given.dtype.isnative
             assert (found is not None) == plain, name
             if plain:
-                want = inputs.convert(net, slow(given), "X")
+                want = inputs.convert(net._model, slow(given), "X")
                 assert found.dtype == want.dtype and found.flags.aligned
                 assert found.tobytes() == want.tobytes()
-                assert (found is given) == (inputs.convert(net, given, "X") is given), name
+                assert (found is given) == (inputs.convert(net._model, given, "X") is given), name
 
 
 @pytest.mark.parametrize("net_type", ["float32", "float64"])
@@ -126,7 +126,7 @@ def test_extreme_values_come_out_alike(at, dtype, net_type):
     assert_same_outcome(one, other)
     found = net._core.plain(array)
     if found is not None:
-        assert found.tobytes() == inputs.convert(net, slow(array), "X").tobytes()
+        assert found.tobytes() == inputs.convert(net._model, slow(array), "X").tobytes()
 
 
 @pytest.mark.parametrize("bits", [0x7FF0000000000001, 0xFFF8000000000123, 0x7FF4000000000000])
@@ -134,7 +134,7 @@ def test_the_bits_of_nan_come_out_alike(bits):
     net = Network([Dense(2)], inputs=1, dtype="float32")
     array = np.array([[bits]], np.uint64).view(np.float64)
     found = net._core.plain(array)
-    assert found.tobytes() == inputs.convert(net, slow(array), "X").tobytes()
+    assert found.tobytes() == inputs.convert(net._model, slow(array), "X").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -298,9 +298,9 @@ def test_two_trainers_of_one_network_take_turns():
     x, y = np.ones((3, 2)), np.ones((3, 2))
     for _ in range(3):
         second.step(x, y)
-        assert net._keeper() is second
+        assert net._model.keeper() is second._state
         first.step(x, y)
-        assert net._keeper() is first
+        assert net._model.keeper() is first._state
         assert net.parameters()["0.weight"][0, 0] == 0
 
 
@@ -312,4 +312,4 @@ def test_a_refused_step_does_not_make_a_trainer_the_keeper():
     first.step(x, y)
     with pytest.raises(ShapeError, match=r"^X: expected shape \(rows, 2\), got \(3, 5\)"):
         second.step(np.ones((3, 5)), y)
-    assert net._keeper() is first
+    assert net._model.keeper() is first._state

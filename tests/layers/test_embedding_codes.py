@@ -77,7 +77,7 @@ def test_behind_standardize_codes_are_what_was_given(dtype):
     wrong[50, 3] = 301
     with pytest.raises(ArgumentError, match=r"X\[50, 3\]: .* 1\.3\.table \(300 rows\), got 301$"):
         trainer.fit(wrong, y, epochs=1, batch_size=8, progress=False)
-    assert not net._standardized
+    assert not net._model.standardized
     trainer.fit(x, y, epochs=1, batch_size=8, progress=False)
     with pytest.raises(ArgumentError, match=r"X\[50, 3\]"):
         net.predict(wrong)

@@ -5,6 +5,7 @@ import numpy as np
 import oracle
 import pytest
 from gradcore import BatchNorm, Dense, Dropout, Heads, Network, Trainer, losses, optimizers
+from gradcore.training.core_trainer import reserve
 from oracle import exact
 from oracle.heads import HeadsNet, surgery_orders
 from support import assert_same, heads_problem, norm_error, public
@@ -245,12 +246,12 @@ def test_a_head_without_weighted_rows_in_a_batch_adds_nothing():
     _, gradients = first.gradients(x[:19], {k: v[:19] for k, v in y.items()}, {"stop": np.ones(19)})
     assert gradients["3.stop.1.weight"].any()
     assert not exact.same_bits(after["3.stop.1.weight"], before["3.stop.1.weight"])
-    target = trainer._loss.target({k: v[:19] for k, v in y.items()}, 19, 8, net.dtype)
+    target = trainer._state.loss.target({k: v[:19] for k, v in y.items()}, 19, 8, net.dtype)
     from gradcore.losses.per_head import ByHead
 
-    core = first._reserve(19, target)
+    core = reserve(first._state, 19, target)
     core.gradients(x[:19], target, ByHead([None, None, np.zeros(19)]))
-    index = first.net._index
+    index = first.net._model.index
     assert not core.gradient(index["3.stop.1.weight"]).any()
     assert core.gradient(index["3.log_variance"])[2] == 0
 

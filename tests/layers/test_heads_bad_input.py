@@ -245,7 +245,7 @@ USE = {
         "expected 2 losses, got 1",
     ),
     "binding: targets": (
-        lambda t: t._core.train_step(X, [Y["b"]], None, np.zeros(_core.HYPERS)),
+        lambda t: t._state.core.train_step(X, [Y["b"]], None, np.zeros(_core.HYPERS)),
         ShapeError,
         "one for each head",
     ),

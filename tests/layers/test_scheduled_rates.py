@@ -18,6 +18,7 @@ from gradcore import (
     optimizers,
     schedules,
 )
+from gradcore.training.core_trainer import reserve
 from oracle import exact
 from support import cases
 
@@ -54,7 +55,7 @@ def test_steps_by_hand_have_the_rates_of_their_numbers(kind):
     for step in range(8):
         once = Trainer(network(LINE(step), kind=KINDS[kind]), "mse", optimizers.SGD(0.1))
         once.step(x, y)
-        once._core.set_progress(step, step)
+        once._state.core.set_progress(step, step)
         once.net.set_parameters(got.net.parameters())
         assert got.gradients(x, y)[0] == once.gradients(x, y)[0]
         assert got.step(x, y) == once.step(x, y)
@@ -96,7 +97,7 @@ def test_a_checkpoint_in_the_middle_goes_on_bit_for_bit(tmp_path):
     resumed = Trainer.load(tmp_path / "half.gradcore")
     assert resumed.net.layers == half.net.layers
     assert repr(resumed.net) == repr(half.net)
-    scales = {name: state.scale for name, state in resumed._hypers.plateaus.items()}
+    scales = {name: state.scale for name, state in resumed._state.hypers.plateaus.items()}
     assert set(scales) == {"layers[1]: rate", "layers[2.1]: rate"}
     assert max(scales.values()) < 1
     resumed.fit(x, y, epochs=3, batch_size=16)
@@ -107,7 +108,7 @@ def test_a_checkpoint_in_the_middle_goes_on_bit_for_bit(tmp_path):
 def test_a_larger_batch_later_takes_the_rates_along():
     x, y = data(64)
     once, grown = (Trainer(network(LINE), "mse", optimizers.SGD(0.1)) for _ in range(2))
-    once._reserve(64)
+    reserve(once._state, 64)
     for trainer in (once, grown):
         trainer.step(x[:8], y[:8])
         trainer.step(x, y)
@@ -153,11 +154,11 @@ def test_the_core_checks_its_table(table, error, message):
     trainer = Trainer(network(LINE), "mse", optimizers.SGD(0.1))
     trainer.step(x, y)
     with pytest.raises(error, match=message):
-        trainer._core.set_rates(7, table)
+        trainer._state.core.set_rates(7, table)
     with pytest.raises(ShapeError, match="expected 0 columns"):
         constant = Trainer(network(0.1), "mse", optimizers.SGD(0.1))
         constant.step(x, y)
-        constant._core.set_rates(0, np.zeros((1, 2)))
+        constant._state.core.set_rates(0, np.zeros((1, 2)))
 
 
 # ---- Strengths of penalties ----
@@ -184,7 +185,7 @@ def test_a_step_has_the_strengths_of_its_number(dtype, name):
     for step in range(12):
         once = Trainer(penalized(at(step), dtype, rate=LINE), "mse", optimizers.SGD(0.1))
         once.step(x, y)
-        once._core.set_progress(step, step)
+        once._state.core.set_progress(step, step)
         once.net.set_parameters(got.net.parameters())
         assert got.gradients(x, y)[0] == once.gradients(x, y)[0]
         if step == 0:
@@ -227,7 +228,7 @@ def test_a_strength_that_listens_to_the_loss_resumes_as_it_was(tmp_path):
     half.save(tmp_path / "half.gradcore")
     resumed = Trainer.load(tmp_path / "half.gradcore")
     assert resumed.evaluate(x, y) == half.evaluate(x, y)
-    assert max(state.scale for state in resumed._hypers.plateaus.values()) < 0.5
+    assert max(state.scale for state in resumed._state.hypers.plateaus.values()) < 0.5
     resumed.fit(x, y, epochs=3, batch_size=16)
     assert resumed.evaluate(x, y) == whole.evaluate(x, y)
     for name, value in whole.net.parameters().items():
@@ -244,7 +245,7 @@ def test_a_strength_out_of_range_stops_before_its_step():
     with pytest.raises(ArgumentError, match=r"layers\[0\]: penalty: l2: .* 0 to 1e10 .* at step 2"):
         trainer.step(x, y)
     with pytest.raises(ArgumentError, match="rates: expected a number from 0 to 1e10 at step 5, got -1"):
-        trainer._core.set_rates(5, np.full((1, 4), -1.0))
+        trainer._state.core.set_rates(5, np.full((1, 4), -1.0))
     assert trainer.steps == 2 and trainer.evaluate(x, y) == scores
     assert all(exact.same_bits(value, before[name]) for name, value in trainer.net.parameters().items())
 

@@ -354,7 +354,7 @@ def test_a_first_step_that_fails_leaves_it_as_it_was():
     with pytest.raises(errors.NonFiniteError), pytest.warns(RuntimeWarning):
         trainer.step(x, np.full(5, 1e300))
     assert_same(trainer.net.parameters(), before)
-    assert not trainer.net._standardized
+    assert not trainer.net._model.standardized
 
 
 def test_gradients_and_training_forwards_without_it_say_so():
@@ -378,7 +378,7 @@ def test_bad_weights_are_refused(weight, message):
     net = make()
     with pytest.raises(errors.GradcoreError, match=message):
         net.standardize(cases.normal((5, 3), "float64", "x"), sample_weight=weight)
-    assert not net._standardized
+    assert not net._model.standardized
 
 
 def test_values_that_are_not_finite_are_refused_and_leave_it_as_it_was():
@@ -387,7 +387,7 @@ def test_values_that_are_not_finite_are_refused_and_leave_it_as_it_was():
     x[3, 2] = np.nan
     with pytest.raises(errors.ArgumentError, match=r"X: expected finite values, got nan at \[3, 2\]"):
         net.standardize(x)
-    assert not net._standardized
+    assert not net._model.standardized
     net.standardize(far())
     before = net.predict(far())
     with pytest.raises(errors.ArgumentError, match=r"expected values that float32 can hold, got 1e\+300"):
@@ -396,11 +396,11 @@ def test_values_that_are_not_finite_are_refused_and_leave_it_as_it_was():
 
 
 def test_a_broken_centre_in_a_file_is_refused(tmp_path):
-    from gradcore.network import files
+    from gradcore.network import files, stored
 
     net = make()
     net.standardize(far())
-    tensors, metadata = net._file({})
+    tensors, metadata = stored.content(net._model, {})
     for spoiled in (np.zeros(2), np.full(3, np.nan), np.zeros(3, np.float32)):
         broken = [(name, spoiled if name == "0.centre" else value) for name, value in tensors]
         files.write(tmp_path / "broken", broken, metadata)

@@ -60,7 +60,7 @@ def test_it_is_part_of_loss_and_gradient_and_of_evaluate(dtype, name):
         assert np.allclose(gradient, without[key] + own, rtol=tolerance, atol=tolerance)
     norm = np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients.values()))
     trainer.step(x, y)
-    assert trainer._core.last_report()[3] == pytest.approx(norm, rel=tolerance)
+    assert trainer._state.core.last_report()[3] == pytest.approx(norm, rel=tolerance)
 
 
 def test_gradients_are_four_point_differences():

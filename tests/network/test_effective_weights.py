@@ -603,10 +603,10 @@ def test_the_core_refuses_them_too(name):
     core = _core.CoreTrainer(
         net._core, loss="mse", optimizer="sgd", flags=0, clip=None, nonfinite="skip", capacity=4, seed=0
     )
-    everywhere = bytes([1] * len(net._info))
+    everywhere = bytes([1] * len(net._model.infos))
     with pytest.raises(ArgumentError, match=rf"rules\[0\]: expected {name} to leave 0.weight alone"):
         core.set_rules([(name, 1.0, 0.5, 2.0, False, everywhere)], {})
-    core.set_rules([(name, 1.0, 0.5, 2.0, False, bytes(len(net._info)))], {})
+    core.set_rules([(name, 1.0, 0.5, 2.0, False, bytes(len(net._model.infos)))], {})
 
 
 # ---- Penalties ----

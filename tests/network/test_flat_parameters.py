@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gradcore import Dense, Network, Residual, Standardize, Trainer, _core, errors, optimizers
+from gradcore.training.core_trainer import reserve
 from support import assert_same
 
 
@@ -10,12 +11,12 @@ def make(dtype):
     layers = [Standardize(), Dense(4, "tanh"), Residual(Dense(4, bias=False)), Dense(2)]
     net = Network(layers, inputs=3, seed=1, dtype=dtype)
     trainer = Trainer(net, "cross_entropy", optimizers.SGD(0.1))
-    trainer._reserve(8)
+    reserve(trainer._state, 8)
     return net, trainer
 
 
 def joined(parts, net):
-    trained = [info["name"] for info in net._info if info["trainable"]]
+    trained = [info["name"] for info in net._model.infos if info["trainable"]]
     return np.concatenate([parts[name].reshape(-1) for name in trained])
 
 
@@ -46,7 +47,7 @@ def test_gradients_are_those_by_name(dtype):
     weight = np.linspace(0.5, 2, 8)
     loss, gradients = trainer.gradients(x, y, weight)
     out = np.empty(net.elements, dtype)
-    found, correct, mass = trainer._core.flat_gradients(x, y, weight, out)
+    found, correct, mass = trainer._state.core.flat_gradients(x, y, weight, out)
     assert (found, mass) == (loss, weight.sum())
     assert correct == pytest.approx(weight[net.predict(x).argmax(axis=1) == y].sum())
     assert np.array_equal(out, joined(gradients, net))
@@ -71,7 +72,7 @@ def test_bad_arrays_are_refused(name):
     with pytest.raises(kind, match="flat"):
         net._core.write_flat(change(net.elements))
     with pytest.raises(kind, match="out"):
-        trainer._core.flat_gradients(np.ones((2, 3)), np.zeros(2, np.int32), None, change(net.elements))
+        trainer._state.core.flat_gradients(np.ones((2, 3)), np.zeros(2, np.int32), None, change(net.elements))
     assert_same(net.parameters(), before)
 
 
@@ -86,7 +87,7 @@ def test_what_is_not_finite_changes_nothing():
     frozen = np.zeros(net.elements)
     frozen.flags.writeable = False
     with pytest.raises(A, match="out: expected a writable array"):
-        trainer._core.flat_gradients(np.ones((2, 3)), np.zeros(2, np.int32), None, frozen)
+        trainer._state.core.flat_gradients(np.ones((2, 3)), np.zeros(2, np.int32), None, frozen)
 
 
 def test_objects_that_were_never_initialised():

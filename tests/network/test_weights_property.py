@@ -96,8 +96,8 @@ class Case:
         if self.has_codes:
             x[:, 1] = self.rng.integers(0, CODES, count)
         y = self.rng.normal(size=(count, self.net.outputs)).astype(self.dtype)
-        if self.net._heads:
-            y = {name: y[:, first : first + width].copy() for name, first, width in self.net._heads}
+        if self.net._model.heads:
+            y = {name: y[:, first : first + width].copy() for name, first, width in self.net._model.heads}
         return x, y
 
     def shake(self):
@@ -112,7 +112,7 @@ class Case:
         self.net.set_parameters(values)
 
     def trainer(self, optimizer=None, **more):
-        loss = {name: "mse" for name, _, _ in self.net._heads} or "mse"
+        loss = {name: "mse" for name, _, _ in self.net._model.heads} or "mse"
         return Trainer(self.net, loss, optimizer or optimizers.Adam(0.01), **more)
 
     def close(self, got, want, scale=1.0):
@@ -281,7 +281,7 @@ def test_penalties_and_looking(seed):
     net, trainer = case.net, case.trainer()
     want = 0.0
     for name, weight in effectives(net).items():
-        layer = net._places[name.rpartition(".")[0]]
+        layer = net._model.places[name.rpartition(".")[0]]
         if getattr(layer, "penalty", None) is not None:
             want += 1e-3 * (np.abs(weight).sum() + (weight**2).sum())
     other = Network([plain(layer) for layer in net.layers], net.inputs, dtype=net.dtype)

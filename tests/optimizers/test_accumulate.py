@@ -77,7 +77,7 @@ def test_batches_of_any_size_and_weight_are_the_large_batch(case, clip):
         large.step(X, y, weight)
         parts(small, X, y, weight)
     close(small.net.parameters(), large.net.parameters())
-    assert (large._core.updates, small._core.updates) == (3, 12)
+    assert (large._state.core.updates, small._state.core.updates) == (3, 12)
 
 
 @pytest.mark.parametrize("empty", [slice(0, 6), slice(0, 12), slice(6, 12), slice(18, 24)])
@@ -164,11 +164,11 @@ def test_an_update_that_overflows_takes_along_what_waited():
     small.step(X[:4], huge[:4])
     small.step(X[4:9], VALUES[4:9])
     assert_same(small.net.parameters(), before)
-    assert small._core.updates == 0
+    assert small._state.core.updates == 0
     for trainer in (small, fresh):
         trainer.step(X[9:11], VALUES[9:11] * 1e-201)
         trainer.step(X[11:], VALUES[11:] * 1e-201)
-    assert small.steps == 4 and small._core.updates == fresh._core.updates
+    assert small.steps == 4 and small._state.core.updates == fresh._state.core.updates
     assert_same(small.net.parameters(), fresh.net.parameters())
 
 
@@ -176,11 +176,11 @@ def test_a_refused_update_leaves_what_waits():
     small = make("mse", optimizers.Accumulate(optimizers.SGD(0.1), 2), nonfinite="raise")
     other = make("mse", optimizers.Accumulate(optimizers.SGD(0.1), 2))
     small.step(X[:4], VALUES[:4])
-    state = small._core.accumulated_read(), [small._core.state_read(0, i) for i in range(4)]
+    state = small._state.core.accumulated_read(), [small._state.core.state_read(0, i) for i in range(4)]
     with pytest.raises(errors.NonFiniteError):
         small.step(X[4:9], VALUES[4:9] * 1e200)
-    assert np.array_equal(state[0], small._core.accumulated_read())
-    assert all(np.array_equal(small._core.state_read(0, i), state[1][i]) for i in range(4))
+    assert np.array_equal(state[0], small._state.core.accumulated_read())
+    assert all(np.array_equal(small._state.core.state_read(0, i), state[1][i]) for i in range(4))
     small.step(X[9:], VALUES[9:])
     other.step(X[:4], VALUES[:4])
     other.step(X[9:], VALUES[9:])
@@ -213,7 +213,7 @@ def test_a_file_without_the_sums_of_weights_counts_its_batches_alike(tmp_path):
     metadata["trainer"] = json.dumps(about)
     files.write(tmp_path / "t", list(tensors.items()), metadata)
     small = Trainer.load(tmp_path / "t")
-    assert small._core.accumulated_read()[1] == -1
+    assert small._state.core.accumulated_read()[1] == -1
     small.step(X[16:], VALUES[16:])
     large.step(X, VALUES)
     close(small.net.parameters(), large.net.parameters())
@@ -224,12 +224,12 @@ def test_sums_of_weights_that_cannot_be_are_refused(numbers):
     small = make("mse", optimizers.Accumulate(optimizers.SGD(0.5), 3))
     small.step(X, VALUES)
     with pytest.raises(errors.ArgumentError, match="accumulated"):
-        small._core.accumulated_write(np.array(numbers))
-    assert small._core.accumulated_read().tolist() == [0.0, ROWS]
+        small._state.core.accumulated_write(np.array(numbers))
+    assert small._state.core.accumulated_read().tolist() == [0.0, ROWS]
     with pytest.raises(errors.StateError, match="accumulated"):
         plain = make("mse", optimizers.SGD(0.5))
         plain.step(X, VALUES)
-        plain._core.accumulated_read()
+        plain._state.core.accumulated_read()
 
 
 def test_statistics_of_batch_norm_are_those_of_each_batch():
@@ -289,7 +289,7 @@ def test_each_head_counts_its_batches_by_its_own_weights(weighted, uncertainty, 
     if not surgery:
         close(small.net.parameters(), large.net.parameters())
     else:
-        assert small._core.updates == 4
+        assert small._state.core.updates == 4
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
@@ -340,13 +340,13 @@ def test_row_weights_of_heads_that_begin_within_an_update_are_refused():
     trainer = heads_trainer(optimizers.Accumulate(optimizers.SGD(0.2), 2))
     weight = heads_problem.row_weights(ROWS)
     trainer.step(HEADS_X, HEADS_Y)
-    before, state = trainer.net.parameters(), trainer._core.accumulated_read()
+    before, state = trainer.net.parameters(), trainer._state.core.accumulated_read()
     with pytest.raises(errors.StateError, match="weight"):
         trainer.step(HEADS_X, HEADS_Y, weight)
     assert trainer.steps == 1
-    assert np.array_equal(trainer._core.accumulated_read(), state)
+    assert np.array_equal(trainer._state.core.accumulated_read(), state)
     trainer.step(HEADS_X, HEADS_Y)
     trainer.step(HEADS_X, HEADS_Y, weight)  # a new update
     trainer.step(HEADS_X, HEADS_Y)
-    assert trainer._core.updates == 4
+    assert trainer._state.core.updates == 4
     assert any((before[name] != value).any() for name, value in trainer.net.parameters().items())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gradcore import Dense, Embedding, Heads, Network, Residual, Trainer, errors, optimizers
+from gradcore.training.core_trainer import reserve
 from oracle import exact
 from oracle import optimizers as reference
 from support import assert_same, cases, ways
@@ -65,7 +66,8 @@ def test_momentum_zero_and_gradients_of_zero_are_fine():
 
 def names_of(optimizer, layers, inputs=6):
     trainer = Trainer(Network(layers, inputs=inputs, seed=1), "mse", optimizer)
-    return [info["name"] for info, whole in zip(trainer.net._info, trainer._whole, strict=True) if whole]
+    pairs = zip(trainer.net._model.infos, trainer._state.whole, strict=True)
+    return [info["name"] for info, whole in pairs if whole]
 
 
 def test_muon_takes_the_matrices_between_the_outer_layers():
@@ -82,7 +84,8 @@ def test_muon_leaves_the_last_layer_of_every_head_alone():
 
     def taken(*trunk):
         trainer = Trainer(Network([*trunk, Heads(heads)], inputs=6, seed=1), losses, optimizers.Muon())
-        return [name for name, whole in zip(trainer.net.parameters(), trainer._whole, strict=True) if whole]
+        pairs = zip(trainer.net.parameters(), trainer._state.whole, strict=True)
+        return [name for name, whole in pairs if whole]
 
     assert taken(Dense(8), Dense(8)) == ["1.weight", "2.a.0.weight", "2.a.1.0.weight", "2.c.0.weight"]
     assert taken(Dense(8)) == ["1.a.0.weight", "1.a.1.0.weight", "1.c.0.weight"]
@@ -93,7 +96,8 @@ def test_muon_leaves_tables_of_embeddings_alone():
     layers = [Dense(8), Dense(8), Dense(2)]
     net = Network([Embedding({0: (5, 3)}), *layers], inputs=3, seed=1)
     trainer = Trainer(net, "mse", optimizers.Muon())
-    taken = [info["name"] for info, whole in zip(net._info, trainer._whole, strict=True) if whole]
+    pairs = zip(net._model.infos, trainer._state.whole, strict=True)
+    taken = [info["name"] for info, whole in pairs if whole]
     assert taken == ["1.weight", "2.weight"]
 
 
@@ -355,13 +359,13 @@ def test_factors_are_kept_in_checkpoints(name, tmp_path):
     train(trainer, 0, 7)
     trainer.save(tmp_path / "t")
     other = Trainer.load(tmp_path / "t", threads=2)
-    for index in range(len(trainer.net._info)):
+    for index in range(len(trainer.net._model.infos)):
         for side in (0, 1):
-            order = trainer._core.factor_order(index, side)
-            assert other._core.factor_order(index, side) == order
+            order = trainer._state.core.factor_order(index, side)
+            assert other._state.core.factor_order(index, side) == order
             if order:
                 assert exact.same_bits(
-                    trainer._core.factor_read(index, side), other._core.factor_read(index, side)
+                    trainer._state.core.factor_read(index, side), other._state.core.factor_read(index, side)
                 )
     for each in (trainer, other):
         train(each, 7, 12)
@@ -371,7 +375,7 @@ def test_factors_are_kept_in_checkpoints(name, tmp_path):
 def test_the_core_refuses_what_is_no_matrix():
     trainer = trainer_of(MADE["soap"]())
     train(trainer, 0, 1)
-    core, count = trainer._core, len(trainer.net._info)
+    core, count = trainer._state.core, len(trainer.net._model.infos)
     with pytest.raises(errors.StateError, match="before the first step"):
         core.set_matrices(bytes(count), 10)
     with pytest.raises(errors.ShapeError, match="mask"):
@@ -385,12 +389,12 @@ def test_the_core_refuses_what_is_no_matrix():
     with pytest.raises(errors.ArgumentError, match="finite"):
         core.factor_write(0, 0, bad)
     adam = trainer_of(optimizers.Adam())
-    adam._reserve(4)
+    reserve(adam._state, 4)
     with pytest.raises(errors.StateError, match="optimizer of matrices"):
-        adam._core.set_matrices(bytes(count), 10)
+        adam._state.core.set_matrices(bytes(count), 10)
     muon = trainer_of(optimizers.Muon())
     with pytest.raises(errors.ArgumentError, match="trainable matrix"):
-        muon._reserve(4).set_matrices(bytes([0, 1, 0, 0, 0, 0]), 10)
+        reserve(muon._state, 4).set_matrices(bytes([0, 1, 0, 0, 0, 0]), 10)
 
 
 def test_plain_matrices_may_have_any_layout(dtype):

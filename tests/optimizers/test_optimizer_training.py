@@ -211,7 +211,7 @@ LAYERWISE = [
 def test_layerwise_counts_from_the_outputs(layers, depths):
     net = Network(layers, inputs=3)
     groups = optimizers.layerwise(net.parameters(), 0.5)
-    trained = [info["name"] for info in net._info if info["trainable"]]
+    trained = [info["name"] for info in net._model.infos if info["trainable"]]
     factors = [factor for factor, _, _ in optimizers.SGD(0.1, groups=groups).settings(trained)]
     for name, factor in zip(trained, factors, strict=True):
         place = max((key for key in depths if f"{name}.".startswith(f"{key}.")), key=len)
@@ -220,10 +220,10 @@ def test_layerwise_counts_from_the_outputs(layers, depths):
         Trainer(net.clone(), _losses(net), optimizers.SGD(0.1, groups=more)) for more in (groups, ())
     )
     if not any(isinstance(layer, Embedding) for layer in layers):
-        y = {name: np.ones((4, width)) for name, _, width in net._heads} or np.ones((4, 2))
+        y = {name: np.ones((4, width)) for name, _, width in net._model.heads} or np.ones((4, 2))
         before = net.parameters()
         for trainer in (scaled, plain):
-            trainer.net.standardize(np.eye(4, 3)) if not trainer.net._standardized else None
+            trainer.net.standardize(np.eye(4, 3)) if not trainer.net._model.standardized else None
             trainer.step(np.eye(4, 3), y)
         for name, factor in zip(trained, factors, strict=True):
             moved, whole = (t.net.parameters()[name] - before[name] for t in (scaled, plain))
@@ -231,7 +231,7 @@ def test_layerwise_counts_from_the_outputs(layers, depths):
 
 
 def _losses(net):
-    return {name: "mse" for name, _, _ in net._heads} or "mse"
+    return {name: "mse" for name, _, _ in net._model.heads} or "mse"
 
 
 @pytest.mark.parametrize("names", ["0.weight", [3], ["weight"], ["0"], None, 3])

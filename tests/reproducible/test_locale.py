@@ -56,7 +56,7 @@ for name in _core.names("activation"):
     say(name, [_core.describe("activation", name, item) for item in ("alpha", "lowest_alpha", "ulp")])
 
 # Messages of the core with numbers in them.
-core = trainer._core
+core = trainer._state.core
 row = np.zeros(_core.HYPERS)
 row[1] = -0.25
 options = {"parameters": [1.5, math.nan, math.nan, math.nan]}

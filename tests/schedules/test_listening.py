@@ -199,7 +199,7 @@ def places():
 
 
 def value_of(trainer, name):
-    for hypers in filter(None, (trainer._hypers, trainer._rates)):
+    for hypers in filter(None, (trainer._state.hypers, trainer._state.rates)):
         for column, _ in hypers._scheduled:
             if column.name == name:
                 return hypers.at(column.index, trainer.steps)
@@ -238,9 +238,9 @@ def test_hyperparameters_of_one_name_have_states_of_their_own(tmp_path):
         optimizers.Lookahead(optimizers.RMSprop(alpha=never_content(0.8)), alpha=never_content(0.4)),
     ):
         trainer = fit(Trainer(network(), "cross_entropy", optimizer), 3)
-        assert [state.scale for state in trainer._hypers.plateaus.values()] == [0.25, 0.25]
+        assert [state.scale for state in trainer._state.hypers.plateaus.values()] == [0.25, 0.25]
         trainer.save(tmp_path / "trainer")
-        assert Trainer.load(tmp_path / "trainer")._hypers.plateaus == trainer._hypers.plateaus
+        assert Trainer.load(tmp_path / "trainer")._state.hypers.plateaus == trainer._state.hypers.plateaus
 
 
 # ---- Checkpoints ----
@@ -257,8 +257,8 @@ def test_a_checkpoint_in_the_middle_goes_on_with_the_same_bits(tmp_path):
     part.save(tmp_path / "trainer")
     resumed = fit(Trainer.load(tmp_path / "trainer"), 19)
     assert resumed.history.lr == whole.history.lr
-    assert len({state.scale for state in whole._hypers.plateaus.values()}) > 2
-    assert resumed._hypers.plateaus == whole._hypers.plateaus
+    assert len({state.scale for state in whole._state.hypers.plateaus.values()}) > 2
+    assert resumed._state.hypers.plateaus == whole._state.hypers.plateaus
     for name, value in whole.net.parameters().items():
         assert np.array_equal(value, resumed.net.parameters()[name])
 

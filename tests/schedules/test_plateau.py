@@ -82,9 +82,9 @@ def test_any_hyperparameter_takes_one_and_a_schedule_inside():
     decay = schedules.ReduceOnPlateau(schedules.Linear(0.5, 0.1, 100), factor=0.5, patience=1, monitor="loss")
     trainer = trainer_of(schedules.ReduceOnPlateau(3.0, patience=1), weight_decay=decay)
     fit(trainer, 30)
-    first, second = trainer._hypers.plateaus.values()
+    first, second = trainer._state.hypers.plateaus.values()
     assert first is not second
-    row = trainer._hypers.row(trainer.steps)
+    row = trainer._state.hypers.row(trainer.steps)
     assert row[1] == decay(trainer.steps) * second.scale < decay(trainer.steps)
 
 
@@ -96,11 +96,11 @@ def test_a_checkpoint_in_the_middle_goes_on_with_the_same_rates(tmp_path):
     fit(part, 13)
     part.save(tmp_path / "trainer")
     resumed = Trainer.load(tmp_path / "trainer")
-    assert resumed._hypers.plateaus == part._hypers.plateaus
+    assert resumed._state.hypers.plateaus == part._state.hypers.plateaus
     fit(resumed, 17)
     assert resumed.history.lr == whole.history.lr
     assert len(set(whole.history.lr)) > 3
-    assert resumed._hypers.plateaus == whole._hypers.plateaus
+    assert resumed._state.hypers.plateaus == whole._state.hypers.plateaus
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradcore import Dense, Dropout, Network, Standardize, Trainer, clipping, optimizers, search
 from gradcore.search import sweep
-from gradcore.training import fit_loop
+from gradcore.training import fit_data
 from support import assert_same
 from support.search_problem import blobs
 
@@ -48,7 +48,7 @@ def test_the_callers_network_and_trainer_stay_as_they_are():
     assert net._training_forwards == passes
     fresh = new_net()
     range_test(fresh)
-    assert not fresh._standardized
+    assert not fresh._model.standardized
     for either in (trainer, twin):
         either.fit(x, y, epochs=1, batch_size=16, progress=False)
     assert_same(trainer.net.parameters(), twin.net.parameters())
@@ -199,7 +199,7 @@ def test_halving_gives_the_best_more_epochs():
     assert sorted(trial.epochs for trial in result.trials) == [1] * 6 + [3] * 2 + [9]
     assert result.best.epochs == 9
     whole = build(result.best.config, result.best.seed)
-    rows, held = fit_loop._split(0.2, len(x), 2)
+    rows, held = fit_data.held_out(0.2, len(x), 2)
     history = whole.fit(
         x[rows], y[rows], epochs=9, batch_size=20, validation=(x[held], y[held]), progress=False
     )

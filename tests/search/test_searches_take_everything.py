@@ -98,7 +98,7 @@ def test_the_range_test_sweeps_the_rate_of_every_optimizer_in_every_wrapper(kind
         test = range_test(net, VALUES, "mse", optimizer=optimizer)
         assert np.isfinite(test.mean[:3]).all(), wrapper
         assert test.lrs == pytest.approx(np.geomspace(1e-6, 10, 24), rel=1e-9), wrapper
-        assert repr(optimizer) == described and not net._standardized
+        assert repr(optimizer) == described and not net._model.standardized
         assert_same(net.parameters(), before)
 
 
@@ -395,4 +395,4 @@ def test_line_search_fit_refuses_a_loss_that_is_no_function_of_the_weights(layer
     with pytest.raises(ArgumentError, match=r"net: .*expected"):
         search.line_search_fit(net, X, VALUES, loss="mse", steps=3)
     assert_same(net.parameters(), before)
-    assert not net._standardized
+    assert not net._model.standardized

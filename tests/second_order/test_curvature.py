@@ -52,7 +52,7 @@ def direction(net, seed=5):
     rng = np.random.default_rng(seed)
     return {
         info["name"]: rng.standard_normal(info["shape"]).astype(net.dtype)
-        for info in net._info
+        for info in net._model.infos
         if info["trainable"]
     }
 

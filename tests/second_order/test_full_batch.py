@@ -268,7 +268,7 @@ def test_large_data_goes_in_pieces(method, monkeypatch):
     monkeypatch.setattr(fit_loop, "ROWS", 32)
     monkeypatch.setattr(fit_loop, "JACOBIAN", 31 * 7)
     fit(pieces, x, y, 3, sample_weight=weight)
-    assert pieces._core.capacity == 32
+    assert pieces._state.core.capacity == 32
     np.testing.assert_allclose(pieces.history.loss, whole.history.loss, rtol=1e-9)
 
 

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from gradcore import Dense, Network, Residual, Standardize, Trainer, optimizers
 from gradcore.second_order import fit_loop
+from gradcore.second_order.points import Point
+from gradcore.training.core_trainer import reserve
+from gradcore.training.fit_state import Data
 from oracle import exact
 from support import cases
 
@@ -46,9 +49,9 @@ def normal_case(weighted):
     weight = cases.generator("weight").uniform(0.5, 2, 11) if weighted else None
     net.standardize(x)
     trainer = Trainer(net, "mse", LM)
-    trainer._reserve(11)
-    data = fit_loop.Data(x, y, weight, None, None, trainer.loss, None, None, {})
-    objective = fit_loop.NetworkObjective(trainer, data)
+    reserve(trainer._state, 11)
+    data = Data(x, y, weight, None, None, trainer.loss, None, None, {})
+    objective = fit_loop.NetworkObjective(trainer._state, data)
     return net, x, y, weight, trainer, objective
 
 
@@ -82,9 +85,9 @@ def test_a_step_solves_the_damped_equations_and_mu_follows():
         def __call__(self, at):
             self.trials += 1
             found = super().__call__(at)
-            return fit_loop.Point(at, found.value + 1e3 * (self.trials <= 3), found.gradient)
+            return Point(at, found.value + 1e3 * (self.trials <= 3), found.gradient)
 
-    worse = Worse(trainer, fit_loop.Data(x, y, None, None, None, trainer.loss, None, None, {}))
+    worse = Worse(trainer._state, Data(x, y, None, None, None, trainer.loss, None, None, {}))
     done = LM.advance(worse, point, {"mu": 0.5, "scale": []})
     assert worse.trials == 4
     assert done.memory["mu"] == 0.5 * 1000 / 10

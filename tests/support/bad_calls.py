@@ -371,7 +371,7 @@ def run(**options):
             "reports": np.zeros(2, _core.REPORT_DTYPE),
             **options,
         }
-        w.t._core.run(*arguments.values())
+        w.t._state.core.run(*arguments.values())
 
     return call
 
@@ -401,14 +401,16 @@ BINDING = {
     "forward beyond capacity": (lambda w: _core.Pass(w.net._core, 3).forward(w.x, False, 0, 0), S, "x"),
     "gradient first": (lambda w: _core.Pass(w.net._core, 3).gradient(0), T, "gradient"),
     "step beyond capacity": (
-        lambda w: w.t._core.train_step(
+        lambda w: w.t._state.core.train_step(
             np.ones((13, 4), np.float32), np.zeros(13, np.int32), None, np.full(_core.HYPERS, 0.1)
         ),
         S,
         "13",
     ),
     "gradients beyond capacity": (
-        lambda w: w.t._core.gradients(np.ones((13, 4), np.float32), np.zeros(13, np.int32), None), S, "13"
+        lambda w: w.t._state.core.gradients(np.ones((13, 4), np.float32), np.zeros(13, np.int32), None),
+        S,
+        "13",
     ),
     "run: batch beyond capacity": (run(batch=13), errors.GradcoreError, "batch"),
     "run: batch zero": (run(batch=0), A, "batch"),
@@ -427,9 +429,9 @@ BINDING = {
     "run: a weight is NaN": (run(weight=np.full(12, nan)), A, "weight"),
     "run: a weight is negative": (run(weight=np.full(12, -1.0)), A, "weight"),
     "run: weights too few": (run(weight=np.ones(11)), S, "weight"),
-    "state slot": (lambda w: w.t._core.state_read(2, 0), A, "slot"),
-    "state shape": (lambda w: w.t._core.state_write(0, 0, np.ones((6, 4), np.float32)), S, "value"),
-    "progress": (lambda w: w.t._core.set_progress(3, 4), A, "step"),
+    "state slot": (lambda w: w.t._state.core.state_read(2, 0), A, "slot"),
+    "state shape": (lambda w: w.t._state.core.state_write(0, 0, np.ones((6, 4), np.float32)), S, "value"),
+    "progress": (lambda w: w.t._state.core.set_progress(3, 4), A, "step"),
     "trainer flags": (lambda w: core_trainer(w, flags=1 << 20), A, "flags"),
     "trainer clip": (lambda w: core_trainer(w, clip="norm"), A, "clip"),
     "trainer optimizer": (lambda w: core_trainer(w, optimizer="tiger"), A, "adamw"),

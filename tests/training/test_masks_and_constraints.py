@@ -472,10 +472,10 @@ def test_a_failed_set_masks_changes_nothing():
     def refused(values):
         raise RuntimeError("no")
 
-    trainer._write = refused
+    trainer._state.write = refused
     with pytest.raises(RuntimeError):
         trainer.set_masks({})
-    del trainer._write
+    del trainer._state.write
     assert_same(trainer.net.parameters(), before)
     assert trainer.masks().keys() == masks.keys()
     trainer.step(X, Y)

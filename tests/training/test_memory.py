@@ -147,12 +147,13 @@ def test_under_a_memory_limit_an_allocation_fails_cleanly():
     run_python("""
 import resource, numpy as np, gradcore
 from gradcore import Dense, Network, Trainer, optimizers
+from gradcore.training.core_trainer import reserve
 net = Network([Dense(64), Dense(64)], inputs=8)
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), used + (64 << 20)))
 for attempt in (
     lambda: Network([Dense(8192), Dense(8192)], inputs=8192),
-    lambda: Trainer(net, "mse", optimizers.Adam())._reserve(10**6),
+    lambda: reserve(Trainer(net, "mse", optimizers.Adam())._state, 10**6),
 ):
     try:
         attempt()

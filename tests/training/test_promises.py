@@ -117,7 +117,7 @@ class Configuration:
         self.options = {"weight_decay": draw.choice([0.0, 0.01])}
         net = self.network()
         self.names = list(net.parameters())
-        self.trainable = [info["name"] for info in net._info if info["trainable"]]
+        self.trainable = [info["name"] for info in net._model.infos if info["trainable"]]
         self.frozen = self.to_freeze(draw) if self.method is None and draw.random() < 0.6 else []
         self.actions = [draw.choice(ACTIONS) for _ in range(draw.randrange(4, 9))]
 
@@ -284,14 +284,14 @@ class Run:
     # promises
 
     def updates(self):
-        core, every = self.trainer._core, 1
+        core, every = self.trainer._state.core, 1
         for average in self.trainer.optimizer.averages():
             every *= average.every if average.kind == "accumulate" else 1
         return 0 if core is None else core.updates // every
 
     def nets(self):
         yield "net", self.trainer.net
-        if self.trainer._averages:
+        if self.trainer._state.averages:
             yield "averaged", self.trainer.averaged()
 
     def promised(self, net, what, of_averages=True):
@@ -314,7 +314,7 @@ class Run:
             if any(position == one or position.startswith(f"{one}.") for one in rule.skip):
                 continue
             keep = masks.get(name, np.ones(value.shape, bool))
-            layer = net._places[position]
+            layer = net._model.places[position]
             if role == "weight":
                 free = {name}
                 normed = getattr(layer, "weight_norm", False)
@@ -399,7 +399,7 @@ def fit(run):
         if any(name.rpartition(".")[0] not in held for name in names):
             scope = draw.choice(["global", "layer"])
             hooks.insert(0, pruning.Magnitude(share, every_steps=draw.randrange(1, 5), scope=scope))
-    average = validation is not None and trainer._averages and draw.random() < 0.5
+    average = validation is not None and trainer._state.averages and draw.random() < 0.5
     size = None if run.configuration.method else draw.randrange(4, 16)
     trainer.fit(
         x, y, epochs=draw.randrange(1, 4), batch_size=size,
@@ -514,7 +514,7 @@ def reloaded(run, **changes):
 
 def same_trainers(run, other):
     assert_same(other.net.parameters(), run.trainer.net.parameters())
-    if run.trainer._averages:
+    if run.trainer._state.averages:
         assert_same(other.averaged().parameters(), run.trainer.averaged().parameters())
 
 

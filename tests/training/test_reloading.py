@@ -29,11 +29,11 @@ def trained(optimizer, path, steps=STEPS, **options):
 
 
 def state(trainer):
-    core = trainer._core
+    core = trainer._state.core
     return {
         f"{slot}.{info['name']}": core.state_read(slot, i)
         for slot in range(core.slots)
-        for i, info in enumerate(trainer.net._info)
+        for i, info in enumerate(trainer.net._model.infos)
         if info["trainable"]
     } | {"running": core.running_read()}
 
@@ -130,9 +130,9 @@ def test_another_clip(tmp_path):
 def test_statistics_of_a_clip_stay_with_the_same_clip(tmp_path):
     saved = trained(optimizers.Adam(0.1), tmp_path / "t", clip=clipping.AutoClip())
     kept = Trainer.load(tmp_path / "t", optimizer=optimizers.Adam(0.2))
-    assert kept._plan.statistic.state() == saved._plan.statistic.state()
+    assert kept._state.plan.statistic.state() == saved._state.plan.statistic.state()
     fresh = Trainer.load(tmp_path / "t", clip=clipping.AutoClip(percentile=50))
-    assert fresh._plan.statistic.state() != saved._plan.statistic.state()
+    assert fresh._state.plan.statistic.state() != saved._state.plan.statistic.state()
 
 
 def test_in_the_middle_of_a_fit(tmp_path):
@@ -195,7 +195,7 @@ def test_full_batch_methods_keep_their_memory(tmp_path):
     trainer.save(tmp_path / "t")
     loaded = Trainer.load(tmp_path / "t", optimizer=optimizers.LBFGS(tolerance=1e-2))
     assert loaded.optimizer.tolerance == 1e-2
-    for mine, theirs in zip(loaded._run.memory["s"], trainer._run.memory["s"], strict=True):
+    for mine, theirs in zip(loaded._state.run.memory["s"], trainer._state.run.memory["s"], strict=True):
         np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(errors.ArgumentError, match="rule"):
         Trainer.load(tmp_path / "t", optimizer=optimizers.ConjugateGradient())
