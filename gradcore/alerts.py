@@ -9,3 +9,7 @@ class GradcoreWarning(UserWarning):
 
 class SetupWarning(GradcoreWarning):
     """A training that runs, but can hardly learn what it is meant for."""
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -67,3 +67,7 @@ class FormatError(GradcoreError, ValueError):
 
 class DependencyError(GradcoreError, ImportError):
     """An optional package is missing."""
+
+
+def __dir__() -> list[str]:
+    return __all__

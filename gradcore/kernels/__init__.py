@@ -281,3 +281,7 @@ __all__ = ["Packed", "dense_backward", "dense_forward", "gemm", "pack", "softmax
 
 def __getattr__(name: str) -> Callable[..., Any]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

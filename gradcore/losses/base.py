@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import ArgumentError
-from ..schedules.scalars import NOT_NEGATIVE, POSITIVE, Range
+from ..schedules.scalars import NOT_NEGATIVE, OPEN, POSITIVE, UNIT
 from ..validation import class_names
 from ..validation.arrays import Array, as_array
 from ..validation.arrays import as_weights as row_weights
@@ -28,8 +28,8 @@ __all__ = ["Loss"]
 _RANGES = {
     "positive": POSITIVE,
     "not_negative": NOT_NEGATIVE,
-    "share": Range("in [0, 1]", lambda x: 0.0 <= x <= 1.0),
-    "inside": Range("in (0, 1)", lambda x: 0.0 < x < 1.0),
+    "share": UNIT,
+    "inside": OPEN,
 }
 
 

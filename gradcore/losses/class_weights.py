@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,6 @@ from ..errors import ArgumentError, DTypeError, ShapeError, StateError
 from ..validation import class_names, frames
 from ..validation.arrays import Array, as_array, check_finite
 from ..validation.checks import integer, number, shown
-
-if TYPE_CHECKING:
-    pass
-
 
 _MOST_WEIGHTS = 2**24  # of outputs; more are looked at no closer
 Weights = tuple[float, ...] | tuple[tuple[int, float], ...] | tuple[tuple[int | str, float], ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from .. import _core
 from ..errors import ArgumentError, ShapeError
 from ..validation.arrays import Array, as_array, as_dtype, columns_contiguous
 from ..validation.intervals import Expected, logits
-
-if TYPE_CHECKING:
-    pass
 from .base import Loss
 
 _SUM_TOLERANCE = 1e-3  # of probabilities, which may come from float16

@@ -34,7 +34,7 @@ def is_rescaled(layer: Layer) -> TypeGuard[Dense]:
 
 
 def column_norms(weight: Array) -> NDArray[np.float64]:
-    """2-norms of the columns, by the engine's sums: NumPy's order may differ from machine to machine."""
+    """2-norms of the columns, by the core's sums: NumPy's order may differ from machine to machine."""
     exact = weight.astype(np.float64)
     norms: NDArray[np.float64] = np.sqrt(_product(np.ones((1, len(exact))), exact * exact)[0])
     return norms

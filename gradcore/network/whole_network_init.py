@@ -132,7 +132,7 @@ def _to_unit_variance(
 
 
 def _variance(z: Array) -> float:
-    """Of all elements, by the engine's sums: NumPy's order differs from machine to machine."""
+    """Of all elements, by the core's sums: NumPy's order differs from machine to machine."""
     row = z.astype(np.float64).reshape(1, -1)
     with np.errstate(invalid="ignore", over="ignore"):
         deviation = row - _core.gemm(row, np.ones_like(row).T, None, None) / row.size

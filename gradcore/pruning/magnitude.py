@@ -17,8 +17,7 @@ from ..network.effective import of_network
 from ..network.network import Network, compiled_of
 from ..schedules.base import Scalar
 from ..schedules.listening import listens
-from ..schedules.scalars import Range as Span
-from ..schedules.scalars import scalar
+from ..schedules.scalars import SHARE, scalar
 from ..training.callbacks import Callback
 from ..training.trainer import Trainer, state_of
 from ..validation.arrays import Array
@@ -26,7 +25,6 @@ from ..validation.checks import choice, compact_repr, integer, number, shown
 
 __all__ = ["Magnitude", "magnitude_masks", "sparsity"]
 
-SPARSITY = Span("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 _LOOKED_AT = 10_000  # steps of a schedule before a fit
 
 
@@ -62,8 +60,8 @@ def magnitude_masks(
     if not isinstance(net, Network):
         raise DTypeError(f"net: expected a Network, got {shown(net)}")
     share = number(sparsity, "sparsity")
-    if not SPARSITY.contains(share):
-        raise ArgumentError(f"sparsity: expected a number {SPARSITY.text}, got {share}")
+    if not SHARE.contains(share):
+        raise ArgumentError(f"sparsity: expected a number {SHARE.text}, got {share}")
     choice(scope, "scope", ("global", "layer"))
     weights = _weights(net, check_layers(skip, "skip"))
     if scope == "layer":
@@ -147,7 +145,7 @@ class Magnitude(Callback):
     __repr__ = compact_repr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", SPARSITY))
+        object.__setattr__(self, "sparsity", scalar(self.sparsity, "Magnitude: sparsity", SHARE))
         if listens(self.sparsity):
             raise ArgumentError(
                 "Magnitude: sparsity: expected a schedule of the step alone, got one that hears of metrics: "
@@ -185,9 +183,9 @@ class Magnitude(Callback):
             share = number(value, "")
         except GradcoreError:
             share = math.nan
-        if not SPARSITY.contains(share):
+        if not SHARE.contains(share):
             raise ArgumentError(
-                f"Magnitude: sparsity: expected a number {SPARSITY.text} from its schedule, "
+                f"Magnitude: sparsity: expected a number {SHARE.text} from its schedule, "
                 f"got {shown(value)} at step {step}"
             )
         return share

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +16,10 @@ from ..layers.dense import Dense
 from ..layers.dropout import Dropout
 from ..network.effective import effective_weight, split
 from ..network.network import Network, compiled_of, network_of
+from ..schedules.scalars import SHARE
 from ..validation.arrays import Array
 from ..validation.checks import number, shown
-
-if TYPE_CHECKING:
-    pass
-from .magnitude import SPARSITY, largest
+from .magnitude import largest
 
 __all__ = ["compact", "shrink"]
 
@@ -80,8 +77,8 @@ def shrink(net: Network, share: float, *, skip: tuple[str, ...] = ()) -> Network
     if not isinstance(net, Network):
         raise DTypeError(f"net: expected a Network, got {shown(net)}")
     part = number(share, "share")
-    if not SPARSITY.contains(part):
-        raise ArgumentError(f"share: expected a number {SPARSITY.text}, got {part}")
+    if not SHARE.contains(part):
+        raise ArgumentError(f"share: expected a number {SHARE.text}, got {part}")
     left = check_layers(skip, "skip")
     values = net.parameters()
     kept: dict[int, Array] = {}

@@ -16,7 +16,7 @@ _KEY = 0x9E3779B97F4A7C15  # sets these draws apart from the initial weights, wh
 
 
 def _draw(kind: str, seed_: int, step: int, a: float, b: float) -> float:
-    """The number of a step, from the engine's counter-based generator."""
+    """The number of a step, from the core's counter-based generator."""
     key = (seed_ + _KEY * (1 + (step >> 32))) % 2**64
     return float(_core.fill(kind, key, step % 2**32, 1, 1, a, b).item())
 

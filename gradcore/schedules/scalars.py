@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, DTypeError
 from ..validation.checks import number, shown
 from .base import Scalar
-
-if TYPE_CHECKING:
-    pass
-
 
 LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
 AVERAGE = 13  # the first of those of averages around it

@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 Vector = NDArray[np.float64]
 Memory = dict[str, Any]  # lists of vectors, lists of floats and floats: what a checkpoint can hold

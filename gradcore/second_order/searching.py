@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ArgumentError
-from ..schedules.scalars import Range
+from ..schedules.scalars import OPEN
 from ..validation.checks import integer
 from .full_batch import FullBatch
 from .line_search import strong_wolfe
 from .points import Objective, Point, Vector, dot
 
-INSIDE = Range("in (0, 1)", lambda x: 0.0 < x < 1.0)
 _ULPS = 10.0  # values that differ by less, relative to the first, are taken for equal
 
 
@@ -28,7 +27,7 @@ class Searching(FullBatch):
     def __post_init__(self) -> None:
         super().__post_init__()
         for option in ("c1", "c2"):
-            self._set(option, self._number(option, INSIDE))
+            self._set(option, self._number(option, OPEN))
         if not self.c1 < self.c2:
             raise ArgumentError(f"{self._label('c1, c2')}: expected c1 < c2, got {self.c1} and {self.c2}")
         limit = integer(self.max_evaluations, self._label("max_evaluations"), 1)

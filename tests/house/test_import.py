@@ -157,6 +157,20 @@ else:
 """)
 
 
+PUBLIC = """callbacks clipping datasets errors health history initializers kernels layers losses network
+    optimizers pruning schedules search search_line trainer""".split()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_completion_shows_what_users_need(name):
+    """Neither what the module imports nor its files."""
+    module = importlib.import_module(f"gradcore.{name}")
+    for other in PUBLIC:  # which leaves its mark in the package
+        importlib.import_module(f"gradcore.{other}")
+    assert [shown for shown in dir(module) if not shown.startswith("__")] == sorted(module.__all__)
+    assert [shown for shown in dir(gradcore) if not shown.startswith("__")] == sorted(gradcore.__all__)
+
+
 @pytest.mark.parametrize(
     "code",
     [
