@@ -142,7 +142,7 @@ def test_loss_and_gradients_are_the_oracles(uncertainty, weighted, rows):
         assert norm_error(gradients[name], want[name]) < 1e-12, name
 
 
-@pytest.mark.parametrize("uncertainty", [False, True])
+@pytest.mark.parametrize("uncertainty", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_gradients_are_differences_of_the_loss(uncertainty):
     net = spread(heads_problem.network(uncertainty=uncertainty, dtype="float64", seed=5))
     x, y = heads_problem.data(11)

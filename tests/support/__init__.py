@@ -76,6 +76,17 @@ def ways(threads=(1, 2, 3)):
     return [(threads[i % len(threads)], sets[i % len(sets)]) for i in range(count)]
 
 
+def in_turn(names, values=("float32", "float64")):
+    """Cases (name, value): each name with one value, each value with some names; all others are slow."""
+    import pytest
+
+    return [
+        (name, value) if i % len(values) == j else pytest.param(name, value, marks=pytest.mark.slow)
+        for i, name in enumerate(names)
+        for j, value in enumerate(values)
+    ]
+
+
 class StopAt:
     """A callback: saves a checkpoint at a step, and interrupts the fit there."""
 

@@ -179,7 +179,8 @@ def test_gradients_that_the_fork_cut_in_two_are_made_anew():
             trainer.step(x, y)
 
 
-def test_a_hundred_children_of_a_parent_that_predicts_and_trains():
+@pytest.mark.parametrize("children", [25, pytest.param(100, marks=pytest.mark.slow)])
+def test_children_of_a_parent_that_predicts_and_trains(children):
     """Wherever the fork falls, the child's own objects work, and shared ones work or say why not."""
     x, y = batch(512)
     shared, trained, want = make(), make(), {}
@@ -209,7 +210,7 @@ def test_a_hundred_children_of_a_parent_that_predicts_and_trains():
     for thread in threads:
         thread.start()
     try:
-        for _ in range(100):
+        for _ in range(children):
             in_child(child)
     finally:
         finished.set()

@@ -617,7 +617,9 @@ def block(seeds, folder):
     assert found["trained"] > len(seeds) / 2, found
 
 
-@pytest.mark.parametrize("first", range(0, 120, 8))
+@pytest.mark.parametrize(
+    "first", [*range(0, 56, 8), *(pytest.param(at, marks=pytest.mark.slow) for at in range(56, 120, 8))]
+)
 def test_promises_hold_in_a_sample(first, tmp_path):
     block(range(first, first + 8), tmp_path)
 
