@@ -273,7 +273,7 @@ def layer_call(case: Case, core: Any) -> Callable[[], object]:
         "maxout": [{"kind": "maxout", "units": case.columns, "pieces": 2}],
         "prelu": [{"kind": "prelu"}],
     }
-    network = core.Network(specs.get(case.name, [{"kind": case.name}]), case.columns, dtype=case.dtype)
+    network = core.CoreNetwork(specs.get(case.name, [{"kind": case.name}]), case.columns, dtype=case.dtype)
     steps = core.Pass(network, case.rows)
     x, d = case.arrays(2)
     if case.name == "embedding":
