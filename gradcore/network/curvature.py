@@ -23,7 +23,7 @@ from ..layers.dense import Dense
 from ..layers.dropout import Dropout
 from ..layers.residual import Residual
 from ..layers.standardize import Standardize
-from ..optimizers.rule import Model
+from ..optimizers.interface import Model
 from ..validation.arrays import Array, as_array, as_dtype, as_weights, check_finite
 from . import inputs
 from .compiled import Compiled

@@ -15,7 +15,7 @@ from ..layers.residual import Residual
 from ..lazy import by_letters, find
 from ..losses.base import Loss
 from ..losses.penalty import Penalty
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..schedules.base import Checked
 from ..validation.checks import file_name
 
@@ -27,7 +27,7 @@ _ROOT = "gradcore"
 # file, or an object that is saved, has one.
 _KINDS: dict[str, tuple[type, ...]] = {
     "layers": (Layer,),
-    "optimizers": (Rule,),
+    "optimizers": (AnyOptimizer,),
     "initializers": (Initializer,),
     "clipping": (Clip, Constraint),
     "losses": (Loss, Penalty),

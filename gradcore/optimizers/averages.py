@@ -13,8 +13,8 @@ from ..schedules.scalars import AVERAGE, NOT_NEGATIVE, SHARE, UNIT, Column, Rang
 from ..validation.arrays import Array
 from ..validation.checks import flag, integer, shown
 from .base import FirstOrder, Optimizer
+from .interface import AnyOptimizer, Average, mean_of_weights
 from .plain import Parameters
-from .rule import Average, Rule, mean_of_weights
 
 __all__ = ["Accumulate", "EMA", "Lookahead", "SAM", "SWA"]
 
@@ -52,7 +52,7 @@ class Averaging(Optimizer):
         """The rule inside."""
         return self.optimizer.rule
 
-    def with_rate(self, lr: Scalar) -> Rule:
+    def with_rate(self, lr: Scalar) -> AnyOptimizer:
         """The same around an optimizer with another learning rate."""
         return replace(self, optimizer=self.optimizer.with_rate(lr))  # type: ignore[arg-type]
 

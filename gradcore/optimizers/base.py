@@ -15,8 +15,8 @@ from ..schedules.base import Scalar
 from ..schedules.rows import Hypers
 from ..schedules.scalars import LR, NOT_NEGATIVE, OWN, POSITIVE, SHARE, WEIGHT_DECAY, Column, Range, scalar
 from ..validation.checks import choice, flag, number, shown
+from .interface import AnyOptimizer, Average
 from .plain import GradientFunction, Gradients, Parameters, PlainState
-from .rule import Average, Rule
 
 __all__ = ["FirstOrder", "Group", "Optimizer", "layerwise"]
 
@@ -122,7 +122,7 @@ def _groups(value: object, name: str) -> tuple[Group, ...]:
     return tuple(made)
 
 
-class Optimizer(Rule):
+class Optimizer(AnyOptimizer):
     """A first-order rule, or one with averages of the weights around it."""
 
     abstract: ClassVar[bool] = True
@@ -278,7 +278,7 @@ class FirstOrder(Optimizer):
         """What a schedule of one of those may return."""
         return self.ranges.get(key, SHARE)
 
-    def with_rate(self, lr: Scalar) -> Rule:
+    def with_rate(self, lr: Scalar) -> AnyOptimizer:
         """The same with another learning rate."""
         return replace(self, lr=lr)  # type: ignore[call-arg]  # every rule has the field
 

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..schedules.rows import Hypers
 from ..schedules.scalars import AVERAGE
 from ..validation.arrays import Array
-from .rule import Average, Rule
+from .interface import AnyOptimizer, Average
 
 Parameters = Sequence[Array] | Mapping[Any, Array]
 Gradients = Sequence[Array] | Mapping[Any, Array]
@@ -23,7 +23,7 @@ GradientFunction = Callable[[Parameters], Gradients]
 class PlainState:
     """Moments by position or key, the numbers that an optimizer keeps, and the number of updates done."""
 
-    def __init__(self, rule: Rule, flags: int, hypers: Hypers, averages: Sequence[Average]) -> None:
+    def __init__(self, rule: AnyOptimizer, flags: int, hypers: Hypers, averages: Sequence[Average]) -> None:
         self._rule, self._name, self._flags, self._hypers = rule, rule.name, flags, hypers
         self._averages = averages
         self._means: dict[Hashable, list[Array]] = {}

@@ -10,8 +10,8 @@ from ..schedules.base import Scalar
 from ..schedules.scalars import NOT_NEGATIVE, OPEN, POSITIVE, SHARE, UNIT, Range
 from ..validation.arrays import Array
 from .base import BY_STYLE, FirstOrder
+from .interface import AnyOptimizer
 from .plain import Parameters
-from .rule import Rule
 
 __all__ = ["Rprop", "SGD", "ScheduleFreeSGD"]
 
@@ -127,7 +127,7 @@ class Rprop(FirstOrder):
     weight_decay: Scalar = 0.0
 
     name: ClassVar[str] = "rprop"
-    with_rate = Rule.with_rate  # refused: lr is where the step sizes begin
+    with_rate = AnyOptimizer.with_rate  # refused: lr is where the step sizes begin
     ranges: ClassVar[dict[str, Range]] = {
         "shrink": OPEN,
         "grow": POSITIVE,

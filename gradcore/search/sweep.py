@@ -18,7 +18,7 @@ from ..losses.base import Loss
 from ..losses.custom import LossFunction
 from ..network.network import Network
 from ..optimizers import Adam
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..schedules import Exponential
 from ..schedules.scalars import LR
 from ..training import fit_data
@@ -108,7 +108,7 @@ def range_test(
     y: Targets,
     *,
     loss: Loss | str | LossFunction | Mapping[str, Loss | str],
-    optimizer: Rule | None = None,
+    optimizer: AnyOptimizer | None = None,
     clip: Clip | Sequence[Clip] | None = None,
     low: float = 1e-6,
     high: float = 10.0,
@@ -219,10 +219,10 @@ def range_test(
     return RangeTest(lrs, losses, mean, below, above, suggestions, rule)
 
 
-def _optimizer(optimizer: Rule | None) -> Rule:
+def _optimizer(optimizer: AnyOptimizer | None) -> AnyOptimizer:
     if optimizer is None:
         return Adam()
-    if not isinstance(optimizer, Rule):
+    if not isinstance(optimizer, AnyOptimizer):
         raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(optimizer)}")
     return optimizer
 

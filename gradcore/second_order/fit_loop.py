@@ -17,7 +17,7 @@ from ..layers.residual import Residual
 from ..layers.standardize import Standardize
 from ..network.curvature import LOSSES, Curvature, split
 from ..network.sharing import when_free
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..training.early_stopping import EarlyStopping
 from ..training.fit_loop import Loop
 from ..training.fit_state import Data
@@ -207,7 +207,9 @@ class FullBatchLoop(Loop):
         return rows_at_once(state, batch_size)
 
     @staticmethod
-    def read_run(method: Rule, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int) -> Run:
+    def read_run(
+        method: AnyOptimizer, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int
+    ) -> Run:
         """How far the method has come, from a file."""
         return Run.read(method, about, tensors, elements)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError, StateError
+from ..optimizers.interface import AnyOptimizer, Model
 from ..optimizers.plain import Gradients, Parameters
-from ..optimizers.rule import Model, Rule
 from ..schedules.scalars import LR, NOT_NEGATIVE, Column, Range
 from ..validation.checks import choice, integer, number
 from .points import Advance, Memory, Objective, Point
 
 
-class FullBatch(Rule):
+class FullBatch(AnyOptimizer):
     """Base of the full-batch methods."""
 
     abstract: ClassVar[bool] = True

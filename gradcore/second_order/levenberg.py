@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ArgumentError
-from ..optimizers.rule import Model
+from ..optimizers.interface import Model
 from ..schedules.scalars import POSITIVE, Range
 from ..validation.checks import compact_repr
 from .full_batch import FullBatch

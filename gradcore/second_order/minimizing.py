@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
 from ..optimizers import Optimizer
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..validation.arrays import as_array
 from ..validation.checks import choice, integer, number, shown
 from .conjugate import ConjugateGradient
@@ -74,7 +74,7 @@ class Minimum:
 def minimize(
     fun: Callable[[Any], tuple[Any, Any]],
     x0: Any,
-    method: str | Rule = "lbfgs",
+    method: str | AnyOptimizer = "lbfgs",
     *,
     steps: int | None = None,
     tolerance: float | None = None,
@@ -171,16 +171,16 @@ def minimize(
     )
 
 
-def _method(method: object) -> Rule:
+def _method(method: object) -> AnyOptimizer:
     if isinstance(method, str):
         return METHODS[choice(method, "method", METHODS)]()
-    if not isinstance(method, Rule):
+    if not isinstance(method, AnyOptimizer):
         raise DTypeError(f"method: expected one of {', '.join(METHODS)} or an optimizer, got {shown(method)}")
     return dataclasses.replace(method)  # type: ignore[type-var]
 
 
 def _descend(
-    rule: Rule,
+    rule: AnyOptimizer,
     objective: _Function | Residuals,
     point: Point,
     limit: int,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizers.rule import Model
+from ..optimizers.interface import Model
 from ..schedules.scalars import NOT_NEGATIVE
 from ..validation.checks import compact_repr, integer
 from .points import NO_PROGRESS, Advance, Memory, Objective, Point, Vector, dot

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..validation.arrays import Array
 from ..validation.checks import integer, number
 from .points import NO_PROGRESS, Advance, Memory, Method, Objective, Point
@@ -46,7 +46,7 @@ class Run:
 
     # ---- Checkpoints ----
 
-    def tensors(self, method: Rule) -> list[tuple[str, Array]]:
+    def tensors(self, method: AnyOptimizer) -> list[tuple[str, Array]]:
         """The memory's vectors, for a file."""
         return [
             (f"run.{key}", np.stack(self.memory[key]))
@@ -54,7 +54,7 @@ class Run:
             if kind == "vectors" and key in self.memory
         ]
 
-    def description(self, method: Rule) -> dict[str, Any]:
+    def description(self, method: AnyOptimizer) -> dict[str, Any]:
         """All else, as JSON data."""
         rest = {key: value for key, value in self.memory.items() if method.kept[key] != "vectors"}
         lowest = None if self.lowest == math.inf else self.lowest
@@ -62,7 +62,9 @@ class Run:
         return {**counts, "lowest": lowest, "reason": self.reason, "step": self.step, "memory": rest}
 
     @classmethod
-    def read(cls, method: Rule, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int) -> Run:
+    def read(
+        cls, method: AnyOptimizer, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int
+    ) -> Run:
         """The inverse of both; FormatError where they do not fit the method."""
         lowest = math.inf if about["lowest"] is None else number(about["lowest"], "run: lowest")
         memory: Memory = {

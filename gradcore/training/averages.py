@@ -14,7 +14,7 @@ from ..errors import StateError
 from ..network.compiled import Compiled
 from ..network.network import Network, compiled_of
 from ..network.refreshing import refreshed
-from ..optimizers.rule import mean_of_weights
+from ..optimizers.interface import mean_of_weights
 from ..validation.arrays import Array
 from .fit_state import FitState
 from .state import TrainingState

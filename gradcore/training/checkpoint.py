@@ -16,7 +16,7 @@ from ..losses.base import Loss
 from ..network import files, stored
 from ..network.describe import build, build_as, describe, plain
 from ..network.network import compiled_of, network_of
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..schedules.plateau import PlateauState
 from ..validation.arrays import Array
 from ..validation.checks import flag, integer, number
@@ -158,7 +158,7 @@ def _restored(
     with files.reading(), quiet():
         arguments = {
             "loss": build_as(about["loss"], Loss, "loss"),
-            "optimizer": build_as(about["optimizer"], Rule, "optimizer"),
+            "optimizer": build_as(about["optimizer"], AnyOptimizer, "optimizer"),
             "clip": build(about["clip"]),
             "nonfinite": about["nonfinite"],
             "seed": about["seed"],

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DTypeError, FormatError
 from ..losses.base import Loss
 from ..network.network import compiled_of
 from ..network.sharing import when_free
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..schedules.scalars import LR
 from ..validation.arrays import Array
 from ..validation.checks import flag, integer, shown
@@ -143,7 +143,9 @@ class Loop:
         return batch_size
 
     @staticmethod
-    def read_run(method: Rule, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int) -> Run:
+    def read_run(
+        method: AnyOptimizer, about: Mapping[str, Any], tensors: Mapping[str, Array], elements: int
+    ) -> Run:
         """How far a method that works on the whole data set has come, from a file."""
         raise FormatError(f"run: expected none for {method!r}")
 

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, DTypeError
 from ..network.compiled import Compiled
 from ..optimizers.averages import Averaging
 from ..optimizers.base import LEARNED, FirstOrder, Group
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..validation.checks import shown, texts
 
 __all__ = ["Changes"]
@@ -31,17 +31,17 @@ class Changes:
         """Whether there is something."""
         return self.optimizer is not None or self.clip is not ... or self.frozen is not None
 
-    def arguments(self, optimizer: Rule, clip: Any, model: Compiled) -> dict[str, Any]:
+    def arguments(self, optimizer: AnyOptimizer, clip: Any, model: Compiled) -> dict[str, Any]:
         """The arguments of a Trainer that are changed, or not, from what the file has."""
         return {
             "optimizer": self._optimizer_from(optimizer, model),
             "clip": clip if self.clip is ... else self.clip,
         }
 
-    def _optimizer_from(self, saved: Rule, model: Compiled) -> Rule:
+    def _optimizer_from(self, saved: AnyOptimizer, model: Compiled) -> AnyOptimizer:
         """The optimizer to go on with, which takes the state of the `saved` one as it is."""
         found = saved if self.optimizer is None else self.optimizer
-        if not isinstance(found, Rule):
+        if not isinstance(found, AnyOptimizer):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(found)}")
         if self.frozen is not None:
             found = _with_frozen(found, self.frozen, model)
@@ -57,7 +57,7 @@ class Changes:
 _STATE = ("its rule", "what it keeps of each parameter", "the averages around it", "matrices that it takes")
 
 
-def _state(optimizer: Rule, model: Compiled) -> tuple[Any, ...]:
+def _state(optimizer: AnyOptimizer, model: Compiled) -> tuple[Any, ...]:
     """What decides how the state of an optimizer looks, in the order of `_STATE`."""
     shapes = {info["name"]: info["shape"] for info in model.infos if info["trainable"]}
     roles = {info["name"]: info["role"] for info in model.infos}
@@ -68,14 +68,14 @@ def _state(optimizer: Rule, model: Compiled) -> tuple[Any, ...]:
     return method, slots, averages, (sorted(whole), optimizer.largest_factor if whole else 0)
 
 
-def _with_frozen(optimizer: Rule, patterns: object, model: Compiled) -> Rule:
+def _with_frozen(optimizer: AnyOptimizer, patterns: object, model: Compiled) -> AnyOptimizer:
     """The optimizer with these parameters frozen, and no others."""
     given = texts(patterns, "frozen")
     names = [info["name"] for info in model.infos if info["trainable"] or info["role"] in LEARNED]
     for index, pattern in enumerate(given):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ArgumentError(f"frozen[{index}]: expected a pattern of {', '.join(names)}, got {pattern!r}")
-    found: Rule = _refrozen(optimizer, given)
+    found: AnyOptimizer = _refrozen(optimizer, given)
     return found
 
 

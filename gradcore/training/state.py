@@ -23,7 +23,7 @@ from ..network.network import Network, compiled_of
 from ..network.penalties import set_strengths
 from ..network.sharing import Turn
 from ..optimizers.base import LEARNED
-from ..optimizers.rule import Rule, mean_of_weights
+from ..optimizers.interface import AnyOptimizer, mean_of_weights
 from ..schedules.rows import Hypers
 from ..validation.arrays import Array
 from .fit_state import FitState
@@ -36,10 +36,10 @@ class Run(Protocol):
     memory: dict[str, Any]
     reason: str  # why it ended
 
-    def tensors(self, method: Rule) -> list[tuple[str, Array]]:
+    def tensors(self, method: AnyOptimizer) -> list[tuple[str, Array]]:
         """The memory's vectors, for a file."""
 
-    def description(self, method: Rule) -> dict[str, Any]:
+    def description(self, method: AnyOptimizer) -> dict[str, Any]:
         """All else, as JSON data."""
 
 
@@ -74,7 +74,7 @@ class TrainingState:
     """
 
     def __init__(
-        self, net: Network, loss: Loss, optimizer: Rule, plan: Plan, nonfinite: str, seed: int
+        self, net: Network, loss: Loss, optimizer: AnyOptimizer, plan: Plan, nonfinite: str, seed: int
     ) -> None:
         model = compiled_of(net)
         self.net, self.model = net, model

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, BusyError, DTypeError, ShapeError, StateErro
 from ..losses.base import Loss
 from ..losses.lookup import get as loss_from
 from ..network.network import Network, compiled_of
-from ..optimizers.rule import Rule
+from ..optimizers.interface import AnyOptimizer
 from ..schedules.scalars import LR
 from ..validation.arrays import Array
 from ..validation.checks import choice, integer, shown
@@ -73,7 +73,7 @@ class Trainer:
         self,
         net: Network,
         loss: Loss | str | LossFunction | Mapping[str, Loss | str],
-        optimizer: Rule,
+        optimizer: AnyOptimizer,
         clip: Clip | Sequence[Clip] | None = None,
         nonfinite: Literal["skip", "raise", "propagate"] = "skip",
         *,
@@ -82,7 +82,7 @@ class Trainer:
     ) -> None:
         if not isinstance(net, Network):
             raise DTypeError(f"net: expected a Network, got {shown(net)}")
-        if not isinstance(optimizer, Rule):
+        if not isinstance(optimizer, AnyOptimizer):
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(optimizer)}")
         model = compiled_of(net)
         bound = loss_from(loss).bound(model.outputs, model.heads).named(model.classes)
@@ -107,7 +107,7 @@ class Trainer:
         return self._state.loss
 
     @property
-    def optimizer(self) -> Rule:
+    def optimizer(self) -> AnyOptimizer:
         """The optimizer's description."""
         return self._state.optimizer
 
@@ -503,7 +503,7 @@ class Trainer:
         *,
         threads: int | None = None,
         isa: str | None = None,
-        optimizer: Rule | None = None,
+        optimizer: AnyOptimizer | None = None,
         clip: Clip | Sequence[Clip] | EllipsisType | None = ...,
         frozen: Iterable[str] | None = None,
     ) -> Trainer:

@@ -26,7 +26,7 @@ from gradcore import (
     schedules,
     search,
 )
-from gradcore.optimizers.rule import Rule
+from gradcore.optimizers.interface import AnyOptimizer
 from support import assert_same
 
 ROWS = 48
@@ -39,7 +39,7 @@ RULES = [
     for name in optimizers.__all__
     if isinstance(kind := getattr(optimizers, name), type)
     and dataclasses.is_dataclass(kind)
-    and issubclass(kind, Rule)
+    and issubclass(kind, AnyOptimizer)
     and kind not in (optimizers.FirstOrder, optimizers.Optimizer)
     and not issubclass(kind, optimizers.EMA.__mro__[1])
 ]

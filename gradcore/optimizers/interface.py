@@ -69,7 +69,7 @@ class Model(Protocol):
         """Penalties with a schedule."""
 
 
-class Rule(Abstract):
+class AnyOptimizer(Abstract):
     """An optimizer as a Trainer sees it."""
 
     abstract: ClassVar[bool] = True
@@ -78,7 +78,7 @@ class Rule(Abstract):
     full_batch: ClassVar[bool] = False  # whether an update looks at the whole data set
     kept: ClassVar[dict[str, str]] = {}  # the memory of those: "vectors", "numbers" or "number" by key
 
-    def with_rate(self, lr: Scalar) -> Rule:
+    def with_rate(self, lr: Scalar) -> AnyOptimizer:
         """The same with another learning rate, which must decide how far every update goes."""
         raise ArgumentError(
             f"optimizer: expected one whose learning rate scales every update, got {self!r}, which finds the "
