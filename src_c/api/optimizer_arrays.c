@@ -192,7 +192,7 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
                         grc_names("optimizer", known, sizeof known), optimizer ? optimizer : "(null)");
     if (!hypers || !running || count < 0 || (count && !arrays) || step < 1)
         return grc_fail(error, GRADCORE_INVALID, "optimizer_step: expected pointers and step >= 1");
-    if ((flags & ~(uint32_t)GRC_KNOWN_FLAGS)
+    if ((flags & ~(uint32_t)GRADCORE_OPTIMIZER_OPTIONS)
         || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
         return grc_fail(error, GRADCORE_INVALID,
                         "flags: expected known bits, nesterov only with momentum, got 0x%x", flags);

@@ -1,4 +1,4 @@
-/* What arrays are made of. Kernels need nothing else of this floor, so that they are compiled anew only when they change. */
+/* What arrays are made of: all that kernels need of this floor, so that they are compiled anew for little else. */
 #ifndef GRC_ELEMENTS_H
 #define GRC_ELEMENTS_H
 

@@ -38,14 +38,6 @@ const grc_loss_parameter *grc_loss_parameters(int loss); /* in order, ended by o
 
 /* ---- optimizers ---- */
 
-#define GRC_KNOWN_FLAGS                                                                                      \
-    (GRADCORE_OPTIMIZER_MOMENTUM | GRADCORE_OPTIMIZER_NESTEROV | GRADCORE_OPTIMIZER_CENTERED                 \
-     | GRADCORE_DECAY_ALL | GRADCORE_OPTIMIZER_LR_IN_MOMENTUM | GRADCORE_OPTIMIZER_EPS_INSIDE                \
-     | GRADCORE_OPTIMIZER_AMSGRAD | GRADCORE_OPTIMIZER_EPS_HAT | GRADCORE_OPTIMIZER_MAXIMIZE                 \
-     | GRADCORE_OPTIMIZER_DECOUPLED | GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM | GRADCORE_OPTIMIZER_TRUST_CLIP   \
-     | GRADCORE_OPTIMIZER_DECAY_IN_NORM | GRADCORE_OPTIMIZER_SAFEGUARD | GRADCORE_OPTIMIZER_CLIPPED          \
-     | GRADCORE_OPTIMIZER_CORRECTED | GRADCORE_OPTIMIZER_UNCLAMPED)
-
 int grc_find_optimizer(const char *name);
 enum grc_opt_kind grc_optimizer_kind(int optimizer);
 int grc_measures(int optimizer); /* TENSOR or TOTAL */

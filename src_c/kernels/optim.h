@@ -6,25 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The option bits of gradcore.h; GRADCORE_DECAY_ALL, 8, is no business of a kernel. */
-enum {
-    GRC_OPT_MOMENTUM = 1,
-    GRC_OPT_NESTEROV = 2,
-    GRC_OPT_CENTERED = 4,
-    GRC_OPT_LR_IN_MOMENTUM = 16,
-    GRC_OPT_EPS_INSIDE = 32,
-    GRC_OPT_AMSGRAD = 64,
-    GRC_OPT_EPS_HAT = 128,
-    GRC_OPT_MAXIMIZE = 256,
-    GRC_OPT_DECOUPLED = 512,
-    GRC_OPT_CONSTANT_MOMENTUM = 1024,
-    GRC_OPT_TRUST_CLIP = 2048,
-    GRC_OPT_DECAY_IN_NORM = 4096,
-    GRC_OPT_SAFEGUARD = 8192,
-    GRC_OPT_CLIPPED = 16384,
-    GRC_OPT_CORRECTED = 32768,
-    GRC_OPT_UNCLAMPED = 65536
-};
+#include "../../gradcore/include/gradcore/options.h"
+
 enum { GRC_OPT_OWN = 10, GRC_OPT_DERIVED = 6, GRC_OPT_RUNNING = 4 };
 enum { GRC_OPT_BLEND = 3 }; /* with a LIVE slot, the running number 1 - 1 / beta1 */
 enum { GRC_MUON_EPS = 4, GRC_MUON_STEPS, GRC_MUON_RMS, GRC_MUON_BETA1, GRC_MUON_ADAM_LR = 9 }; /* in p */
@@ -36,7 +19,7 @@ typedef struct grc_opt_args {
     double grad_limit; /* then g is clamped to +-limit, NaN stays; HUGE_VAL: no limit */
     double p[GRC_OPT_OWN]; /* the optimizer's own, in the order of its row in tables.h */
     uint64_t step;     /* 1 for the first update */
-    uint32_t flags;    /* GRC_OPT_*: slot 0 of sgd is touched only with MOMENTUM, and so on */
+    uint32_t flags;    /* GRADCORE_OPTIMIZER_*: slot 0 of sgd is touched only with MOMENTUM, and so on */
     double running[GRC_OPT_RUNNING], next[GRC_OPT_RUNNING]; /* numbers kept from update to update; 0 at first */
     double d[GRC_OPT_DERIVED];                              /* of grc_opt_prepare, then grc_opt_finish */
 } grc_opt_args;

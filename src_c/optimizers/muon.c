@@ -23,17 +23,17 @@ static double scale_of(const grc_matrix *m, const grc_opt_args *a)
     const double in = (double)m->fan_in, out = (double)m->fan_out, rms = a->p[GRC_MUON_RMS];
     if (rms > 0)
         return rms * sqrt(fmax(in, out));
-    return sqrt(a->flags & GRC_OPT_UNCLAMPED ? out / in : fmax(1, out / in));
+    return sqrt(a->flags & GRADCORE_OPTIMIZER_UNCLAMPED ? out / in : fmax(1, out / in));
 }
 
 /* 1 / |x|, kept from infinity. */
 static double normaliser(const grc_opt_args *a, double norm)
 {
     const double eps = a->p[GRC_MUON_EPS];
-    if (a->flags & GRC_OPT_EPS_INSIDE)
+    if (a->flags & GRADCORE_OPTIMIZER_EPS_INSIDE)
         return 1 / fmax(norm, eps);
     /* Keras' momentum is a sum, 1 / (1 - momentum) times this mean: so is what its eps is added to. */
-    return 1 / (norm + (a->flags & GRC_OPT_EPS_HAT ? eps * (1 - a->p[0]) : eps));
+    return 1 / (norm + (a->flags & GRADCORE_OPTIMIZER_EPS_HAT ? eps * (1 - a->p[0]) : eps));
 }
 
 /* The shorter side of x counts its rows: x (less, more), its transpose y. On return x has changed places with z. */

@@ -32,7 +32,7 @@ static double real_power(double x, double y)
 static void prepare_adam(grc_opt_args *a)
 {
     const double correction1 = 1.0 - power(a->p[0], a->step), correction2 = 1.0 - power(a->p[1], a->step);
-    const int hat = (a->flags & GRC_OPT_EPS_HAT) != 0;
+    const int hat = (a->flags & GRADCORE_OPTIMIZER_EPS_HAT) != 0;
     a->d[0] = hat ? a->lr * sqrt(correction2) / correction1 : a->lr / correction1;
     a->d[1] = hat ? 1.0 : 1.0 / sqrt(correction2);
     a->d[2] = a->p[2];
@@ -55,7 +55,7 @@ static void prepare_radam(grc_opt_args *a)
     const double beta2 = a->p[1], left = power(beta2, a->step), longest = 2.0 / (1.0 - beta2) - 1.0;
     const double length = longest - 2.0 * (double)a->step * left / (1.0 - left);
     prepare_adam(a);
-    if (a->flags & GRC_OPT_EPS_HAT ? length > 5 : length >= 5)
+    if (a->flags & GRADCORE_OPTIMIZER_EPS_HAT ? length > 5 : length >= 5)
         a->d[0] *= sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
     else {
         a->d[0] = a->lr / (1.0 - power(a->p[0], a->step));
@@ -67,7 +67,7 @@ static void prepare_radam(grc_opt_args *a)
 /* running[0]: the product of the momenta mu_1 ... mu_t. d[0] multiplies m, d[4] multiplies g. */
 static void prepare_nadam(grc_opt_args *a)
 {
-    const int constant = (a->flags & GRC_OPT_CONSTANT_MOMENTUM) != 0;
+    const int constant = (a->flags & GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM) != 0;
     const double beta1 = a->p[0], psi = a->p[3], t = (double)a->step;
     const double now = constant ? beta1 : beta1 * (1.0 - 0.5 * real_power(0.96, t * psi));
     const double then = constant ? beta1 : beta1 * (1.0 - 0.5 * real_power(0.96, (t + 1) * psi));
@@ -104,7 +104,7 @@ static void prepare_prodigy(grc_opt_args *a)
     a->next[0] = a->next[1] = 0;
     a->d[0] = estimate * a->lr * correction;
     a->d[1] = estimate;
-    a->d[2] = (a->flags & GRC_OPT_SAFEGUARD ? estimate : estimate * a->base_lr * correction) / a->p[4];
+    a->d[2] = (a->flags & GRADCORE_OPTIMIZER_SAFEGUARD ? estimate : estimate * a->base_lr * correction) / a->p[4];
     a->d[4] = estimate * a->base_lr * correction;
 }
 
@@ -131,7 +131,7 @@ static void prepare_muon(grc_opt_args *a)
     memcpy(a->d, rest.d, sizeof a->d);
     a->d[4] = 0;
     a->d[5] = rest.lr;
-    if ((a->flags & GRC_OPT_CORRECTED) && (a->flags & GRC_OPT_NESTEROV)) {
+    if ((a->flags & GRADCORE_OPTIMIZER_CORRECTED) && (a->flags & GRADCORE_OPTIMIZER_NESTEROV)) {
         a->d[0] = rest.lr * beta[0] / (1.0 - power(beta[0], a->step + 1));
         a->d[4] = rest.lr * (1.0 - beta[0]) / (1.0 - power(beta[0], a->step));
     }
@@ -140,7 +140,8 @@ static void prepare_muon(grc_opt_args *a)
 void grc_muon_mix(const grc_opt_args *a, double mix[2])
 {
     const double momentum = a->p[0];
-    const int corrected = (a->flags & GRC_OPT_CORRECTED) != 0, nesterov = (a->flags & GRC_OPT_NESTEROV) != 0;
+    const int corrected = (a->flags & GRADCORE_OPTIMIZER_CORRECTED) != 0,
+              nesterov = (a->flags & GRADCORE_OPTIMIZER_NESTEROV) != 0;
     const double ahead = 1.0 - power(momentum, a->step + (uint64_t)nesterov), now = 1.0 - power(momentum, a->step);
     mix[0] = (nesterov ? momentum : 1.0) / (corrected ? ahead : 1.0);
     mix[1] = nesterov ? (1.0 - momentum) / (corrected ? now : 1.0) : 0.0;
@@ -156,16 +157,16 @@ static void prepare_soap(grc_opt_args *a)
 static void finish_lars(grc_opt_args *a, const double sum[2])
 {
     const double w = sqrt(sum[0]), g = sqrt(sum[1]);
-    const double decay = a->flags & GRC_OPT_DECAY_IN_NORM ? 0.0 : a->weight_decay * w;
+    const double decay = a->flags & GRADCORE_OPTIMIZER_DECAY_IN_NORM ? 0.0 : a->weight_decay * w;
     a->d[0] = w > 0 && g > 0 ? a->p[1] * w / (g + decay + a->p[2]) : 1.0;
-    if (a->flags & GRC_OPT_TRUST_CLIP)
+    if (a->flags & GRADCORE_OPTIMIZER_TRUST_CLIP)
         a->d[0] = a->lr > 0 ? fmin(a->d[0] / a->lr, 1.0) : 0.0;
 }
 
 static void finish_lamb(grc_opt_args *a, const double sum[2])
 {
     const double w = sqrt(sum[0]), u = sqrt(sum[1]), ratio = w > 0 && u > 0 ? w / u : 1.0;
-    a->d[0] = a->lr * (a->flags & GRC_OPT_TRUST_CLIP ? fmin(ratio, 1.0) : ratio);
+    a->d[0] = a->lr * (a->flags & GRADCORE_OPTIMIZER_TRUST_CLIP ? fmin(ratio, 1.0) : ratio);
 }
 
 void grc_opt_prepare(int optimizer, grc_opt_args *a)
@@ -199,7 +200,7 @@ void grc_opt_prepare(int optimizer, grc_opt_args *a)
         break;
     case GRC_OPT_adopt: /* the first update only fills v */
         a->d[0] = a->step == 1                   ? 0.0
-                  : a->flags & GRC_OPT_CLIPPED ? sqrt(sqrt((double)(a->step - 1)))
+                  : a->flags & GRADCORE_OPTIMIZER_CLIPPED ? sqrt(sqrt((double)(a->step - 1)))
                                                : (double)INFINITY;
         break;
     case GRC_OPT_schedule_free_sgd:

@@ -18,7 +18,7 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
 {
     if ((trainer->optimizer = grc_find_optimizer(o->optimizer)) == GRC_NONE)
         return bad_name(error, "optimizer", "optimizer", o->optimizer);
-    if (o->flags & ~(uint32_t)GRC_KNOWN_FLAGS)
+    if (o->flags & ~(uint32_t)GRADCORE_OPTIMIZER_OPTIONS)
         return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, got 0x%x", o->flags);
     if ((o->flags & GRADCORE_OPTIMIZER_NESTEROV) && !(o->flags & GRADCORE_OPTIMIZER_MOMENTUM))
         return grc_fail(error, GRADCORE_INVALID, "nesterov: expected a momentum with it, got none");

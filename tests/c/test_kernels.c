@@ -84,7 +84,7 @@ static uint64_t optimizers(const grc_kernels *k, enum grc_dtype type, uint64_t h
             void *w = array(0, type, n), *g = array(1, type, n), *state[GRC_SLOTS];
             for (int s = 0; s < GRC_SLOTS; s++)
                 state[s] = memset(slot_end[2 + s] - n * size, 0, n * size);
-            if (opt == GRC_OPT_sgd && !(flags & GRC_OPT_MOMENTUM))
+            if (opt == GRC_OPT_sgd && !(flags & GRADCORE_OPTIMIZER_MOMENTUM))
                 state[0] = NULL;
             grc_opt_args args = {.lr = 0.01, .base_lr = 0.01, .weight_decay = 0.1, .grad_scale = 0.5, .grad_limit = 2.0,
                                  .p = {0.9, 0.99, 1e-8, 1e-6, 0.5, 0.25}, .flags = flags};
