@@ -7,31 +7,22 @@
 #include "gradient_surgery.h"
 #include "losses.h"
 
-/* The first task has the plan's own arrays. */
+/* The first task has the plan's own arrays. Nothing changes while it measures. */
 static void lay_out(gradcore_trainer *trainer, size_t capacity, grc_arena *a)
 {
+    grc_task measured;
     for (int i = 1; i < trainer->task_count; i++) {
-        grc_task *task = &trainer->tasks[i];
-        task->target = grc_take(a, capacity, grc_target_bytes(task, trainer->net));
-        task->row_weight = grc_take(a, capacity, sizeof(double));
-        task->row_scale = grc_take(a, capacity, sizeof(double));
-        task->row_loss = grc_take(a, capacity, sizeof(double));
-        task->row_correct = grc_take(a, capacity, sizeof(double));
-        task->row_right = grc_take(a, capacity, sizeof(int32_t));
+        grc_task *to = a->base ? &trainer->tasks[i] : &measured;
+        to->target = grc_take(a, capacity, grc_target_bytes(&trainer->tasks[i], trainer->net));
+        to->row_weight = grc_take(a, capacity, sizeof(double));
+        to->row_scale = grc_take(a, capacity, sizeof(double));
+        to->row_loss = grc_take(a, capacity, sizeof(double));
+        to->row_correct = grc_take(a, capacity, sizeof(double));
+        to->row_right = grc_take(a, capacity, sizeof(int32_t));
     }
-    trainer->uncertain = grc_take(a, (size_t)trainer->task_count, sizeof *trainer->uncertain);
-}
-
-/* Bytes of that, with what grc_take rounds up. */
-static int size_of_rows(const gradcore_trainer *trainer, size_t capacity, size_t *size)
-{
-    size_t row = 0;
-    for (int i = 1; i < trainer->task_count; i++)
-        row += grc_target_bytes(&trainer->tasks[i], trainer->net) + 4 * sizeof(double) + sizeof(int32_t);
-    const size_t regions = 6 * (size_t)trainer->task_count;
-    const size_t rest = (regions + 1) * GRC_PANEL_BYTES + (size_t)trainer->task_count * sizeof *trainer->uncertain;
-    return !__builtin_mul_overflow(row, capacity, size) && !__builtin_add_overflow(*size, rest, size)
-           && *size < SIZE_MAX / 4;
+    grc_uncertain *uncertain = grc_take(a, (size_t)trainer->task_count, sizeof *uncertain);
+    if (a->base)
+        trainer->uncertain = uncertain;
 }
 
 grc_status grc_make_room(gradcore_trainer *trainer, grc_plan *plan, gradcore_error *error)
@@ -39,10 +30,13 @@ grc_status grc_make_room(gradcore_trainer *trainer, grc_plan *plan, gradcore_err
     const gradcore_allocator *allocator = &trainer->net->allocator;
     grc_task *task = trainer->tasks;
     const int tips = task->value != trainer->net->value_count - 1;
-    size_t size = 0;
     grc_arena arena = {NULL, 0, 0};
-    if (tips && (!size_of_rows(trainer, plan->view.capacity, &size) || !(arena.base = grc_allocate(allocator, size))))
-        return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for the rows of its heads, got none");
+    if (tips) {
+        lay_out(trainer, plan->view.capacity, &arena);
+        arena.base = arena.overflow ? NULL : grc_allocate(allocator, arena.used);
+        if (!arena.base)
+            return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for the rows of its heads, got none");
+    }
     task->target = plan->target;
     task->row_weight = plan->row_weight;
     task->row_scale = plan->row_scale;
@@ -52,11 +46,11 @@ grc_status grc_make_room(gradcore_trainer *trainer, grc_plan *plan, gradcore_err
     plan->view.tips = tips;
     if (!tips)
         return GRADCORE_OK;
-    lay_out(trainer, plan->view.capacity, &arena);
-    GRC_ASSERT(arena.used <= size && !arena.overflow);
     grc_release(allocator, trainer->rows_block, trainer->rows_size);
     trainer->rows_block = arena.base;
-    trainer->rows_size = size;
+    trainer->rows_size = arena.used;
+    arena.used = 0;
+    lay_out(trainer, plan->view.capacity, &arena);
     for (int i = 0; i < trainer->task_count; i++)
         trainer->uncertain[i] = (grc_uncertain){trainer->tasks[i].row_scale, trainer->tasks[i].row_loss, 0};
     plan->view.uncertain = task->factor > 0 ? trainer->uncertain : NULL;
