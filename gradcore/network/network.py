@@ -20,7 +20,7 @@ from ..validation.arrays import Array, as_matrix, as_weights
 from ..validation.by_head import joined, split
 from ..validation.checks import flag, integer
 from ..validation.frames import Label
-from . import effective, files, inputs, outputs, stored
+from . import effective, inputs, outputs
 from .compiled import UINT64, Compiled
 from .initial_values import initial_values
 
@@ -582,6 +582,8 @@ class Network:
         metadata : dict of str to str, optional
             Strings of your own to keep in the file. Default: the attribute `metadata`, which `load` fills.
         """
+        from . import files, stored
+
         files.write(path, *stored.content(self._model, self.metadata if metadata is None else metadata))
 
     @classmethod
@@ -593,6 +595,8 @@ class Network:
         NotFoundError, FormatError
             If there is no such file, or it is damaged or of another kind.
         """
+        from . import files, stored
+
         return cls._of(stored.restored(*files.read(path), threads, isa))
 
     def clone(self) -> Network:
@@ -622,12 +626,16 @@ class Network:
         return self._of(result)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from . import files, stored
+
         model = self._model
         data = files.encode(*stored.content(model, model.metadata))
         return _unpickle, (data, model.asked_threads, model.asked_isa)
 
 
 def _unpickle(data: bytes, threads: int | None, isa: str | None) -> Network:
+    from . import files, stored
+
     known = isa if isa in _core.names("isa") else None
     return network_of(stored.restored(*files.decode(data), threads, known))
 

@@ -26,7 +26,9 @@ LATER = set(
     gradcore.callbacks gradcore.clipping.gradients gradcore.datasets gradcore.health gradcore.kernels
     gradcore.layers.dropout gradcore.layers.gates gradcore.layers.norms gradcore.losses.classification
     gradcore.losses.custom gradcore.losses.penalties gradcore.losses.per_head gradcore.initializers.structured
-    gradcore.network.curvature gradcore.network.folding gradcore.network.refreshing gradcore.network.summary
+    gradcore.layers.residual gradcore.network.curvature gradcore.network.describe
+    gradcore.network.files gradcore.network.folding gradcore.network.refreshing gradcore.network.stored
+    gradcore.network.summary
     gradcore.network.whole_network_init gradcore.optimizers.matrices gradcore.optimizers.moments
     gradcore.pruning gradcore.schedules.cycles gradcore.schedules.decay gradcore.search gradcore.second_order
     gradcore.training.callbacks gradcore.training.checkpoint gradcore.training.fit_loop
