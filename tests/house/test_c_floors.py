@@ -45,17 +45,20 @@ def test_a_planted_include_that_goes_up_is_found(tmp_path):
     assert found == ["ops/dense.c includes ../training/trainer.h: ops stands below training"]
 
 
+@pytest.mark.slow  # compiles the core
 def test_calls_go_down(arrows):
     found = c_floors.upward_calls(arrows)
     assert not found, "\n".join([*found, WHAT_TO_DO])
 
 
+@pytest.mark.slow  # compiles the core
 def test_no_files_call_each_other_in_a_circle(arrows):
     found = c_floors.circles(arrows)
     told = [f"{', '.join(circle)}:\n{c_floors.ties(circle, arrows)}" for circle in found]
     assert not found, "\n".join([*told, "Move what both want into a file that both may call."])
 
 
+@pytest.mark.slow  # compiles the core
 def test_planted_calls_are_found(objects, tmp_path):
     """One that goes up, and one that closes a circle."""
     planted = tmp_path / "network" / "draws.c"
