@@ -7,7 +7,7 @@ import mmap
 
 import numpy as np
 import pytest
-from support import cases, run_python
+from support import cases, in_turn, run_python
 
 PAGE = mmap.PAGESIZE
 SHAPES = [(1, 1), (2, 3), (3, 7), (1, 8), (5, 9), (2, 15), (3, 16), (4, 17), (17, 31), (16, 33), (3, 64)]
@@ -148,8 +148,9 @@ def _panels(kernels, fence, rows, cols):
             kernels.gemm(m, n, k, x, a_row, a_col, b, n, width, c, width, width * m, None)
 
 
-@pytest.mark.parametrize("at_end", [True, False], ids=["page after", "page before"])
+@pytest.mark.parametrize(("dtype", "at_end"), in_turn(("float32", "float64"), (True, False)))
 def test_no_kernel_leaves_its_arrays(isa, dtype, at_end):
+    """at_end: the page without access comes after the array, else before it."""
     run_python(f"import test_guard_pages as t; t.run_all({isa!r}, {dtype!r}, {at_end})")
 
 
@@ -165,7 +166,7 @@ def test_the_fence_bites():
     assert done.returncode == -11
 
 
-@pytest.mark.parametrize("at_end", [True, False], ids=["page after", "page before"])
+@pytest.mark.parametrize(("dtype", "at_end"), in_turn(("float32", "float64"), (False, True)))
 def test_the_public_entries_stay_inside_too(dtype, at_end):
     run_python(f"import test_guard_pages as t; t.run_public({dtype!r}, {at_end})")
 
