@@ -99,6 +99,14 @@ stage_sanitizers() {
     LC_ALL=C run_c_tests $undefined
 }
 
+# Assertions on, and both sanitizers at once: the core as one works at it. `make debug` runs this stage.
+stage_debug() {
+    local flags="-O1 -fexpensive-optimizations -g -fno-omit-frame-pointer -fopenmp"
+    flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=all"
+    checked_core $flags
+    run_c_tests $flags
+}
+
 # The threads of the core, watched: ThreadSanitizer may report nothing, and there is no list of exceptions. Its runtime
 # in older compilers fails where the system draws addresses from a wide range, so they are not drawn at all.
 stage_threads() {
