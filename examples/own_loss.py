@@ -1,7 +1,7 @@
 """A loss that gradcore does not have: Cauchy's, log(1 + (e / c)^2), which hardly hears what is far off.
 
-You write the loss and its derivative; forward and backward do the network, an optimizer the update. (A function of
-this kind can also be given to a Trainer in place of a loss's name.)
+You write the loss and its derivative; forward and backward do the network, an optimizer the update.
+(A function of this kind can also be given to a Trainer in place of a loss's name.)
 
 Prints:
     every fifth point is 2 too high; mean distance from the true curve: 0.02 (squared error: 0.44)
