@@ -250,16 +250,16 @@ class Network:
         array([[0.5, 0.5]], dtype=float32)
         """
         model = self._model
+        if model.plain and isinstance(output, str) and output == "raw":
+            found = self._core.predict_now(X, model.turns)
+            if found is not None:
+                return found
         if model.heads:
             kinds = outputs.check_by_head(output, model.heads, model.classes)
             parts = split(model.predict(self._matrix(X)), model.heads)
             names = model.classes
             return {name: outputs.transform(y, kinds[name], names.get(name)) for name, y in parts.items()}
         if isinstance(output, str) and output == "raw":
-            if model.plain:
-                found = self._core.predict_now(X, model.turns)
-                if found is not None:
-                    return found
             return model.predict(self._matrix(X))
         own = model.classes.get("")
         kind = outputs.check(output, self.outputs, own)
