@@ -153,6 +153,22 @@ def dependencies(depfile: Path) -> list[str]:
     return [word.replace("\\ ", " ") for word in words[1:] if not word.startswith(("../", "/"))]
 
 
+def write_constants(path: Path) -> None:
+    """Every enumerator of the public headers by its name, so that Python reads it and repeats none."""
+    headers = [header.read_text() for header in sorted(Path("gradcore/include/gradcore").glob("*.h"))]
+    code = re.sub(r"/\*.*?\*/", "", "".join(headers), flags=re.DOTALL)
+    enums = re.findall(r"\benum\b[^;{]*{(.*?)}", code, flags=re.DOTALL)
+    names = re.findall(r"\bGRADCORE_\w+(?= =)", "".join(enums))
+    rows = "".join(f'    {{"{name}", {name}}},\n' for name in names)
+    text = (
+        "/* Written by setup.py: the enumerators of gradcore.h. */\n"
+        "static const struct gradcore_constant {\n    const char *name;\n    int64_t value;\n"
+        f"}} gradcore_constants[] = {{\n{rows}    {{NULL, 0}},\n}};\n"
+    )
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def modules(folder: Path) -> list[Extension]:
     paths = [path.relative_to(folder) for path in sorted(folder.glob("gradcore/**/*.pyx"))]
     return [Extension(".".join(path.with_suffix("").parts), [str(path)]) for path in paths]
@@ -188,6 +204,7 @@ class BuildExtensions(build_ext):
             numpy.get_include(): f"numpy {numpy.__version__}",
             sysconfig.get_paths()["include"]: sys.version,
         }
+        write_constants(self.tools.folder / "constants.h")
         self.compile_all()
         name = ["-Wl,-install_name,@rpath/" + LIBRARY] if MACOS else [f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs"]
         self.library = self.tools.link(LIBRARY, self.objects, "gradcore_*", name)
@@ -220,7 +237,8 @@ class BuildExtensions(build_ext):
         flags += ["-DCYTHON_CLINE_IN_TRACEBACK=1", f"-fmacro-prefix-map={self.tools.folder}/="]
         flags.append("-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION")
         translated = self.tools.translate(short(ext), ext.sources[0], self.environment)
-        return self.tools.compile(str(translated), [*flags, "-Isrc_c"], self.includes)
+        flags += ["-Isrc_c", f"-I{self.tools.folder}"]
+        return self.tools.compile(str(translated), flags, self.includes)
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name.endswith("_testing"):

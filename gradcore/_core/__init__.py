@@ -27,11 +27,9 @@ _NAMES = {
     "gradcore._core.products": ("Packed", "dense_backward", "gemm", "product"),
     "gradcore._core.random": ("fill", "shuffle"),
     "gradcore._core.registry": (
-        *("build_info", "describe", "names"),
-        *("HYPERS", "RUNNING", "SLOTS"),
-        *("AMSGRAD", "CENTERED", "CLIPPED", "CONSTANT_MOMENTUM", "CORRECTED", "DECAY_ALL", "DECAY_IN_NORM"),
-        *("DECOUPLED", "EPS_HAT", "EPS_INSIDE", "LR_IN_MOMENTUM", "MAXIMIZE", "MOMENTUM", "NESTEROV"),
-        *("SAFEGUARD", "TRUST_CLIP", "UNCLAMPED"),
+        *("build_info", "constants", "describe", "names"),
+        *("AVERAGE", "AVERAGES", "CLIP", "DECAY_ALL", "HEAD_NAME", "HYPERS", "LR", "MOST_HEADS"),
+        *("OPTIMIZER_OPTIONS", "OWN", "RUNNING", "SLOTS", "WEIGHT_DECAY"),
     ),
     "gradcore._core.trainer": ("REPORT_DTYPE", "CoreTrainer", "add_reports"),
     "gradcore._core.updates": (

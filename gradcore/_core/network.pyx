@@ -19,21 +19,14 @@ from gradcore.gradcore cimport *
 import numpy as np
 
 from gradcore import errors
+from gradcore._core.registry import constants
 
 cnp.import_array()
 
-# A layer's switch: its flag, and the value of the switch that sets it.
-LAYER_FLAGS = {
-    "bias": (GRADCORE_LAYER_NO_BIAS, False),
-    "scale": (GRADCORE_LAYER_NO_SCALE, False),
-    "shift": (GRADCORE_LAYER_NO_SHIFT, False),
-    "cumulative": (GRADCORE_LAYER_CUMULATIVE, True),
-    "projection": (GRADCORE_LAYER_PROJECTION, True),
-    "gain": (GRADCORE_LAYER_GAIN, True),
-    "rescaled": (GRADCORE_LAYER_RESCALED, True),
-    "continues": (GRADCORE_LAYER_CONTINUES, True),
-    "scheduled": (GRADCORE_LAYER_SCHEDULED, True),
-    "uncertain": (GRADCORE_LAYER_UNCERTAIN, True),
+# A layer's switch: its bit, and the value of the switch that sets it.
+cdef dict SWITCHES = {
+    name.removeprefix("no_"): (bit, not name.startswith("no_"))
+    for name, bit in constants("GRADCORE_LAYER_").items()
 }
 
 
@@ -68,14 +61,14 @@ cdef int layer_from(object spec, str name, gradcore_layer *layer, list keep) exc
             layer.initial = real(value, f"{name}['initial']")
         elif key == "momentum":
             layer.momentum = real(value, f"{name}['momentum']")
-        elif key in LAYER_FLAGS:
-            flag, means = LAYER_FLAGS[key]
+        elif key in SWITCHES:
+            bit, means = SWITCHES[key]
             if truth(value, f"{name}['{key}']") == means:
-                layer.flags |= <uint32_t>flag
+                layer.flags |= <uint32_t>bit
         elif key != "kind":
             raise errors.ArgumentError(
                 f"{name}: expected keys kind, activation, units, pieces, alpha, rate, eps, momentum, "
-                f"initial, std, column, width, name, {', '.join(LAYER_FLAGS)}, "
+                f"initial, std, column, width, name, {', '.join(SWITCHES)}, "
                 f"got {shown(key)}")
     return 0
 

@@ -1,6 +1,6 @@
 """What this build of the core has: names with their properties, the bits of options, sizes of tables."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from gradcore._core.checks cimport text, text_from
@@ -16,26 +16,31 @@ cdef extern from *:
     """
     const char *GRADCORE_PACKAGE_VERSION
 
-HYPERS = GRADCORE_HYPERS
-MOMENTUM = GRADCORE_OPTIMIZER_MOMENTUM
-NESTEROV = GRADCORE_OPTIMIZER_NESTEROV
-CENTERED = GRADCORE_OPTIMIZER_CENTERED
+cdef extern from "constants.h":
+    ctypedef struct gradcore_constant "struct gradcore_constant":
+        const char *name
+        int64_t value
+    const gradcore_constant gradcore_constants[]
+
+
+# The enumerators of the C headers whose names begin so, without that: {"momentum": 1, ...} of "GRADCORE_OPTIMIZER_".
+def constants(str prefix):
+    cdef const gradcore_constant *row = gradcore_constants
+    cdef dict found = {}
+    while row.name is not NULL:
+        name = text_from(row.name)
+        if name.startswith(prefix):
+            found[name[len(prefix):].lower()] = row.value
+        row += 1
+    return found
+
+
+HYPERS, LR, WEIGHT_DECAY, CLIP = GRADCORE_HYPERS, GRADCORE_LR, GRADCORE_WEIGHT_DECAY, GRADCORE_CLIP
+OWN, AVERAGE = GRADCORE_OWN, GRADCORE_AVERAGE
+SLOTS, RUNNING, AVERAGES = GRADCORE_SLOTS, GRADCORE_RUNNING, GRADCORE_AVERAGES
+MOST_HEADS, HEAD_NAME = GRADCORE_MOST_HEADS, GRADCORE_HEAD_NAME
 DECAY_ALL = GRADCORE_DECAY_ALL
-LR_IN_MOMENTUM = GRADCORE_OPTIMIZER_LR_IN_MOMENTUM
-EPS_INSIDE = GRADCORE_OPTIMIZER_EPS_INSIDE
-AMSGRAD = GRADCORE_OPTIMIZER_AMSGRAD
-EPS_HAT = GRADCORE_OPTIMIZER_EPS_HAT
-MAXIMIZE = GRADCORE_OPTIMIZER_MAXIMIZE
-DECOUPLED = GRADCORE_OPTIMIZER_DECOUPLED
-CONSTANT_MOMENTUM = GRADCORE_OPTIMIZER_CONSTANT_MOMENTUM
-TRUST_CLIP = GRADCORE_OPTIMIZER_TRUST_CLIP
-DECAY_IN_NORM = GRADCORE_OPTIMIZER_DECAY_IN_NORM
-SAFEGUARD = GRADCORE_OPTIMIZER_SAFEGUARD
-CLIPPED = GRADCORE_OPTIMIZER_CLIPPED
-CORRECTED = GRADCORE_OPTIMIZER_CORRECTED
-UNCLAMPED = GRADCORE_OPTIMIZER_UNCLAMPED
-SLOTS = GRADCORE_SLOTS
-RUNNING = GRADCORE_RUNNING
+OPTIMIZER_OPTIONS = {name: bit for name, bit in constants("GRADCORE_OPTIMIZER_").items() if bit & (bit - 1) == 0}
 
 
 def build_info():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import _core
 from ..errors import ArgumentError, DTypeError
 from ..validation.by_head import is_pair
 from ..validation.checks import flag, shown
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Heads"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
+_NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_-]{{0,{_core.HEAD_NAME - 1}}}", re.ASCII)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -127,8 +128,8 @@ def _branches(value: object) -> tuple[tuple[str, tuple[Layer, ...]], ...]:
             raise DTypeError(f"Heads: expected names of heads, got {shown(name)}")
         if not _NAME.fullmatch(name):
             raise ArgumentError(
-                "Heads: expected names of 1 to 32 letters, digits, '_' and '-', beginning with a letter or "
-                f"'_', got {name!r}"
+                f"Heads: expected names of 1 to {_core.HEAD_NAME} letters, digits, '_' and '-', beginning "
+                f"with a letter or '_', got {name!r}"
             )
         if name in result:
             raise ArgumentError(f"Heads: expected names that differ, got {name!r} twice")

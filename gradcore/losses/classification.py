@@ -29,7 +29,7 @@ __all__ = [
     "SquaredHinge",
 ]
 
-_BY_COUNT, _IGNORES, _PROBABILITIES = 1, 2, 4  # the flags of gradcore_loss_options
+_FLAGS = _core.constants("GRADCORE_LOSS_")
 
 # ---- A yes or no for every output ----
 
@@ -231,11 +231,11 @@ class CrossEntropy(Labels):
             )
         refuse_texts(self.class_weight, "class_weight")
         soft = target is not None and self.soft(target)
-        flags = _BY_COUNT if self.weighting == "count" else 0
+        flags = _FLAGS["by_count"] if self.weighting == "count" else 0
         if soft:
-            flags |= _PROBABILITIES
+            flags |= _FLAGS["probabilities"]
         elif self.ignore_index is not None:
-            flags |= _IGNORES
+            flags |= _FLAGS["ignores"]
         return {**super().options(outputs), "flags": flags, "ignore_index": self.ignore_index or 0}
 
     def vector(self, outputs: int) -> NDArray[np.float64] | None:

@@ -22,24 +22,10 @@ __all__ = ["FirstOrder", "Group", "Optimizer", "layerwise"]
 
 BY_STYLE: Any = None  # the default of an option that depends on the style
 
-# Options that are a bit of the core's flags.
-_BITS = {
-    "decay_bias": _core.DECAY_ALL,
-    "maximize": _core.MAXIMIZE,
-    "decoupled": _core.DECOUPLED,
-    "nesterov": _core.NESTEROV,
-    "centered": _core.CENTERED,
-    "amsgrad": _core.AMSGRAD,
-    "eps_inside": _core.EPS_INSIDE,
-    "eps_hat": _core.EPS_HAT,
-    "lr_in_momentum": _core.LR_IN_MOMENTUM,
-    "constant_momentum": _core.CONSTANT_MOMENTUM,
-    "trust_clip": _core.TRUST_CLIP,
-    "decay_in_norm": _core.DECAY_IN_NORM,
-    "safeguard": _core.SAFEGUARD,
-    "clipped": _core.CLIPPED,
-    "corrected": _core.CORRECTED,
-}
+# Options that are a bit of the core's flags: fields of the same names. Momentum is one where there is any.
+_MOMENTUM = _core.OPTIMIZER_OPTIONS["momentum"]
+_BITS = {"decay_bias": _core.DECAY_ALL, **_core.OPTIMIZER_OPTIONS}
+del _BITS["momentum"]
 
 # Roles of what layers learn of the batches besides gradients, and a frozen group can hold.
 LEARNED = ("running_mean", "running_var", "batches", "left", "right")
@@ -285,7 +271,7 @@ class FirstOrder(Optimizer):
     def flags(self) -> int:
         """The core's option bits."""
         bits = sum(bit for key, bit in _BITS.items() if getattr(self, key, False))
-        return bits | (_core.MOMENTUM if getattr(self, "momentum", 0) else 0)
+        return bits | (_MOMENTUM if getattr(self, "momentum", 0) else 0)
 
     def columns(self) -> list[Column]:
         """Every hyperparameter with its place in the core's rows."""

@@ -206,8 +206,9 @@ class Muon(FirstOrder):
 
     def flags(self) -> int:
         """The core's option bits."""
-        bits = super().flags() | (_core.UNCLAMPED if self.scale == "unclamped" else 0)
-        return bits if bits & _core.MOMENTUM else bits & ~_core.NESTEROV
+        option = _core.OPTIMIZER_OPTIONS
+        bits = super().flags() | (option["unclamped"] if self.scale == "unclamped" else 0)
+        return bits if bits & option["momentum"] else bits & ~option["nesterov"]
 
     def whole(
         self, shapes: Mapping[str, tuple[int, ...]], roles: Mapping[str, str] | None = None

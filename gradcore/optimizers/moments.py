@@ -400,7 +400,7 @@ class ADOPT(FirstOrder):
 
     def flags(self) -> int:
         """The core's option bits."""
-        return super().flags() | (_core.MOMENTUM if self.nesterov else 0)
+        return super().flags() | (_core.OPTIMIZER_OPTIONS["momentum"] if self.nesterov else 0)
 
 
 @dataclass(frozen=True, repr=False)

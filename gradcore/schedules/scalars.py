@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import _core
 from ..errors import ArgumentError, DTypeError
 from ..validation.checks import number, shown
 from .base import Scalar
 
-LR, WEIGHT_DECAY, CLIP, OWN = 0, 1, 2, 3  # columns; OWN is the first of the optimizer's own
-AVERAGE = 13  # the first of those of averages around it
+# Columns: OWN is the first of the optimizer's own, AVERAGE of those of averages around it.
+LR, WEIGHT_DECAY, CLIP, OWN, AVERAGE = _core.LR, _core.WEIGHT_DECAY, _core.CLIP, _core.OWN, _core.AVERAGE
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,13 @@ def test_every_module_has_a_stub_or_nothing_for_python():
 
 
 def test_declarations_for_cython_are_those_of_the_headers():
-    """A function or constant of the C interface that gradcore.pxd lacks is to be added there."""
+    """What gradcore.pxd lacks is to be added there; bits of options are read by name instead."""
     declared = set(re.findall(r"\w+", (PACKAGE / "gradcore.pxd").read_text()))
     headers = (PACKAGE / "include" / "gradcore").glob("*.h")
     for header in [path for path in headers if path.name != "api.h"]:  # the same functions as a table
         text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
         functions = set(re.findall(r"\b(gradcore_\w+)\(", text))
-        constants = set(re.findall(r"\b(GRADCORE_\w+) =", text))
+        constants = set(re.findall(r"\b(GRADCORE_(?!OPTIMIZER_|LAYER_)\w+) =", text))
         missing = (functions | constants) - declared
         assert not missing, f"{header.name}: gradcore.pxd lacks {', '.join(sorted(missing))}"
 

@@ -15,12 +15,16 @@ from vectors import make_torch
 
 BARS = {"float64": 1e-12, "float32": 2e-6}
 VECTORS = np.load(make_torch.PATH)
-MOMENTUM, NESTEROV, CENTERED = _core.MOMENTUM, _core.NESTEROV, _core.CENTERED
-LR_IN_MOMENTUM, EPS_INSIDE, AMSGRAD, EPS_HAT = (
-    _core.LR_IN_MOMENTUM, _core.EPS_INSIDE, _core.AMSGRAD, _core.EPS_HAT)  # fmt: skip
-MAXIMIZE, DECOUPLED, CONSTANT_MOMENTUM = _core.MAXIMIZE, _core.DECOUPLED, _core.CONSTANT_MOMENTUM
-TRUST_CLIP, DECAY_IN_NORM, SAFEGUARD, CLIPPED = (
-    _core.TRUST_CLIP, _core.DECAY_IN_NORM, _core.SAFEGUARD, _core.CLIPPED)  # fmt: skip
+
+
+def bits(names):
+    return (_core.OPTIMIZER_OPTIONS[name] for name in names.split())
+
+
+MOMENTUM, NESTEROV, CENTERED, LR_IN_MOMENTUM = bits("momentum nesterov centered lr_in_momentum")
+EPS_INSIDE, AMSGRAD, EPS_HAT, MAXIMIZE, DECOUPLED = bits("eps_inside amsgrad eps_hat maximize decoupled")
+CONSTANT_MOMENTUM, TRUST_CLIP, DECAY_IN_NORM = bits("constant_momentum trust_clip decay_in_norm")
+SAFEGUARD, CLIPPED, CORRECTED = bits("safeguard clipped corrected")
 # name: (flags, p) of each variant of the kernels; of those that are not here, as their classes have them
 VARIANTS = {name: variants(name) for name in _core.names("optimizer")} | {
     "sgd": [(0, [0]), (MOMENTUM, [0.9]), (MOMENTUM | NESTEROV, [0.9])],
@@ -44,7 +48,7 @@ VARIANTS = {name: variants(name) for name in _core.names("optimizer")} | {
     "lamb": [(flags, [0.9, 0.999, 1e-6]) for flags in (0, TRUST_CLIP)],
     "lars": [(flags, [0.9, 1e-3, 1e-8]) for flags in (MOMENTUM, MOMENTUM | NESTEROV | DECAY_IN_NORM)],
     "muon": [(flags, [0.9, 3.4445, -4.775, 2.0315, 1e-8, 5.0, 0.0, 0.9, 0.999, 0.01])
-             for flags in (0, MOMENTUM | NESTEROV, MOMENTUM | NESTEROV | _core.CORRECTED)],
+             for flags in (0, MOMENTUM | NESTEROV, MOMENTUM | NESTEROV | CORRECTED)],
     "soap": [(0, [0.9, 0.99, 1e-8, 0.99, 10.0])],
     "prodigy": [(flags, [0.9, 0.999, 0.9995, 1e-8, 1e-3, 1.0]) for flags in (0, SAFEGUARD)],
 }
