@@ -36,6 +36,7 @@ class CoreTrainer:
         heads: Iterable[HeadLoss] | None = None,  # instead of loss, which is None then
         surgery: bool = False,
     ) -> None: ...
+    def reserve(self, rows: int) -> None: ...  # room for larger batches; all else stays as it is
     # With heads, a target is an iterable of one array for each, and a weight None or an iterable of weights.
     def conflicts(self) -> NDArray[np.float64]: ...  # (heads, heads, 3), see gradcore_trainer_conflicts
     def train_step(

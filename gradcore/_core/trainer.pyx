@@ -192,6 +192,18 @@ cdef class CoreTrainer:
         error.message[0] = 0
         check(gradcore_trainer_set_progress(self.handle, new_step, new_updates, &error), &error)
 
+    def reserve(self, rows):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef int64_t c_rows = integer(rows, "rows", 1, INT64_MAX)
+        self.require()
+        self.network.may_change()
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_reserve(self.handle, c_rows, &error)
+        check(status, &error)
+        self.capacity = max(self.capacity, c_rows)
+
     # Like check, but what the rule of set_scale raised comes first.
     cdef int finish(self, gradcore_status status, gradcore_error *error) except -1:
         if status == GRADCORE_STATE and self.scale_error is not None:

@@ -1,4 +1,4 @@
-"""The core's trainer behind a `Trainer`: made for a batch size, and outgrown."""
+"""The core's trainer behind a `Trainer`: made when it is first needed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from .state import TrainingState
 
 
 def reserve(state: TrainingState, rows: int, target: Any = None) -> _core.CoreTrainer:
-    """The core's trainer with room for batches of `rows`, and for targets like `target`; state and step
-    number move along."""
+    """The core's trainer with room for batches of `rows`, and for targets like `target`; where those are of
+    another kind than before it is a new one, to which state and step number move."""
     state.model.core.require_free()
     old = state.core
     soft = state.soft if target is None else state.loss.soft(target)
-    if old is not None and old.capacity >= rows and soft == state.soft:
+    if old is not None and soft == state.soft:
+        if old.capacity < rows:
+            old.reserve(operator.index(rows))
         return old
     new = _made(state, operator.index(rows if old is None else max(rows, old.capacity)), target)
     if old is not None:
