@@ -56,7 +56,7 @@ class TrainingState:
     groups : list of (int, (float, float, bool))
         By the place of a parameter: factor of lr, weight decay, frozen.
     core : _core.CoreTrainer, optional
-        Made by the first step, for batches of its size; outgrown by larger ones.
+        Made by the first step, for batches of its size and targets of its kind.
     soft : int
         Not 0: the core takes targets that are probabilities where labels would do too.
     fit : FitState, optional
@@ -64,7 +64,7 @@ class TrainingState:
     epochs : int
         Completed, over all fits.
     ledger, conflicts
-        What cores that were outgrown have counted of rules on gradients, and of heads that disagree.
+        What cores for other targets have counted of rules on gradients, and of heads that disagree.
     averages : bool
         Whether there are averaged weights: beside the network, or in it.
     norms : tuple, optional
