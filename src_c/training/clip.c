@@ -6,17 +6,17 @@
 
 #define NOISE_STREAM 0x80000000u /* plus the parameter; dropout counts from 0, shuffling has the last */
 
-/* ---- the fused clip ---- */
+/* ---- the fused rule ---- */
 
 double grc_clip_scale(const gradcore_trainer *trainer, const double *hypers, double norm)
 {
-    const int clips = trainer->fused_clip == GRC_FUSED_GLOBAL_NORM && norm > hypers[GRADCORE_CLIP];
+    const int clips = trainer->fused_rule == GRC_RULE_global_norm && norm > hypers[GRADCORE_CLIP];
     return clips ? hypers[GRADCORE_CLIP] / norm : 1;
 }
 
 double grc_clip_value(const gradcore_trainer *trainer, const double *hypers)
 {
-    return trainer->fused_clip == GRC_FUSED_VALUE ? hypers[GRADCORE_CLIP] : (double)INFINITY;
+    return trainer->fused_rule == GRC_RULE_value ? hypers[GRADCORE_CLIP] : (double)INFINITY;
 }
 
 /* ---- rules on elements and on whole norms ---- */

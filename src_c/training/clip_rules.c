@@ -14,6 +14,14 @@ static const struct {
 #undef ROW
 };
 
+int grc_find_rule(const char *name)
+{
+    for (int kind = 0; kind < GRC_RULE_COUNT; kind++)
+        if (strcmp(kinds[kind].name, name) == 0)
+            return kind;
+    return GRC_NONE;
+}
+
 /* ---- checks ---- */
 
 static grc_status check_dense(const gradcore_network *n, gradcore_error *error)
@@ -60,10 +68,8 @@ static grc_status read_rule(const gradcore_trainer *trainer, const gradcore_rule
     if (from->size != sizeof *from || !from->name)
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name",
                         index);
-    int kind = 0;
-    while (kind < GRC_RULE_COUNT && strcmp(kinds[kind].name, from->name) != 0)
-        kind++;
-    if (kind == GRC_RULE_COUNT)
+    const int kind = grc_find_rule(from->name);
+    if (kind == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].name: expected a known rule, got '%.40s'", index,
                         from->name);
     if (!from->scheduled && !(from->limit >= kinds[kind].low && from->limit <= kinds[kind].high))
@@ -231,10 +237,10 @@ grc_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_
             scheduled += (size_t)rules[i].scheduled;
         }
     }
-    if (status == GRADCORE_OK && (on_rows > 1 || scheduled + (trainer->fused_clip != GRC_FUSED_NONE) > 1))
+    if (status == GRADCORE_OK && (on_rows > 1 || scheduled + (trainer->fused_rule != GRC_NONE) > 1))
         status = grc_fail(error, GRADCORE_INVALID,
                           "rules: expected one on rows and one scheduled limit at most, got %zu and %zu",
-                          on_rows, scheduled + (trainer->fused_clip != GRC_FUSED_NONE));
+                          on_rows, scheduled + (trainer->fused_rule != GRC_NONE));
     struct grc_clipping *made = NULL;
     if (status == GRADCORE_OK && n)
         status = make(trainer, from, rules, n, &made, error);
@@ -261,7 +267,7 @@ const grc_rule *grc_row_rule(const gradcore_trainer *trainer)
 
 int grc_clip_is_scheduled(const gradcore_trainer *trainer)
 {
-    if (trainer->fused_clip != GRC_FUSED_NONE)
+    if (trainer->fused_rule != GRC_NONE)
         return 1;
     for (size_t i = 0; trainer->clipping && i < trainer->clipping->rule_count; i++)
         if (trainer->clipping->rules[i].scheduled)
@@ -315,7 +321,7 @@ double grc_enter_clips(gradcore_trainer *trainer, double scale, int by_norm, siz
             continue;
         if (whole.seen > 0)
             enter(trainer, run, p, &whole);
-        if (trainer->fused_clip == GRC_FUSED_VALUE) {
+        if (trainer->fused_rule == GRC_RULE_value) {
             const grc_tally own = tally_of_elements(trainer, p);
             enter(trainer, run, p, &own);
             add(&part, &own);

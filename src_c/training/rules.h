@@ -71,6 +71,7 @@ static inline void grc_count_factor(grc_tally *tally, double factor)
 
 /* ---- clip_rules.c ---- */
 
+int grc_find_rule(const char *name); /* its kind, or GRC_NONE */
 const grc_rule *grc_row_rule(const gradcore_trainer *trainer); /* or NULL */
 int grc_clip_is_scheduled(const gradcore_trainer *trainer); /* a rule takes its limit from the hypers */
 void grc_clipping_destroy(gradcore_trainer *trainer);
@@ -83,7 +84,8 @@ double grc_enter_clips(gradcore_trainer *trainer, double scale, int by_norm, siz
 
 /* ---- clip.c ---- */
 
-/* The fused clip: what all gradients are multiplied by, and within which limits each is clamped. */
+/* The cheap rules, value and global_norm with the limit of a step's hyperparameters, are fused into the update
+ * where one of them comes alone: what all gradients are multiplied by, and within which limits each is clamped. */
 double grc_clip_scale(const gradcore_trainer *trainer, const double *hypers, double norm);
 double grc_clip_value(const gradcore_trainer *trainer, const double *hypers);
 /* Rules on single rows: deltas of rows [row, row + rows) after backward, before the gradients. */

@@ -43,7 +43,7 @@ void grc_measure_step(const slice *s, grc_step *step, int64_t i, int t);
 void grc_measure_climb(const slice *s, grc_step *step);
 /* With accumulation: its gradient waits, or is joined by those that did. */
 void grc_accumulate_step(slice *s, grc_team *team, grc_counts *counts, grc_step *step, int t, int count);
-/* The trainer's fused clip, and the caller's function, asked by one. */
+/* The trainer's fused rule, and the caller's function, asked by one. */
 void grc_find_scale(slice *s, grc_team *team, const grc_counts *counts, grc_step *step, int t);
 int grc_is_to_update(const slice *s, const grc_step *step);
 grc_driver grc_drive_step(const gradcore_trainer *trainer, const grc_counts *counts, const grc_step *step);

@@ -115,7 +115,7 @@ void grc_report_step(slice *s, const grc_step *step, int64_t i)
     gradcore_trainer *trainer = s->trainer;
     const int applied = step->verdict == GRC_APPLIED;
     const int ruled = s->update && !step->refused && !step->waits && goes_on(s, step);
-    const int by_norm = trainer->fused_clip == GRC_FUSED_GLOBAL_NORM || s->scale != NULL;
+    const int by_norm = trainer->fused_rule == GRC_RULE_global_norm || s->scale != NULL;
     const double parts = ruled ? grc_enter_clips(trainer, step->scale, by_norm, step->rows, s->ledger) : 1;
     s->refused = step->refused;
     s->reports[i] = (gradcore_report){.loss = step->loss, .correct = step->correct, .weight = grc_batch_weight(trainer),

@@ -22,13 +22,8 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
         return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, got 0x%x", o->flags);
     if ((o->flags & GRADCORE_OPTIMIZER_NESTEROV) && !(o->flags & GRADCORE_OPTIMIZER_MOMENTUM))
         return grc_fail(error, GRADCORE_INVALID, "nesterov: expected a momentum with it, got none");
-    if (!o->clip)
-        trainer->fused_clip = GRC_FUSED_NONE;
-    else if (strcmp(o->clip, "value") == 0)
-        trainer->fused_clip = GRC_FUSED_VALUE;
-    else if (strcmp(o->clip, "global_norm") == 0)
-        trainer->fused_clip = GRC_FUSED_GLOBAL_NORM;
-    else
+    trainer->fused_rule = o->clip ? grc_find_rule(o->clip) : GRC_NONE;
+    if (o->clip && trainer->fused_rule != GRC_RULE_value && trainer->fused_rule != GRC_RULE_global_norm)
         return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'",
                         o->clip);
     if (!o->nonfinite || strcmp(o->nonfinite, "skip") == 0)

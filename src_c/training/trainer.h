@@ -38,9 +38,6 @@ typedef struct grc_tally {
     double seen, scaled, sum; /* things; those with a factor below 1; sum of all factors */
 } grc_tally;
 
-/* The clip of the trainer's options: a rule that is fused into the update. */
-enum grc_fused_clip { GRC_FUSED_NONE, GRC_FUSED_VALUE, GRC_FUSED_GLOBAL_NORM };
-
 struct grc_clipping;
 struct grc_matrices;
 struct grc_surgery;
@@ -75,7 +72,7 @@ struct gradcore_trainer {
     int careful;
     int has_gradients;
     atomic_int spoiled; /* 0, but inside a careful update that produced NaN or infinity */
-    enum grc_fused_clip fused_clip;
+    int fused_rule;                /* of the options' clip, see rules.h; or GRC_NONE */
     struct grc_clipping *clipping; /* the other rules, or NULL */
     grc_tally *ledger;             /* [parameter]: of all rules on gradients so far */
     struct grc_matrices *matrices; /* that the optimizer takes as wholes, or NULL */
