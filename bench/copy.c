@@ -7,13 +7,15 @@
 
 #define BYTES ((size_t)128 << 20)
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     timespec_get(&t, TIME_UTC);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int main(void) {
+int main(void)
+{
     unsigned char *from = malloc(BYTES), *to = malloc(BYTES);
     if (from == NULL || to == NULL)
         return 1;

@@ -21,14 +21,16 @@
 
 typedef REAL vector __attribute__((vector_size(BYTES)));
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     timespec_get(&t, TIME_UTC);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Runs the chains `steps` times; the result depends on all of them. start: any number but 0. */
-double spin(long steps, int start) {
+double spin(long steps, int start)
+{
     vector chain[CHAINS];
     vector factor = {0}, term = {0};
     for (size_t i = 0; i < LANES; i++) {
@@ -48,9 +50,13 @@ double spin(long steps, int start) {
 }
 
 /* Operations of a step of spin. */
-long spin_flops(void) { return 2L * CHAINS * (long)LANES; }
+long spin_flops(void)
+{
+    return 2L * CHAINS * (long)LANES;
+}
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     (void)argv;
     const long steps = 2000000;
     double best = 0, total = 0;

@@ -41,18 +41,23 @@ static gradcore_status create_network(gradcore_network **network, gradcore_error
 static gradcore_status train(gradcore_network *network, gradcore_error *error)
 {
     gradcore_trainer *trainer = NULL;
-    gradcore_trainer_options options = {.size = sizeof options, .loss = "binary_cross_entropy",
-                                        .optimizer = "adam", .capacity = ROWS};
+    gradcore_trainer_options options = {
+        .size = sizeof options, .loss = "binary_cross_entropy", .optimizer = "adam", .capacity = ROWS};
     gradcore_status status = gradcore_trainer_create(network, &options, &trainer, error);
     double hypers[GRADCORE_HYPERS] = {[GRADCORE_LR] = 0.05,
                                       [GRADCORE_OWN] = 0.9,       /* beta1 */
                                       [GRADCORE_OWN + 1] = 0.999, /* beta2 */
                                       [GRADCORE_OWN + 2] = 1e-8}; /* eps */
-    gradcore_data data = {.size = sizeof data, .x = inputs, .x_stride = 2, .target = targets,
-                          .target_stride = 1, .rows = ROWS};
+    gradcore_data data = {
+        .size = sizeof data, .x = inputs, .x_stride = 2, .target = targets, .target_stride = 1, .rows = ROWS};
     gradcore_report report;
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                        .hypers = hypers, .reports = &report};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS,
+                        .steps = 1,
+                        .hypers = hypers,
+                        .reports = &report};
     for (int i = 0; i < STEPS && status == GRADCORE_OK; i++) {
         status = gradcore_trainer_run(trainer, &run, error);
         if (status == GRADCORE_OK && (i == 0 || i == STEPS - 1))

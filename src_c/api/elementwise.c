@@ -53,26 +53,27 @@ static double cost_of(int activation)
     case GRC_ACT_relu6:
     case GRC_ACT_hard_swish:
     case GRC_ACT_hard_sigmoid:
-    case GRC_ACT_softsign:
-        return 0.2;
+    case GRC_ACT_softsign: return 0.2;
     case GRC_ACT_squareplus:
-    case GRC_ACT_exponential:
-        return 0.5;
-    default:
-        return 0.9;
+    case GRC_ACT_exponential: return 0.5;
+    default: return 0.9;
     }
 }
 
 grc_status gradcore_activation(int32_t activation, int32_t dtype, double alpha, int64_t n, const void *x,
                                const void *d_y, void *y, int32_t threads, gradcore_error *error)
 {
-    act_call c = {.k = grc_plain_kernels(dtype, NULL, error), .activation = activation, .alpha = alpha,
-                  .item = grc_item_size(dtype), .x = x, .d_y = d_y, .y = y};
+    act_call c = {.k = grc_plain_kernels(dtype, NULL, error),
+                  .activation = activation,
+                  .alpha = alpha,
+                  .item = grc_item_size(dtype),
+                  .x = x,
+                  .d_y = d_y,
+                  .y = y};
     if (!c.k || grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     if (activation < 0 || activation >= GRC_ACT_COUNT)
-        return grc_fail(error, GRADCORE_INVALID, "activation: expected 0 to %d, got %d", GRC_ACT_COUNT - 1,
-                        activation);
+        return grc_fail(error, GRADCORE_INVALID, "activation: expected 0 to %d, got %d", GRC_ACT_COUNT - 1, activation);
     if (!x || !y || n < 0 || n > GRC_MOST_ELEMENTS)
         return grc_fail(error, GRADCORE_INVALID, "activation: expected pointers and n >= 0");
     if (!(alpha >= grc_lowest_alpha(activation) && alpha <= 1e6))
@@ -94,8 +95,8 @@ static grc_status by_name(const char *name, int32_t dtype, double alpha, int64_t
     return gradcore_activation(found, dtype, alpha, n, x, d_y, y, 0, error);
 }
 
-grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
-                                       const void *x, void *y, gradcore_error *error)
+grc_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n, const void *x, void *y,
+                                       gradcore_error *error)
 {
     return by_name(name, dtype, alpha, n, x, NULL, y, error);
 }
@@ -129,8 +130,8 @@ static void softmax_range(void *context, size_t first, size_t last)
 grc_status gradcore_softmax(int32_t dtype, int64_t rows, int64_t cols, const void *z, void *y, int32_t threads,
                             gradcore_error *error)
 {
-    softmax_call c = {.k = grc_plain_kernels(dtype, NULL, error), .cols = (size_t)cols,
-                      .item = grc_item_size(dtype), .z = z, .y = y};
+    softmax_call c = {
+        .k = grc_plain_kernels(dtype, NULL, error), .cols = (size_t)cols, .item = grc_item_size(dtype), .z = z, .y = y};
     if (!c.k || grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
     if (!z || !y || rows < 1 || cols < 1 || rows > GRC_MOST_ELEMENTS / cols)
@@ -156,9 +157,9 @@ typedef struct labels {
 static void read_labels(const labels *l, size_t first, size_t count, int64_t *out)
 {
     const char *p = l->data + (ptrdiff_t)first * l->step;
-#define GRC_READ(type)                                                                                \
-    for (size_t i = 0; i < count; i++, p += l->step)                                                  \
-        out[i] = (int64_t)*(const volatile type *)p
+#define GRC_READ(type)                               \
+    for (size_t i = 0; i < count; i++, p += l->step) \
+    out[i] = (int64_t)*(const volatile type *)p
     switch (l->type) {
     case GRADCORE_INT8: GRC_READ(int8_t); break;
     case GRADCORE_INT16: GRC_READ(int16_t); break;
@@ -230,8 +231,8 @@ static double divisor_of(loss_call *c)
     for (size_t r = 0; r < c->rows; r++) {
         if (l->labels && r % BLOCK == 0)
             take_labels(c, r, grc_min(BLOCK, c->rows - r), label);
-        const double mass = grc_loss_mass(l, c->k, l->labels ? (const void *)&label[r % BLOCK]
-                                                             : c->target + r * l->target_width * c->item);
+        const double mass = grc_loss_mass(
+            l, c->k, l->labels ? (const void *)&label[r % BLOCK] : c->target + r * l->target_width * c->item);
         divisor += mass > 0 ? mass : 0;
     }
     return divisor;
@@ -288,23 +289,26 @@ static double loss_cost(int kind)
     case GRC_LOSS_binary_cross_entropy:
     case GRC_LOSS_log_cosh:
     case GRC_LOSS_binary_focal:
-    case GRC_LOSS_kl_divergence:
-        return 4;
+    case GRC_LOSS_kl_divergence: return 4;
     case GRC_LOSS_poisson:
-    case GRC_LOSS_gaussian_nll:
-        return 1.6;
-    default:
-        return 0.9;
+    case GRC_LOSS_gaussian_nll: return 1.6;
+    default: return 0.9;
     }
 }
 
 static grc_status run_loss(const gradcore_loss_call *given, const grc_loss *l, const grc_kernels *k,
                            gradcore_error *error)
 {
-    loss_call c = {.k = k, .loss = l, .rows = (size_t)given->rows, .cols = (size_t)given->cols,
-                   .item = grc_item_size(given->dtype), .z = given->z, .target = given->target,
+    loss_call c = {.k = k,
+                   .loss = l,
+                   .rows = (size_t)given->rows,
+                   .cols = (size_t)given->cols,
+                   .item = grc_item_size(given->dtype),
+                   .z = given->z,
+                   .target = given->target,
                    .labels = {given->target, (ptrdiff_t)given->label_stride, given->label_type},
-                   .losses = given->losses, .d = given->d};
+                   .losses = given->losses,
+                   .d = given->d};
     if (l->labels) {
         if (given->label_type < GRADCORE_INT8 || given->label_type > GRADCORE_UINT64)
             return grc_fail(error, GRADCORE_INVALID, "label_type: expected GRADCORE_INT8 to GRADCORE_UINT64, got %d",
@@ -313,8 +317,7 @@ static grc_status run_loss(const gradcore_loss_call *given, const grc_loss *l, c
         if (status != GRADCORE_OK)
             return status;
     } else if (given->check_values && !targets_fit(&c)) {
-        return grc_fail(error, GRADCORE_INVALID, "target: expected values that %s takes",
-                        grc_list("loss", l->kind));
+        return grc_fail(error, GRADCORE_INVALID, "target: expected values that %s takes", grc_list("loss", l->kind));
     }
     if (grc_loss_is_plain(l))
         find_scale(&c, 0, 0);
@@ -346,19 +349,28 @@ grc_status gradcore_loss_of(const gradcore_loss_call *call, gradcore_error *erro
     return status;
 }
 
-grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z,
-                         const void *target, double *losses, void *d, gradcore_error *error)
+grc_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z, const void *target,
+                         double *losses, void *d, gradcore_error *error)
 {
     return gradcore_loss_rows(name, NULL, dtype, rows, cols, z, target, losses, d, error);
 }
 
-grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype,
-                              int64_t rows, int64_t cols, const void *z, const void *target, double *losses,
-                              void *d, gradcore_error *error)
+grc_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype, int64_t rows,
+                              int64_t cols, const void *z, const void *target, double *losses, void *d,
+                              gradcore_error *error)
 {
-    const gradcore_loss_call call = {.size = sizeof call, .loss = grc_find_loss(name), .dtype = dtype, .rows = rows,
-                                     .cols = cols, .z = z, .target = target, .label_type = GRADCORE_INT32,
-                                     .label_stride = sizeof(int32_t), .losses = losses, .d = d, .options = options};
+    const gradcore_loss_call call = {.size = sizeof call,
+                                     .loss = grc_find_loss(name),
+                                     .dtype = dtype,
+                                     .rows = rows,
+                                     .cols = cols,
+                                     .z = z,
+                                     .target = target,
+                                     .label_type = GRADCORE_INT32,
+                                     .label_stride = sizeof(int32_t),
+                                     .losses = losses,
+                                     .d = d,
+                                     .options = options};
     if (call.loss == GRC_NONE)
         return grc_loss_unknown(name, error);
     return gradcore_loss_of(&call, error);

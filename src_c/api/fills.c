@@ -43,8 +43,7 @@ grc_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64
         c.kind++;
     if (c.kind == FILLS)
         return grc_fail(error, GRADCORE_INVALID,
-                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'",
-                        kind);
+                        "kind: expected 'uniform', 'normal', 'truncated_normal' or 'orthogonal', got '%.40s'", kind);
     if (c.kind == ORTHOGONAL)
         return grc_fill_orthogonal(seed, stream, c.rows, c.cols, a, out, error);
     grc_run_alone(&fill_body, &c);

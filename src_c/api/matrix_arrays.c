@@ -25,7 +25,11 @@ static void lay_out(call *c, grc_arena *arena)
     const gradcore_array *array = c->array;
     const size_t rows = (size_t)array->rows, cols = (size_t)(array->n / array->rows);
     grc_matrix *m = &c->m;
-    *m = (grc_matrix){.k = c->work->kernels[array->dtype], .rows = rows, .cols = cols, .fan_in = rows, .fan_out = cols,
+    *m = (grc_matrix){.k = c->work->kernels[array->dtype],
+                      .rows = rows,
+                      .cols = cols,
+                      .fan_in = rows,
+                      .fan_out = cols,
                       .item = array->dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
     const size_t size = rows * grc_padded(m, cols);
     m->w = grc_take(arena, size, m->item);

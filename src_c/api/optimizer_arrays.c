@@ -171,8 +171,7 @@ static grc_status open_update(update_call *c, size_t *size, gradcore_error *erro
 }
 
 grc_status gradcore_optimizer_step(const char *optimizer, uint32_t flags, uint64_t step, const double *hypers,
-                                   double *running, int64_t count, const gradcore_array *arrays,
-                                   gradcore_error *error)
+                                   double *running, int64_t count, const gradcore_array *arrays, gradcore_error *error)
 {
     return gradcore_optimizer_step_on(0, optimizer, flags, step, hypers, running, count, arrays, error);
 }
@@ -183,7 +182,9 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
 {
     char known[GRC_NAMES_LENGTH];
     size_t size;
-    update_call c = {.driver.optimizer = grc_find_optimizer(optimizer), .arrays = arrays, .count = (size_t)count,
+    update_call c = {.driver.optimizer = grc_find_optimizer(optimizer),
+                     .arrays = arrays,
+                     .count = (size_t)count,
                      .threads = threads};
     if (grc_check_threads(threads, error) != GRADCORE_OK)
         return GRADCORE_INVALID;
@@ -194,8 +195,8 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
         return grc_fail(error, GRADCORE_INVALID, "optimizer_step: expected pointers and step >= 1");
     if ((flags & ~(uint32_t)GRADCORE_OPTIMIZER_OPTIONS)
         || ((flags & GRADCORE_OPTIMIZER_NESTEROV) && !(flags & GRADCORE_OPTIMIZER_MOMENTUM)))
-        return grc_fail(error, GRADCORE_INVALID,
-                        "flags: expected known bits, nesterov only with momentum, got 0x%x", flags);
+        return grc_fail(error, GRADCORE_INVALID, "flags: expected known bits, nesterov only with momentum, got 0x%x",
+                        flags);
     for (int64_t i = 0; i < count; i++) {
         const grc_status status = check_array(&arrays[i], c.driver.optimizer, flags, hypers, error);
         if (status != GRADCORE_OK)
@@ -219,8 +220,8 @@ grc_status gradcore_optimizer_step_on(int32_t threads, const char *optimizer, ui
 }
 
 grc_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags, uint64_t step,
-                                     const double *hypers, int64_t n, void *w, const void *g,
-                                     void *const *slots, gradcore_error *error)
+                                     const double *hypers, int64_t n, void *w, const void *g, void *const *slots,
+                                     gradcore_error *error)
 {
     double running[GRADCORE_RUNNING] = {0};
     gradcore_array array = {.dtype = dtype, .n = n, .w = w, .g = g, .lr_factor = 1, .weight_decay = (double)NAN};

@@ -208,13 +208,26 @@ static int size_fits(int64_t size)
     return size >= 1 && size <= MOST_SIZE;
 }
 
-grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row,
-                         int64_t a_col, const void *b, int64_t b_row, int64_t b_col, const void *bias,
-                         void *c, int64_t ldc, int32_t threads, const char *isa, gradcore_error *error)
+grc_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                         const void *b, int64_t b_row, int64_t b_col, const void *bias, void *c, int64_t ldc,
+                         int32_t threads, const char *isa, gradcore_error *error)
 {
-    const gradcore_product p = {.size = sizeof p, .dtype = dtype, .m = m, .n = n, .k = k, .a = a, .a_row = a_row,
-                                .a_col = a_col, .b = b, .b_row = b_row, .b_col = b_col, .bias = bias, .c = c,
-                                .ldc = ldc, .threads = threads, .isa = isa};
+    const gradcore_product p = {.size = sizeof p,
+                                .dtype = dtype,
+                                .m = m,
+                                .n = n,
+                                .k = k,
+                                .a = a,
+                                .a_row = a_row,
+                                .a_col = a_col,
+                                .b = b,
+                                .b_row = b_row,
+                                .b_col = b_col,
+                                .bias = bias,
+                                .c = c,
+                                .ldc = ldc,
+                                .threads = threads,
+                                .isa = isa};
     return gradcore_multiply(&p, error);
 }
 
@@ -239,8 +252,8 @@ static int activation_of(const char *name, double alpha, gradcore_error *error)
 grc_status gradcore_multiply(const gradcore_product *p, gradcore_error *error)
 {
     if (!p || p->size != sizeof *p)
-        return grc_fail(error, GRADCORE_INVALID, "product: expected a gradcore_product of %zu bytes, got %u",
-                        sizeof *p, p ? p->size : 0);
+        return grc_fail(error, GRADCORE_INVALID, "product: expected a gradcore_product of %zu bytes, got %u", sizeof *p,
+                        p ? p->size : 0);
     const grc_kernels *kernels = grc_plain_kernels(p->dtype, p->isa, error);
     if (!kernels)
         return GRADCORE_INVALID;
@@ -254,12 +267,23 @@ grc_status gradcore_multiply(const gradcore_product *p, gradcore_error *error)
     if (activation == GRC_NONE)
         return GRADCORE_INVALID;
     product_call call = {.k = kernels, .count = 1};
-    call.lists[0] = (part_list){
-        .item = grc_item_size(p->dtype),
-        .product = {.m = (size_t)p->m, .n = (size_t)p->n, .k = (size_t)p->k, .a = p->a, .a_row = p->a_row,
-                    .a_col = p->a_col, .b = p->b, .b_row = p->b_row, .b_col = p->b_col, .packed = p->packed != 0,
-                    .c = p->c, .c_row = p->ldc, .init = p->bias, .alpha = p->alpha,
-                    .act = activation == GRC_ACT_identity ? NULL : kernels->act_forward[activation]}};
+    call.lists[0] =
+        (part_list){.item = grc_item_size(p->dtype),
+                    .product = {.m = (size_t)p->m,
+                                .n = (size_t)p->n,
+                                .k = (size_t)p->k,
+                                .a = p->a,
+                                .a_row = p->a_row,
+                                .a_col = p->a_col,
+                                .b = p->b,
+                                .b_row = p->b_row,
+                                .b_col = p->b_col,
+                                .packed = p->packed != 0,
+                                .c = p->c,
+                                .c_row = p->ldc,
+                                .init = p->bias,
+                                .alpha = p->alpha,
+                                .act = activation == GRC_ACT_identity ? NULL : kernels->act_forward[activation]}};
     return run_products(&call, p->threads, error);
 }
 
@@ -271,8 +295,8 @@ int64_t gradcore_packed_size(int32_t dtype, int64_t k, int64_t n)
     return (int64_t)(grc_round_up((size_t)n, panel) / panel * (size_t)k * GRC_PANEL_BYTES);
 }
 
-grc_status gradcore_pack(int32_t dtype, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
-                         void *panels, gradcore_error *error)
+grc_status gradcore_pack(int32_t dtype, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *panels,
+                         gradcore_error *error)
 {
     const grc_kernels *kernels = grc_plain_kernels(dtype, NULL, error);
     if (!kernels)
@@ -356,17 +380,41 @@ grc_status gradcore_dense_backward(const gradcore_dense *p, gradcore_error *erro
     }
     product_call call = {.k = k};
     if (p->d_x)
-        call.lists[call.count++].product = (grc_product){
-            .m = m, .n = (size_t)p->k, .k = n, .a = d, .a_row = ldd, .a_col = 1, .b = p->w, .b_row = p->w_col,
-            .b_col = p->w_row, .c = p->d_x, .c_row = p->k};
+        call.lists[call.count++].product = (grc_product){.m = m,
+                                                         .n = (size_t)p->k,
+                                                         .k = n,
+                                                         .a = d,
+                                                         .a_row = ldd,
+                                                         .a_col = 1,
+                                                         .b = p->w,
+                                                         .b_row = p->w_col,
+                                                         .b_col = p->w_row,
+                                                         .c = p->d_x,
+                                                         .c_row = p->k};
     if (p->d_w)
-        call.lists[call.count++].product = (grc_product){
-            .m = (size_t)p->k, .n = n, .k = m, .a = p->x, .a_row = p->x_col, .a_col = p->x_row, .b = d,
-            .b_row = ldd, .b_col = 1, .c = p->d_w, .c_row = p->n};
+        call.lists[call.count++].product = (grc_product){.m = (size_t)p->k,
+                                                         .n = n,
+                                                         .k = m,
+                                                         .a = p->x,
+                                                         .a_row = p->x_col,
+                                                         .a_col = p->x_row,
+                                                         .b = d,
+                                                         .b_row = ldd,
+                                                         .b_col = 1,
+                                                         .c = p->d_w,
+                                                         .c_row = p->n};
     if (p->d_b) /* a row of ones, which is one number again and again */
-        call.lists[call.count++].product = (grc_product){
-            .m = 1, .n = n, .k = m, .a = item == sizeof one32 ? (const void *)&one32 : (const void *)&one64,
-            .a_row = 1, .b = d, .b_row = ldd, .b_col = 1, .c = p->d_b, .c_row = p->n};
+        call.lists[call.count++].product =
+            (grc_product){.m = 1,
+                          .n = n,
+                          .k = m,
+                          .a = item == sizeof one32 ? (const void *)&one32 : (const void *)&one64,
+                          .a_row = 1,
+                          .b = d,
+                          .b_row = ldd,
+                          .b_col = 1,
+                          .c = p->d_b,
+                          .c_row = p->n};
     for (int l = 0; l < call.count; l++)
         call.lists[l].item = item;
     status = run_products(&call, p->threads, error);

@@ -76,8 +76,7 @@ int grc_threads_counted(const char **reason)
         *reason = "OMP_NUM_THREADS";
         return n;
     }
-    *reason =
-        ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
+    *reason = ignored ? "OpenMP's maximum (GRADCORE_NUM_THREADS is no count from 1 to 1024)" : "OpenMP's maximum";
 #ifdef __linux__
     cpu_set_t set; /* where threads are bound, this thread's to its place and not the process's */
     if (!bound && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) {

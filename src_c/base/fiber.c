@@ -52,6 +52,7 @@ void grc_fiber_first(void);
 #if defined(__x86_64__)
 
 enum { SAVED = 6, CONTEXT = 3, BEGIN = 2 }; /* r15 r14 r13 r12 rbx rbp; the return address is above */
+/* clang-format off */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl " NAME(grc_fiber_swap) "\n"
@@ -72,10 +73,12 @@ __asm__(".text\n"
         "callq *%r13\n"
         "ud2\n"
         ".cfi_endproc\n");
+/* clang-format on */
 
 #else
 
 enum { SAVED = 20, CONTEXT = 0, BEGIN = 1, RETURN = 11 }; /* x19 to x28, x29, x30, d8 to d15 */
+/* clang-format off */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl " NAME(grc_fiber_swap) "\n"
@@ -102,6 +105,7 @@ __asm__(".text\n"
         "blr x20\n"
         "brk #1\n"
         ".cfi_endproc\n");
+/* clang-format on */
 
 #endif
 

@@ -98,6 +98,5 @@ int grc_lock_is_torn(const grc_lock *l)
 
 grc_status grc_busy(gradcore_error *error, const char *what)
 {
-    return grc_fail(error, GRADCORE_BUSY, "%s: expected no other thread to use it now, got a second caller",
-                    what);
+    return grc_fail(error, GRADCORE_BUSY, "%s: expected no other thread to use it now, got a second caller", what);
 }

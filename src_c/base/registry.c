@@ -33,7 +33,7 @@ static const struct {
 #define GRC_TARGET_HALVES "halves"
 #define GRC_RIGHT_REGRESSES 0
 #define GRC_RIGHT_CLASSIFIES 1
-#define GRC_LOSS_TEXT(name, target, right, vector, parameters, formula)                                      \
+#define GRC_LOSS_TEXT(name, target, right, vector, parameters, formula) \
     {GRC_TARGET_##target, GRC_RIGHT_##right, vector, GRC_WITHOUT_FIRST("" parameters), formula},
 #define GRC_WITHOUT_FIRST(text) &(text)[sizeof(text) > 1]
 #define GRC_PARAMETER_TEXT(name, value, range) " " #name ":" #value ":" #range
@@ -41,15 +41,14 @@ static const struct {
     GRC_LOSSES(GRC_LOSS_TEXT, GRC_PARAMETER_TEXT, GRC_ABSENT_TEXT)};
 /* The same parameters as numbers: nothing reads them out of the text. */
 static const grc_loss_parameter loss_parameters[][GRC_LOSS_PARAMETERS + 1] = {
-#define GRC_LOSS_NUMBERS(name, target, right, vector, parameters, formula) {parameters {NULL, 0, 0}},
+#define GRC_LOSS_NUMBERS(name, target, right, vector, parameters, formula) {parameters{NULL, 0, 0}},
 #define GRC_PARAMETER_NUMBERS(name, value, range) {#name, value, GRC_RANGE_##range},
 #define GRC_ABSENT_NUMBERS(name, range) {#name, (double)NAN, GRC_RANGE_##range},
     GRC_LOSSES(GRC_LOSS_NUMBERS, GRC_PARAMETER_NUMBERS, GRC_ABSENT_NUMBERS)};
 static const struct {
     const char *kind, *hypers, *ranges, *formula;
 } optimizer_rows[] = {
-#define GRC_OPT_TEXT(name, kind, slot0, slot1, slot2, slot3, hypers, ranges, formula)                        \
-    {#kind, hypers, ranges, formula},
+#define GRC_OPT_TEXT(name, kind, slot0, slot1, slot2, slot3, hypers, ranges, formula) {#kind, hypers, ranges, formula},
     GRC_OPTIMIZERS(GRC_OPT_TEXT)};
 
 static int find(const char *const *names, int count, const char *name)
@@ -87,7 +86,7 @@ static const struct {
     enum grc_start start;
     int floor; /* above 0 after an update, whatever the gradient */
 } slot_rows[][GRC_SLOTS] = {
-#define GRC_OPT_SLOTS(name, kind, slot0, slot1, slot2, slot3, ...)                                           \
+#define GRC_OPT_SLOTS(name, kind, slot0, slot1, slot2, slot3, ...) \
     {GRC_SLOT_##slot0, GRC_SLOT_##slot1, GRC_SLOT_##slot2, GRC_SLOT_##slot3},
     GRC_OPTIMIZERS(GRC_OPT_SLOTS)};
 
@@ -178,32 +177,28 @@ grc_status grc_check_hypers(int optimizer, int dtype, int clipped, const double 
         return grc_fail(error, GRADCORE_INVALID, "weight_decay: expected a number from 0 to 1e10, got %g",
                         h[GRADCORE_WEIGHT_DECAY]);
     if (clipped && !(h[GRADCORE_CLIP] >= 0))
-        return grc_fail(error, GRADCORE_INVALID, "clip: expected a number of at least 0, got %g",
-                        h[GRADCORE_CLIP]);
+        return grc_fail(error, GRADCORE_INVALID, "clip: expected a number of at least 0, got %g", h[GRADCORE_CLIP]);
     for (int i = GRADCORE_OWN; *name; i++) {
         const int length = (int)strcspn(name, " ");
         const double value = h[i];
         if ((*range == 'e' || *range == 'p') && !(value >= smallest && value <= 1e30))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from %g to 1e30, got %g", length,
-                            name, smallest, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from %g to 1e30, got %g", length, name,
+                            smallest, value);
         if (*range == 'n' && !(value >= 0 && value <= 1e30))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from 0 to 1e30, got %g", length,
-                            name, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from 0 to 1e30, got %g", length, name,
+                            value);
         if (*range == 's' && !(value >= 0 && value < 1))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1), got %g", length,
-                            name, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1), got %g", length, name, value);
         if (*range == 'u' && !(value >= 0 && value <= 1))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1], got %g", length,
-                            name, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in [0, 1], got %g", length, name, value);
         if (*range == 'o' && !(value > 0 && value < 1))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in (0, 1), got %g", length,
-                            name, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number in (0, 1), got %g", length, name, value);
         if (*range == 'c' && !(value >= 0 && value <= 1e9 && value == floor(value)))
             return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a whole number from 0 to 1e9, got %g", length,
                             name, value);
         if (*range == 'r' && !(value >= -1e30 && value <= 1e30))
-            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from -1e30 to 1e30, got %g", length,
-                            name, value);
+            return grc_fail(error, GRADCORE_INVALID, "%.*s: expected a number from -1e30 to 1e30, got %g", length, name,
+                            value);
         name += length + (name[length] == ' ');
         range++;
     }

@@ -16,8 +16,7 @@
 /* Packing: key = {seed low, seed high}; counter = {block bits 0..31,
  * block bits 32..47 | step bits 32..47 << 16, step bits 0..31, stream}.
  * So block and step count to 2^48; higher bits are dropped. */
-#define GRC_PHILOX_COUNTER1(block, step)                                                              \
-    (((uint32_t)((block) >> 32) & 0xffffu) | (uint32_t)((step) >> 32) << 16)
+#define GRC_PHILOX_COUNTER1(block, step) (((uint32_t)((block) >> 32) & 0xffffu) | (uint32_t)((step) >> 32) << 16)
 
 /* Streams keep uses of one seed apart. Layers count theirs from 0; these are taken. */
 #define GRC_STREAM_SHUFFLE 0xffffffffu

@@ -14,13 +14,13 @@ static int check_text(const char *text, const char *what, size_t index, size_t l
         return grc_io_fail(error, GRC_IO_ARGUMENT, "%s %zu: expected a string, got NULL", what, index);
     size_t length = strlen(text), at = 0;
     if (limit && (length == 0 || length > limit))
-        return grc_io_fail(error, GRC_IO_ARGUMENT, "%s %zu: expected 1 to %zu bytes, got %zu", what, index,
-                           limit, length);
+        return grc_io_fail(error, GRC_IO_ARGUMENT, "%s %zu: expected 1 to %zu bytes, got %zu", what, index, limit,
+                           length);
     while (at < length) {
         size_t step = grc_io_utf8(text + at, length - at);
         if (step == 0)
-            return grc_io_fail(error, GRC_IO_ARGUMENT, "%s %zu: expected UTF-8, got byte 0x%02x at %zu",
-                               what, index, (unsigned)(unsigned char)text[at], at);
+            return grc_io_fail(error, GRC_IO_ARGUMENT, "%s %zu: expected UTF-8, got byte 0x%02x at %zu", what, index,
+                               (unsigned)(unsigned char)text[at], at);
         at += step;
     }
     return GRC_IO_OK;
@@ -40,14 +40,13 @@ static int check_tensor(const grc_io_tensor *t, size_t index, grc_io_error *erro
         return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected a dtype below %d, got %lu", quoted,
                            GRC_IO_DTYPE_COUNT, (unsigned long)t->dtype);
     if (t->ndim > GRC_IO_MAX_NDIM)
-        return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected at most %d dimensions, got %lu",
-                           quoted, GRC_IO_MAX_NDIM, (unsigned long)t->ndim);
+        return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected at most %d dimensions, got %lu", quoted,
+                           GRC_IO_MAX_NDIM, (unsigned long)t->ndim);
     if (!grc_io_shape_bytes(t->dtype, t->ndim, t->shape, &bytes))
         return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected less than 2^63 bytes", quoted);
     if (bytes != t->bytes)
-        return grc_io_fail(error, GRC_IO_ARGUMENT,
-                           "tensor %s: expected %llu bytes from its dtype and shape, got %llu", quoted,
-                           (unsigned long long)bytes, (unsigned long long)t->bytes);
+        return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected %llu bytes from its dtype and shape, got %llu",
+                           quoted, (unsigned long long)bytes, (unsigned long long)t->bytes);
     if (bytes && !t->data)
         return grc_io_fail(error, GRC_IO_ARGUMENT, "tensor %s: expected data, got NULL", quoted);
     return GRC_IO_OK;
@@ -205,9 +204,8 @@ int grc_io_measure(grc_io_content *c, grc_io_error *error)
     uint64_t begin = (GRC_IO_PREFIX + t.at + GRC_IO_ALIGNMENT - 1) / GRC_IO_ALIGNMENT * GRC_IO_ALIGNMENT;
     c->header_bytes = begin - GRC_IO_PREFIX;
     if (c->header_bytes > GRC_IO_MAX_HEADER)
-        return grc_io_fail(error, GRC_IO_ARGUMENT,
-                           "expected names and metadata of at most %d bytes, got %llu", GRC_IO_MAX_HEADER,
-                           (unsigned long long)c->header_bytes);
+        return grc_io_fail(error, GRC_IO_ARGUMENT, "expected names and metadata of at most %d bytes, got %llu",
+                           GRC_IO_MAX_HEADER, (unsigned long long)c->header_bytes);
     if (state.overflow || state.data > INT64_MAX - begin)
         return grc_io_fail(error, GRC_IO_ARGUMENT, "expected tensors of less than 2^63 bytes in all");
     c->size = begin + state.data;
@@ -225,8 +223,8 @@ void grc_io_write_front(char *out, const grc_io_content *c)
 
 /* ---- To memory ---- */
 
-int grc_io_size(const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
-                uint64_t *size, grc_io_error *error)
+int grc_io_size(const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta, uint64_t *size,
+                grc_io_error *error)
 {
     grc_io_content c = {.tensors = tensors, .n = n, .meta = meta, .n_meta = n_meta};
     int status = size ? grc_io_measure(&c, error) : grc_io_fail(error, GRC_IO_ARGUMENT, "size: got NULL");
@@ -244,9 +242,8 @@ static int copy_visitor(void *state, const grc_io_tensor *tensor)
     return GRC_IO_OK;
 }
 
-int grc_io_write_memory(void *out, uint64_t capacity, const grc_allocator *allocator,
-                        const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
-                        grc_io_error *error)
+int grc_io_write_memory(void *out, uint64_t capacity, const grc_allocator *allocator, const grc_io_tensor *tensors,
+                        size_t n, const grc_io_pair *meta, size_t n_meta, grc_io_error *error)
 {
     grc_io_content c = {.tensors = tensors, .n = n, .meta = meta, .n_meta = n_meta};
     int status = grc_io_measure(&c, error);

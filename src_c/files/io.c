@@ -171,8 +171,7 @@ static int compare_strings(const void *context, uint32_t left, uint32_t right)
     return strcmp(grc_io_string_at(context, left), grc_io_string_at(context, right));
 }
 
-int grc_io_sort_strings(uint32_t *order, uint32_t *scratch, size_t n, const grc_io_strings *strings,
-                        size_t *duplicate)
+int grc_io_sort_strings(uint32_t *order, uint32_t *scratch, size_t n, const grc_io_strings *strings, size_t *duplicate)
 {
     for (size_t i = 0; i < n; i++)
         order[i] = (uint32_t)i;
@@ -261,9 +260,8 @@ static int real_unlink(void *context, const char *path)
 const grc_io_system *grc_io_posix(void)
 {
     static const grc_io_system system = {
-        NULL,          real_open,      real_close,     real_read,      real_write,  real_sync,
-        real_set_mode, real_stat_file, real_stat_path, real_read_link, real_rename, real_unlink,
-        grc_io_hold,   grc_io_sweep,
+        NULL,           real_open,      real_close,     real_read,   real_write,  real_sync,   real_set_mode,
+        real_stat_file, real_stat_path, real_read_link, real_rename, real_unlink, grc_io_hold, grc_io_sweep,
     };
     return &system;
 }

@@ -45,9 +45,10 @@ enum {
 };
 
 /* Element types: the name in the file and the bytes of one element. Append at the end. */
-#define GRC_IO_DTYPES(X)                                                                               \
-    X(F32, 4) X(F64, 8) X(I32, 4) X(I64, 8) X(U8, 1) X(U64, 8) X(U32, 4)                               \
-    X(I16, 2) X(U16, 2) X(I8, 1) X(BOOL, 1) X(F16, 2) X(BF16, 2)
+#define GRC_IO_DTYPES(X) \
+    X(F32, 4)            \
+    X(F64, 8)            \
+    X(I32, 4) X(I64, 8) X(U8, 1) X(U64, 8) X(U32, 4) X(I16, 2) X(U16, 2) X(I8, 1) X(BOOL, 1) X(F16, 2) X(BF16, 2)
 #define GRC_IO_DTYPE_ENUM(name, size) GRC_IO_##name,
 enum grc_io_dtype { GRC_IO_DTYPES(GRC_IO_DTYPE_ENUM) GRC_IO_DTYPE_COUNT };
 
@@ -100,27 +101,25 @@ const grc_io_system *grc_io_posix(void);
  * it, folder synced. What killed processes left in the folder is removed before. When it fails the old file is as
  * it was, with one exception: where only the last step fails, the new file is in place and the message says so.
  * Symbolic links are followed; an existing file must be a regular, writable one and keeps its permission bits. */
-int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta,
-                 size_t n_meta, grc_io_error *error);
+int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
+                 grc_io_error *error);
 int grc_io_write_with(const grc_io_system *system, const grc_allocator *allocator, const char *path,
                       const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
                       grc_io_error *error);
 
 /* The bytes that the same file takes in memory; then the file itself into `out` of `capacity` bytes,
  * at least as many. allocator NULL: aligned malloc, everywhere in this header. */
-int grc_io_size(const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
-                uint64_t *size, grc_io_error *error);
-int grc_io_write_memory(void *out, uint64_t capacity, const grc_allocator *allocator,
-                        const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
-                        grc_io_error *error);
+int grc_io_size(const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta, uint64_t *size,
+                grc_io_error *error);
+int grc_io_write_memory(void *out, uint64_t capacity, const grc_allocator *allocator, const grc_io_tensor *tensors,
+                        size_t n, const grc_io_pair *meta, size_t n_meta, grc_io_error *error);
 
 /* A file that was read and checked as a whole. It owns copies of everything. */
 typedef struct grc_io_file grc_io_file;
 int grc_io_open(const char *path, const grc_allocator *allocator, grc_io_file **out, grc_io_error *error);
-int grc_io_open_with(const grc_io_system *system, const grc_allocator *allocator, const char *path,
-                     grc_io_file **out, grc_io_error *error);
-int grc_io_parse(const void *bytes, size_t n, const grc_allocator *allocator, grc_io_file **out,
-                 grc_io_error *error);
+int grc_io_open_with(const grc_io_system *system, const grc_allocator *allocator, const char *path, grc_io_file **out,
+                     grc_io_error *error);
+int grc_io_parse(const void *bytes, size_t n, const grc_allocator *allocator, grc_io_file **out, grc_io_error *error);
 /* NULL is fine. */
 void grc_io_close(grc_io_file *file);
 

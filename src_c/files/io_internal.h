@@ -67,8 +67,7 @@ typedef struct grc_io_strings {
 } grc_io_strings;
 const char *grc_io_string_at(const grc_io_strings *strings, size_t index);
 /* Sorts 0..n-1 by string into order; true when two are equal, with *duplicate the later of them. */
-int grc_io_sort_strings(uint32_t *order, uint32_t *scratch, size_t n, const grc_io_strings *strings,
-                        size_t *duplicate);
+int grc_io_sort_strings(uint32_t *order, uint32_t *scratch, size_t n, const grc_io_strings *strings, size_t *duplicate);
 
 /* The content of one file, as the caller of the writer gave it. */
 typedef struct grc_io_content {

@@ -255,8 +255,7 @@ static int grow(cursor *c, const grc_allocator *allocator, void **array, size_t 
     size_t larger = *capacity ? *capacity * 2 : 16;
     void *fresh = grc_io_allocate(allocator, larger * item_bytes);
     if (!fresh)
-        return grc_io_fail(c->error, GRC_IO_NO_MEMORY, "no memory for %zu bytes of index",
-                           larger * item_bytes);
+        return grc_io_fail(c->error, GRC_IO_NO_MEMORY, "no memory for %zu bytes of index", larger * item_bytes);
     if (*array)
         memcpy(fresh, *array, count * item_bytes);
     grc_io_release(allocator, *array, *capacity * item_bytes);
@@ -382,8 +381,7 @@ int grc_io_parse_header(grc_io_file *file, grc_io_error *error)
             status = parse_metadata(&c, file);
         } else {
             void *entries = file->entries;
-            status = grow(&c, &file->allocator, &entries, &file->entry_capacity, file->n_entries,
-                          sizeof(grc_io_entry));
+            status = grow(&c, &file->allocator, &entries, &file->entry_capacity, file->n_entries, sizeof(grc_io_entry));
             file->entries = entries;
             if (status == GRC_IO_OK)
                 status = parse_tensor(&c, name, &file->entries[file->n_entries]);

@@ -11,10 +11,12 @@ struct gradcore_file {
 
 static grc_status translate(int status, const grc_io_error *from, gradcore_error *error)
 {
-    static const grc_status statuses[] = {
-        [GRC_IO_OK] = GRADCORE_OK,           [GRC_IO_NOT_FOUND] = GRADCORE_NOT_FOUND,
-        [GRC_IO_SYSTEM] = GRADCORE_IO,       [GRC_IO_FORMAT] = GRADCORE_FORMAT,
-        [GRC_IO_NO_MEMORY] = GRADCORE_NO_MEMORY, [GRC_IO_ARGUMENT] = GRADCORE_INVALID};
+    static const grc_status statuses[] = {[GRC_IO_OK] = GRADCORE_OK,
+                                          [GRC_IO_NOT_FOUND] = GRADCORE_NOT_FOUND,
+                                          [GRC_IO_SYSTEM] = GRADCORE_IO,
+                                          [GRC_IO_FORMAT] = GRADCORE_FORMAT,
+                                          [GRC_IO_NO_MEMORY] = GRADCORE_NO_MEMORY,
+                                          [GRC_IO_ARGUMENT] = GRADCORE_INVALID};
     return status == GRC_IO_OK ? GRADCORE_OK : grc_fail(error, statuses[status], "%s", from->message);
 }
 
@@ -23,8 +25,7 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
                           grc_io_tensor **tensors, grc_io_pair **pairs, size_t *size, gradcore_error *error)
 {
     if ((n && !t) || (n_m && !m) || n > SIZE_MAX / 1024 || n_m > SIZE_MAX / 1024)
-        return grc_fail(error, GRADCORE_INVALID, "tensors: expected arrays of %zu tensors and %zu pairs", n,
-                        n_m);
+        return grc_fail(error, GRADCORE_INVALID, "tensors: expected arrays of %zu tensors and %zu pairs", n, n_m);
     *size = n * sizeof **tensors + n_m * sizeof **pairs + 1;
     grc_io_tensor *out = grc_allocate(&grc_default_allocator, *size);
     if (!out)
@@ -45,8 +46,7 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
         }
         if (bad) {
             grc_release(&grc_default_allocator, out, *size);
-            return grc_fail(error, GRADCORE_INVALID,
-                            "tensors[%zu]: expected a known dtype and up to 4 dimensions", i);
+            return grc_fail(error, GRADCORE_INVALID, "tensors[%zu]: expected a known dtype and up to 4 dimensions", i);
         }
     }
     for (size_t i = 0; i < n_m; i++)
@@ -54,8 +54,8 @@ static grc_status convert(const gradcore_tensor *t, size_t n, const gradcore_pai
     return GRADCORE_OK;
 }
 
-grc_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n,
-                              const gradcore_pair *metadata, size_t n_metadata, gradcore_error *error)
+grc_status gradcore_file_save(const char *path, const gradcore_tensor *tensors, size_t n, const gradcore_pair *metadata,
+                              size_t n_metadata, gradcore_error *error)
 {
     grc_io_tensor *t;
     grc_io_pair *m;
@@ -159,8 +159,11 @@ grc_status gradcore_file_tensor(const gradcore_file *f, size_t index, gradcore_t
     const grc_io_tensor *t = f ? grc_io_tensor_at(f->io, index) : NULL;
     if (!t || !out)
         return GRADCORE_INVALID;
-    *out = (gradcore_tensor){.name = t->name, .dtype = grc_io_dtype_name(t->dtype), .ndim = (int32_t)t->ndim,
-                             .data = t->data, .bytes = (int64_t)t->bytes};
+    *out = (gradcore_tensor){.name = t->name,
+                             .dtype = grc_io_dtype_name(t->dtype),
+                             .ndim = (int32_t)t->ndim,
+                             .data = t->data,
+                             .bytes = (int64_t)t->bytes};
     for (uint32_t d = 0; d < t->ndim; d++)
         out->shape[d] = (int64_t)t->shape[d];
     return GRADCORE_OK;

@@ -120,8 +120,7 @@ static int read_data(grc_io_file *file, source *s, grc_io_error *error)
         return GRC_IO_OK;
     file->data = total > SIZE_MAX ? NULL : grc_io_allocate(&file->allocator, (size_t)total);
     if (!file->data)
-        return grc_io_fail(error, GRC_IO_NO_MEMORY, "no memory for %llu bytes of tensors",
-                           (unsigned long long)total);
+        return grc_io_fail(error, GRC_IO_NO_MEMORY, "no memory for %llu bytes of tensors", (unsigned long long)total);
     file->data_bytes = (size_t)total;
 
     size_t at = 0;
@@ -145,8 +144,8 @@ static int read_header(grc_io_file *file, source *s, grc_io_error *error)
 {
     unsigned char prefix[GRC_IO_PREFIX];
     if (s->size < SMALLEST_FILE)
-        return grc_io_fail(error, GRC_IO_FORMAT, "expected at least %d bytes, found a file of %llu",
-                           SMALLEST_FILE, (unsigned long long)s->size);
+        return grc_io_fail(error, GRC_IO_FORMAT, "expected at least %d bytes, found a file of %llu", SMALLEST_FILE,
+                           (unsigned long long)s->size);
     if (s->size > INT64_MAX)
         return grc_io_fail(error, GRC_IO_FORMAT, "expected less than 2^63 bytes");
     int status = read_exactly(s, prefix, sizeof prefix, error);
@@ -163,8 +162,7 @@ static int read_header(grc_io_file *file, source *s, grc_io_error *error)
                            (unsigned long long)limit, (unsigned long long)length);
     file->header = grc_io_allocate(&file->allocator, (size_t)length);
     if (!file->header)
-        return grc_io_fail(error, GRC_IO_NO_MEMORY, "no memory for a header of %llu bytes",
-                           (unsigned long long)length);
+        return grc_io_fail(error, GRC_IO_NO_MEMORY, "no memory for a header of %llu bytes", (unsigned long long)length);
     file->header_bytes = (size_t)length;
     return read_exactly(s, file->header, file->header_bytes, error);
 }
@@ -195,8 +193,8 @@ static int load(source *s, const grc_allocator *allocator, grc_io_file **out, gr
     return status;
 }
 
-int grc_io_open_with(const grc_io_system *system, const grc_allocator *allocator, const char *path,
-                     grc_io_file **out, grc_io_error *error)
+int grc_io_open_with(const grc_io_system *system, const grc_allocator *allocator, const char *path, grc_io_file **out,
+                     grc_io_error *error)
 {
     if (!path || !out)
         return grc_io_fail(error, GRC_IO_ARGUMENT, "path and out: expected pointers, got NULL");
@@ -227,8 +225,7 @@ int grc_io_open(const char *path, const grc_allocator *allocator, grc_io_file **
     return grc_io_open_with(grc_io_posix(), allocator, path, out, error);
 }
 
-int grc_io_parse(const void *bytes, size_t n, const grc_allocator *allocator, grc_io_file **out,
-                 grc_io_error *error)
+int grc_io_parse(const void *bytes, size_t n, const grc_allocator *allocator, grc_io_file **out, grc_io_error *error)
 {
     if ((!bytes && n) || !out)
         return grc_io_fail(error, GRC_IO_ARGUMENT, "bytes and out: expected pointers, got NULL");

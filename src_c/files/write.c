@@ -68,8 +68,7 @@ static int inspect_target(replacement *r)
     if (!r->exists)
         return errno == ENOENT ? GRC_IO_OK : grc_io_fail_system(r->error, errno, "write the file");
     if (!S_ISREG(info.st_mode))
-        return grc_io_fail(r->error, GRC_IO_ARGUMENT,
-                           "path: expected a regular file or a new name, found %s",
+        return grc_io_fail(r->error, GRC_IO_ARGUMENT, "path: expected a regular file or a new name, found %s",
                            S_ISDIR(info.st_mode) ? "a folder" : "a device, pipe or socket");
     r->mode = (unsigned)info.st_mode & 0777;
     int fd = open_retry(r, r->target, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
@@ -174,8 +173,8 @@ static int rename_over(replacement *r)
     return GRC_IO_OK;
 }
 
-static int replace(const grc_io_system *system, const char *path, const grc_io_content *c,
-                   const char *front, grc_io_error *error)
+static int replace(const grc_io_system *system, const char *path, const grc_io_content *c, const char *front,
+                   grc_io_error *error)
 {
     replacement r = {.system = system, .error = error, .fd = -1, .held_fd = -1, .folder_fd = -1};
     int status = resolve(&r, path);
@@ -223,8 +222,8 @@ int grc_io_write_with(const grc_io_system *system, const grc_allocator *allocato
     return status;
 }
 
-int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta,
-                 size_t n_meta, grc_io_error *error)
+int grc_io_write(const char *path, const grc_io_tensor *tensors, size_t n, const grc_io_pair *meta, size_t n_meta,
+                 grc_io_error *error)
 {
     return grc_io_write_with(grc_io_posix(), NULL, path, tensors, n, meta, n_meta, error);
 }

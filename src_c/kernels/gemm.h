@@ -57,14 +57,14 @@ typedef void grc_unpack_fn(size_t rows, size_t cols, const void *panels, void *x
  * W's rows [row, row + row_count) and panels [panel, panel + panel_count). row is a multiple of PW;
  * so is row_count unless it reaches the end. Element (i, j) of W goes to
  * out[(i / PW) * cols * PW + j * PW + i % PW]; rows past the end of W are written as 0. */
-typedef void grc_transpose_fn(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count,
-                              size_t panel, size_t panel_count, void *out);
+typedef void grc_transpose_fn(size_t rows, size_t cols, const void *panels, size_t row, size_t row_count, size_t panel,
+                              size_t panel_count, void *out);
 
 /* Y (rows, n) = init + X (rows, k) · W, by the chains of gemm, for n <= PW / 4: init is bias (n) or, where
  * NULL, 0; w holds the panels of W's transpose, [ceil(k / PW)][n][PW]. ldy >= PW, and columns n..PW-1 of
  * Y are set to 0. */
-typedef void grc_narrow_fn(size_t rows, size_t k, size_t n, const void *x, size_t ldx, const void *w,
-                           const void *bias, void *y, size_t ldy);
+typedef void grc_narrow_fn(size_t rows, size_t k, size_t n, const void *x, size_t ldx, const void *w, const void *bias,
+                           void *y, size_t ldy);
 
 typedef void grc_product_fn(const grc_product *g);
 typedef int grc_product_packs_fn(const grc_product *g);

@@ -24,19 +24,14 @@ static int has_avx512(void)
 static const grc_kernels *tables(enum grc_isa isa)
 {
     switch (isa) {
-    case GRC_ISA_scalar:
-        return grc_kernels_scalar;
+    case GRC_ISA_scalar: return grc_kernels_scalar;
 #if defined(__x86_64__)
-    case GRC_ISA_avx2:
-        return has_avx2() ? grc_kernels_avx2 : NULL;
-    case GRC_ISA_avx512:
-        return has_avx512() ? grc_kernels_avx512 : NULL;
+    case GRC_ISA_avx2: return has_avx2() ? grc_kernels_avx2 : NULL;
+    case GRC_ISA_avx512: return has_avx512() ? grc_kernels_avx512 : NULL;
 #elif defined(__aarch64__)
-    case GRC_ISA_neon:
-        return grc_kernels_neon;
+    case GRC_ISA_neon: return grc_kernels_neon;
 #endif
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 
@@ -64,9 +59,9 @@ const char *grc_isa_default(const char **reason)
 {
     const char *wish = getenv("GRADCORE_ISA");
     const int limit = wish && *wish ? find(wish) : GRC_NONE;
-    *reason = limit == GRC_NONE ? (wish && *wish ? "best of this CPU (GRADCORE_ISA names no instruction set)"
-                                                 : "best of this CPU")
-                                : "GRADCORE_ISA";
+    *reason = limit == GRC_NONE
+                  ? (wish && *wish ? "best of this CPU (GRADCORE_ISA names no instruction set)" : "best of this CPU")
+                  : "GRADCORE_ISA";
     return isa_names[best(limit == GRC_NONE ? GRC_ISA_COUNT - 1 : (enum grc_isa)limit)];
 }
 
@@ -97,8 +92,8 @@ const grc_kernels *grc_kernels_find(const char *isa, int dtype, gradcore_error *
     char known[64];
     const int i = find(isa ? isa : grc_isa_default(&reason));
     if (i == GRC_NONE || !(found = tables((enum grc_isa)i))) {
-        grc_fail(error, GRADCORE_INVALID, "isa: expected one of %s, got '%.40s'",
-                 known_names(known, sizeof known), isa);
+        grc_fail(error, GRADCORE_INVALID, "isa: expected one of %s, got '%.40s'", known_names(known, sizeof known),
+                 isa);
         return NULL;
     }
     return &found[dtype];

@@ -17,9 +17,8 @@ typedef struct grc_loss_args {
     int ignores;        /* rows with label `ignore` have loss and gradient 0 and are not right */
     int32_t ignore;
 } grc_loss_args;
-typedef void grc_loss_fn(size_t rows, size_t cols, const void *z, size_t ld, const void *target,
-                         size_t target_ld, const double *row_scale, void *d, double *loss, int32_t *correct,
-                         const grc_loss_args *args);
+typedef void grc_loss_fn(size_t rows, size_t cols, const void *z, size_t ld, const void *target, size_t target_ld,
+                         const double *row_scale, void *d, double *loss, int32_t *correct, const grc_loss_args *args);
 
 /* SHARES: rows that are not negative and have the sum 1, to 1e-3. */
 enum grc_targets { GRC_IN_UNIT_INTERVAL, GRC_NOT_NEGATIVE, GRC_ZERO_OR_ONE, GRC_MINUS_ONE_OR_ONE, GRC_SHARES };

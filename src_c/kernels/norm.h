@@ -38,8 +38,7 @@ typedef void grc_norm_forward_fn(const grc_norm *g, const void *x, void *y, void
 typedef void grc_norm_backward_fn(const grc_norm *g, const void *d, const void *x, const void *stats, void *dx);
 
 /* Mean and mean square deviation of each column: sums in row order, by chunks of 64 rows, in double. */
-typedef void grc_batch_moments_fn(size_t rows, size_t cols, const void *x, size_t ld, double *mean,
-                                  double *variance);
+typedef void grc_batch_moments_fn(size_t rows, size_t cols, const void *x, size_t ld, double *mean, double *variance);
 
 /* y may alias x. */
 typedef void grc_batch_forward_fn(const grc_batch *g, const void *x, void *y);

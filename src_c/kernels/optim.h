@@ -28,8 +28,8 @@ typedef struct grc_opt_args {
 typedef void grc_opt_fn(size_t n, void *w, const void *g, void *const *slots, const grc_opt_args *args);
 /* TENSOR and TOTAL: the half of an update that comes before its norms are known. Changes slots, and puts
  * two sums over the n elements into sum, in double, in 16 (8) virtual lanes. The opt function is the rest. */
-typedef void grc_opt_measure_fn(size_t n, const void *w, const void *g, void *const *slots,
-                                const grc_opt_args *args, double sum[2]);
+typedef void grc_opt_measure_fn(size_t n, const void *w, const void *g, void *const *slots, const grc_opt_args *args,
+                                double sum[2]);
 
 /* dst[i] = fma(rate, src[i] - dst[i], dst[i]) */
 typedef void grc_blend_fn(size_t n, double rate, const void *src, void *dst);

@@ -57,8 +57,7 @@ typedef void grc_tanh_fn(size_t n, const void *x, void *y);
 typedef void grc_erf_fn(size_t n, const void *x, void *y);
 
 /* y[r][j] = fma(factor, x[r][j], y[r][j]) */
-typedef void grc_scale_add_fn(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y,
-                              size_t ldy);
+typedef void grc_scale_add_fn(size_t rows, size_t cols, double factor, const void *x, size_t ldx, void *y, size_t ldy);
 
 /* Sum of x[i] y[i] in double, as sum_squares sums. */
 typedef double grc_dot_fn(size_t n, const void *x, const void *y);
@@ -68,8 +67,8 @@ typedef void grc_gaussian_noise_fn(size_t rows, size_t cols, size_t ld, uint64_t
                                    uint32_t stream, uint64_t step, double std, const void *x, void *y);
 
 /* y = fma(x, m, m == 0 ? dropped : kept) elementwise; y may alias x. */
-typedef void grc_alpha_dropout_fn(size_t rows, size_t cols, const void *x, const void *m, double kept,
-                                  double dropped, void *y, size_t ld);
+typedef void grc_alpha_dropout_fn(size_t rows, size_t cols, const void *x, const void *m, double kept, double dropped,
+                                  void *y, size_t ld);
 
 /* y[i] = fma(a, x[i], b y[i]); x may be y. */
 typedef void grc_combine_fn(size_t n, double a, const void *x, double b, void *y);

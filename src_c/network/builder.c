@@ -54,8 +54,8 @@ static size_t reserve(grc_builder *b, size_t rows, size_t cols)
     const size_t offset = n->vector;
     if (__builtin_mul_overflow(grc_panels(n, cols) * n->kernels->panel, rows, &elements)
         || __builtin_add_overflow(offset, elements, &end) || end > SIZE_MAX / 64) {
-        grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)",
-                 b->name, rows, cols);
+        grc_fail(b->error, GRADCORE_NO_MEMORY, "layers[%s]: expected sizes that fit in memory, got (%zu, %zu)", b->name,
+                 rows, cols);
         return SIZE_MAX;
     }
     n->vector = end;
@@ -90,14 +90,15 @@ static size_t add_parameter(grc_builder *b, grc_op *op, grc_parameter about)
 
 size_t grc_add_matrix(grc_builder *b, grc_op *op, const char *role, int turned, size_t rows, size_t cols)
 {
-    return add_parameter(b, op, (grc_parameter){.role = role, .trainable = 1, .turned = turned, .ndim = 2,
-                                                .rows = rows, .cols = cols});
+    return add_parameter(
+        b, op, (grc_parameter){.role = role, .trainable = 1, .turned = turned, .ndim = 2, .rows = rows, .cols = cols});
 }
 
 size_t grc_add_vector(grc_builder *b, grc_op *op, const char *role, int trainable, double initial, size_t cols)
 {
-    return add_parameter(b, op, (grc_parameter){.role = role, .trainable = trainable, .ndim = 1,
-                                                .initial = initial, .rows = 1, .cols = cols});
+    return add_parameter(
+        b, op,
+        (grc_parameter){.role = role, .trainable = trainable, .ndim = 1, .initial = initial, .rows = 1, .cols = cols});
 }
 
 size_t grc_add_transposed(grc_builder *b, size_t rows, size_t cols)
@@ -112,14 +113,13 @@ grc_status grc_set_activation(grc_builder *b, const char *name, double alpha, gr
     char known[400];
     const int found = grc_find_activation(name ? name : "identity");
     if (found == GRC_NONE)
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].activation: expected one of %s, got '%.40s'",
-                        b->name, grc_names("activation", known, sizeof known), name);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].activation: expected one of %s, got '%.40s'", b->name,
+                        grc_names("activation", known, sizeof known), name);
     op->activation = (enum grc_activation)found;
     op->alpha = isnan(alpha) ? grc_default_alpha(found) : alpha;
     if (!(op->alpha >= grc_lowest_alpha(found) && op->alpha <= 1e6))
-        return grc_fail(b->error, GRADCORE_INVALID,
-                        "layers[%s].alpha: expected a number from %g to 1e6, got %g", b->name,
-                        grc_lowest_alpha(found), alpha);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].alpha: expected a number from %g to 1e6, got %g",
+                        b->name, grc_lowest_alpha(found), alpha);
     return GRADCORE_OK;
 }
 

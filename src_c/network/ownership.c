@@ -12,8 +12,7 @@ grc_region grc_region_of(size_t rows, size_t panels, int t, int count)
         const size_t first = panels * mine / all, last = panels * (mine + 1) / all;
         return (grc_region){0, rows, first, last - first};
     }
-    const size_t first = chunks * mine / all * GRC_CHUNK_ROWS,
-                 last = chunks * (mine + 1) / all * GRC_CHUNK_ROWS;
+    const size_t first = chunks * mine / all * GRC_CHUNK_ROWS, last = chunks * (mine + 1) / all * GRC_CHUNK_ROWS;
     return (grc_region){first, grc_min(last, rows) - first, 0, panels};
 }
 

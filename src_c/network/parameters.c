@@ -69,8 +69,8 @@ void grc_fill_vector(gradcore_network *n, const grc_parameter *p)
 grc_status gradcore_network_read(gradcore_network *n, int64_t index, void *dst, gradcore_error *error)
 {
     if (!n || !dst || !has_index(n, index))
-        return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld",
-                        n ? n->parameter_count - 1 : 0, (long long)index);
+        return grc_fail(error, GRADCORE_INVALID, "index: expected 0 to %d, got %lld", n ? n->parameter_count - 1 : 0,
+                        (long long)index);
     if (!grc_lock_read(n))
         return grc_network_refused(n, error);
     const grc_parameter *p = &n->parameters[index];
@@ -109,8 +109,7 @@ grc_status grc_begin_write(gradcore_network *n, const void *const *src, int *who
         const grc_parameter *p = &n->parameters[i];
         *whole &= src[i] != NULL;
         if (src[i] && !isfinite(n->kernels->max_abs(p->rows * p->cols, src[i])))
-            return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity",
-                            p->name);
+            return grc_fail(error, GRADCORE_INVALID, "%s: expected finite values, got NaN or infinity", p->name);
     }
     if (!(*whole ? grc_lock_remake(n) : grc_lock_write(n)))
         return grc_network_refused(n, error);
@@ -172,8 +171,8 @@ static void initial_values(const gradcore_network *n, int i, uint64_t seed, doub
     const grc_parameter *p = &n->parameters[i];
     const char *activation = grc_list("activation", n->ops[p->op].activation);
     const size_t count = p->rows * p->cols;
-    fill_weight(&n->ops[p->op], grc_describe("activation", activation, "initializer"), seed, (uint32_t)i,
-                p->rows, p->cols, scratch);
+    fill_weight(&n->ops[p->op], grc_describe("activation", activation, "initializer"), seed, (uint32_t)i, p->rows,
+                p->cols, scratch);
     for (size_t j = 0; j < count; j++)
         if (n->dtype == GRC_F32)
             ((float *)dst)[j] = (float)scratch[j];
@@ -213,8 +212,7 @@ grc_status gradcore_network_initialize(gradcore_network *n, uint64_t seed, gradc
     const size_t size = largest * 2 * sizeof(double);
     double *scratch = grc_allocate(&n->allocator, size);
     if (!scratch)
-        return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none",
-                        size);
+        return grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes to initialise it, got none", size);
     if (!grc_lock_write(n)) { /* it leaves alone what does not train, and so is no way to make half a change whole */
         grc_release(&n->allocator, scratch, size);
         return grc_network_refused(n, error);

@@ -10,13 +10,11 @@ static grc_status check_index(const gradcore_network *n, int64_t index, gradcore
     if (!n)
         return grc_fail(error, GRADCORE_INVALID, "network: expected a pointer, got NULL");
     if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
-        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld",
-                        (long long)index);
+        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
     return GRADCORE_OK;
 }
 
-grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, double l1, double l2,
-                                        gradcore_error *error)
+grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, double l1, double l2, gradcore_error *error)
 {
     const grc_status status = check_index(n, index, error);
     if (status != GRADCORE_OK)
@@ -30,8 +28,8 @@ grc_status gradcore_network_set_penalty(gradcore_network *n, int64_t index, doub
     n->parameters[index].strength[1] = l2;
     n->penalized = 0;
     for (int i = 0; i < n->parameter_count; i++)
-        n->penalized |= n->parameters[i].scheduled || n->parameters[i].strength[0] > 0 ||
-                        n->parameters[i].strength[1] > 0;
+        n->penalized |=
+            n->parameters[i].scheduled || n->parameters[i].strength[0] > 0 || n->parameters[i].strength[1] > 0;
     grc_unlock_write(n);
     return GRADCORE_OK;
 }
@@ -61,8 +59,7 @@ double grc_penalize_chunk(const gradcore_network *n, const grc_parameter *p, con
     const grc_op *op = &n->ops[p->op];
     if (op->rescaled && p->ndim == 2)
         return op[1].class->rescaling->penalize(op + 1, n, p, strength, row, panel, size, grad);
-    return n->kernels->penalize(size, grc_at(n, n->w, at), strength[0], strength[1],
-                                grad ? grc_at(n, grad, at) : NULL);
+    return n->kernels->penalize(size, grc_at(n, n->w, at), strength[0], strength[1], grad ? grc_at(n, grad, at) : NULL);
 }
 
 typedef struct penalty_call {
@@ -88,8 +85,7 @@ static void add_up(void *context, grc_team *team, int t, int count)
         for (size_t panel = 0; panel < panels; panel++)
             for (size_t row = 0; row < stored; row += GRC_CHUNK_ROWS) {
                 const size_t rows = grc_min(GRC_CHUNK_ROWS, stored - row);
-                lane[chunk++ % 8] +=
-                    grc_penalize_chunk(n, p, p->strength, row, panel, rows * n->kernels->panel, NULL);
+                lane[chunk++ % 8] += grc_penalize_chunk(n, p, p->strength, row, panel, rows * n->kernels->panel, NULL);
             }
     }
     c->sum = grc_fold_lanes(lane);

@@ -29,5 +29,5 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
                                                       grc_row(x, x->delta, op->out, row), v->ld, op->alpha);
 }
 
-const grc_op_class grc_op_activation = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                        .delta = GRC_DELTA_SHARED};
+const grc_op_class grc_op_activation = {
+    .describe = &describe, .forward = &forward, .backward = &backward, .delta = GRC_DELTA_SHARED};

@@ -22,11 +22,11 @@ static grc_status describe(grc_builder *b)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
                         l->flags);
     if (!(l->momentum >= 0 && l->momentum <= 1))
-        return grc_fail(b->error, GRADCORE_INVALID,
-                        "layers[%s].momentum: expected a number from 0 to 1, got %g", b->name, l->momentum);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].momentum: expected a number from 0 to 1, got %g",
+                        b->name, l->momentum);
     if (l->eps != 0 && !(l->eps >= GRC_LEAST_EPS && l->eps <= 1))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g",
-                        b->name, GRC_LEAST_EPS, l->eps);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g", b->name,
+                        GRC_LEAST_EPS, l->eps);
     grc_op *op = grc_add_op(b, &grc_op_batch_norm, width);
     batch_norm *own = op->own;
     own->eps = l->eps != 0 ? l->eps : 1e-5;
@@ -117,23 +117,22 @@ static void meet_backward(const grc_op *op, grc_view *x, int t, int count)
     const grc_batch g = arguments(op, x, x->rows, first, cols);
     if (cols)
         x->net->kernels->batch_sums(&g, grc_at(x->net, grc_row(x, x->delta, op->out, 0), first),
-                                    grc_at(x->net, grc_row(x, x->value, op->in, 0), first),
-                                    kept(op, x, SUM) + first, kept(op, x, PRODUCT) + first);
+                                    grc_at(x->net, grc_row(x, x->value, op->in, 0), first), kept(op, x, SUM) + first,
+                                    kept(op, x, PRODUCT) + first);
 }
 
 static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_batch g = arguments(op, x, rows, 0, x->net->values[op->out].width);
     if (x->delta[op->in])
-        x->net->kernels->batch_backward(&g, grc_row(x, x->delta, op->out, row),
-                                        grc_row(x, x->value, op->in, row),
+        x->net->kernels->batch_backward(&g, grc_row(x, x->delta, op->out, row), grc_row(x, x->value, op->in, row),
                                         uses_batch(op, x) ? kept(op, x, SUM) : NULL, kept(op, x, PRODUCT), x->rows,
                                         grc_row(x, x->delta, op->in, row));
 }
 
 /* The sums of meet_backward are the gradients: all of it counts as that of the first row. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const batch_norm *own = op->own;
     const gradcore_network *n = x->net;
@@ -170,7 +169,13 @@ static void settle(const grc_op *op, grc_view *x, size_t batch)
     }
 }
 
-const grc_op_class grc_op_batch_norm = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                        .meet_forward = &meet_forward, .meet_backward = &meet_backward,
-                                        .gradient = &gradient, .settle = &settle, .saves = &saves,
-                                        .delta = GRC_DELTA_OWN, .own_size = sizeof(batch_norm)};
+const grc_op_class grc_op_batch_norm = {.describe = &describe,
+                                        .forward = &forward,
+                                        .backward = &backward,
+                                        .meet_forward = &meet_forward,
+                                        .meet_backward = &meet_backward,
+                                        .gradient = &gradient,
+                                        .settle = &settle,
+                                        .saves = &saves,
+                                        .delta = GRC_DELTA_OWN,
+                                        .own_size = sizeof(batch_norm)};

@@ -8,8 +8,8 @@ static grc_status describe(grc_builder *b)
     const gradcore_layer *l = b->layer;
     const size_t fan_in = grc_value_width(b);
     if (l->units < 1 || l->units > INT32_MAX)
-        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld",
-                        b->name, (long long)l->units);
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld", b->name,
+                        (long long)l->units);
     if (l->flags & ~(uint32_t)(GRADCORE_LAYER_NO_BIAS | GRADCORE_LAYER_RESCALED))
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
                         l->flags);
@@ -54,11 +54,18 @@ static void forward_part(const grc_op *op, grc_view *x, size_t row, size_t rows,
     void *z = x->saved[op->index] ? grc_at(n, x->saved[op->index], row * ld_out + column) : y;
     const void *in = grc_input(x, op, row);
     const void *bias = own->has_bias ? grc_at(n, n->w, own->bias + column) : NULL;
-    const grc_gemm g = {.m = rows, .n = width, .k = own->fan_in,
-                        .a = in, .a_row = (ptrdiff_t)ld_in, .a_col = 1,
-                        .b = grc_at(n, n->w, own->weight + column * own->fan_in), .b_row = (ptrdiff_t)pw,
+    const grc_gemm g = {.m = rows,
+                        .n = width,
+                        .k = own->fan_in,
+                        .a = in,
+                        .a_row = (ptrdiff_t)ld_in,
+                        .a_col = 1,
+                        .b = grc_at(n, n->w, own->weight + column * own->fan_in),
+                        .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * own->fan_in),
-                        .c = z, .c_row = (ptrdiff_t)ld_out, .c_panel = (ptrdiff_t)pw,
+                        .c = z,
+                        .c_row = (ptrdiff_t)ld_out,
+                        .c_panel = (ptrdiff_t)pw,
                         .init = bias};
     if (own->narrow)
         n->kernels->narrow(rows, own->fan_in, own->fan_out, in, ld_in, grc_at(n, n->w, own->weight), bias, z, ld_out);
@@ -95,13 +102,19 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     }
     if (!x->delta[op->in])
         return;
-    const grc_gemm g = {.m = rows, .n = grc_panels(n, own->fan_in) * pw, .k = own->fan_out,
-                        .a = d, .a_row = (ptrdiff_t)ld_out, .a_col = 1,
+    const grc_gemm g = {.m = rows,
+                        .n = grc_panels(n, own->fan_in) * pw,
+                        .k = own->fan_out,
+                        .a = d,
+                        .a_row = (ptrdiff_t)ld_out,
+                        .a_col = 1,
                         .b = own->narrow ? grc_at(n, n->w, own->weight) : grc_at(n, x->transposed, own->transposed),
                         .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * own->fan_out),
-                        .c = grc_row(x, x->delta, op->in, row), .c_row = (ptrdiff_t)ld_in,
-                        .c_panel = (ptrdiff_t)pw, .init = NULL};
+                        .c = grc_row(x, x->delta, op->in, row),
+                        .c_row = (ptrdiff_t)ld_in,
+                        .c_panel = (ptrdiff_t)pw,
+                        .init = NULL};
     n->kernels->gemm(&g);
 }
 
@@ -116,8 +129,8 @@ static void clear_padding(const gradcore_network *n, const grc_op *op, grc_regio
 }
 
 /* dW = X^T dZ, or its transpose dZ^T X where that is what the vector holds; db = column sums of dZ. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const grc_dense *own = op->own;
     const gradcore_network *n = x->net;
@@ -129,12 +142,19 @@ static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_
         return;
     }
     void *c = grc_at(n, out, (r.panel * down + r.row) * pw);
-    const grc_gemm g = {.m = r.rows, .n = r.panels * pw, .k = rows,
-                        .a = grc_at(n, own->narrow ? delta : value, r.row), .a_row = 1,
+    const grc_gemm g = {.m = r.rows,
+                        .n = r.panels * pw,
+                        .k = rows,
+                        .a = grc_at(n, own->narrow ? delta : value, r.row),
+                        .a_row = 1,
                         .a_col = (ptrdiff_t)(own->narrow ? ld_delta : ld_value),
                         .b = grc_at(n, own->narrow ? value : delta, r.panel * pw),
-                        .b_row = (ptrdiff_t)(own->narrow ? ld_value : ld_delta), .b_panel = (ptrdiff_t)pw,
-                        .c = c, .c_row = (ptrdiff_t)pw, .c_panel = (ptrdiff_t)(down * pw), .init = NULL};
+                        .b_row = (ptrdiff_t)(own->narrow ? ld_value : ld_delta),
+                        .b_panel = (ptrdiff_t)pw,
+                        .c = c,
+                        .c_row = (ptrdiff_t)pw,
+                        .c_panel = (ptrdiff_t)(down * pw),
+                        .init = NULL};
     n->kernels->gemm(&g);
     if (own->narrow)
         clear_padding(n, op, r, c);
@@ -156,11 +176,18 @@ static void refresh(const grc_op *op, grc_view *x, int t, int count)
         return;
     const grc_region mine = grc_region_of(own->fan_in, grc_panels(n, own->fan_out), t, count);
     if (mine.rows && mine.panels)
-        n->kernels->transpose(own->fan_in, own->fan_out, grc_at(n, n->w, own->weight), mine.row, mine.rows,
-                              mine.panel, mine.panels, grc_at(n, x->transposed, own->transposed));
+        n->kernels->transpose(own->fan_in, own->fan_out, grc_at(n, n->w, own->weight), mine.row, mine.rows, mine.panel,
+                              mine.panels, grc_at(n, x->transposed, own->transposed));
 }
 
-const grc_op_class grc_op_dense = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                   .forward_columns = &forward_columns, .gradient = &gradient,
-                                   .finish = &finish, .refresh = &refresh, .saves = &saves,
-                                   .delta = GRC_DELTA_OWN, .any_ld = 1, .own_size = sizeof(grc_dense)};
+const grc_op_class grc_op_dense = {.describe = &describe,
+                                   .forward = &forward,
+                                   .backward = &backward,
+                                   .forward_columns = &forward_columns,
+                                   .gradient = &gradient,
+                                   .finish = &finish,
+                                   .refresh = &refresh,
+                                   .saves = &saves,
+                                   .delta = GRC_DELTA_OWN,
+                                   .any_ld = 1,
+                                   .own_size = sizeof(grc_dense)};

@@ -21,8 +21,7 @@ static grc_status name_position(grc_builder *b)
         const int number = d < b->depth ? b->counter[d] - 1 : b->counter[d];
         const int branch = d == 1 && b->heads == GRC_HEADS_OPEN && b->net->head_count > 0;
         const int wrote = snprintf(b->name + used, sizeof b->name - used, "%s%s%s%d", d ? "." : "",
-                                   branch ? b->net->heads[b->net->head_count - 1].name : "", branch ? "." : "",
-                                   number);
+                                   branch ? b->net->heads[b->net->head_count - 1].name : "", branch ? "." : "", number);
         used += (size_t)wrote;
         if (used >= sizeof b->name)
             return grc_fail(b->error, GRADCORE_INVALID, "layers: expected positions of at most %zu characters",
@@ -60,7 +59,8 @@ static grc_status describe_layer(grc_builder *b)
     if (rescales && !class->rescaling)
         return grc_fail(b->error, GRADCORE_INVALID,
                         "layers: expected 'weight_norm' or 'spectral_norm' behind a dense layer with the flag "
-                        "RESCALED, got '%s'", kind);
+                        "RESCALED, got '%s'",
+                        kind);
     if (class == &grc_op_head) { /* no layer, but a new count of them */
         b->counter[b->depth] = 0;
         return class->describe(b);
@@ -103,11 +103,9 @@ static void *lay_out_tables(gradcore_network *n, size_t layers, grc_builder *b, 
 static grc_status check_options(const gradcore_network_options *o, size_t layer_count, gradcore_error *error)
 {
     if (!o || o->size != sizeof *o)
-        return grc_fail(error, GRADCORE_INVALID,
-                        "options: expected a gradcore_network_options with its size set");
+        return grc_fail(error, GRADCORE_INVALID, "options: expected a gradcore_network_options with its size set");
     if (o->inputs < 1 || o->inputs > INT32_MAX)
-        return grc_fail(error, GRADCORE_SHAPE, "inputs: expected 1 to 2147483647, got %lld",
-                        (long long)o->inputs);
+        return grc_fail(error, GRADCORE_SHAPE, "inputs: expected 1 to 2147483647, got %lld", (long long)o->inputs);
     if (o->dtype != GRADCORE_FLOAT32 && o->dtype != GRADCORE_FLOAT64)
         return grc_fail(error, GRADCORE_INVALID, "dtype: expected float32 or float64, got %d", o->dtype);
     if (o->threads < 0 || o->threads > 1024)
@@ -169,8 +167,8 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
         gradcore_layer layer = {.size = sizeof layer};
         b.layer = &layer;
         if (given->size != size || (size != sizeof layer && size != offsetof(gradcore_layer, name)))
-            status = grc_fail(error, GRADCORE_INVALID, "layers[%zu].size: expected %zu, got %u", i,
-                              sizeof layer, given->size);
+            status = grc_fail(error, GRADCORE_INVALID, "layers[%zu].size: expected %zu, got %u", i, sizeof layer,
+                              given->size);
         else {
             memcpy(&layer, given, size);
             status = describe_layer(&b);
@@ -186,8 +184,8 @@ grc_status gradcore_network_create(const gradcore_network_options *options, cons
         n->w_size = grc_round_up((n->vector + n->kernels->panel) * n->item, GRC_PANEL_BYTES);
         n->w = grc_allocate(&n->allocator, n->w_size);
         if (!n->w)
-            status = grc_fail(error, GRADCORE_NO_MEMORY,
-                              "network: expected %zu bytes for the parameters, got none", n->w_size);
+            status = grc_fail(error, GRADCORE_NO_MEMORY, "network: expected %zu bytes for the parameters, got none",
+                              n->w_size);
     }
     if (status != GRADCORE_OK) {
         gradcore_network_destroy(n);

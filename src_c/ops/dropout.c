@@ -14,8 +14,8 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
 {
     const double rate = b->layer->rate;
     if (!(rate >= 0 && rate < 1))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g",
-                        b->name, rate);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].rate: expected a number in [0, 1), got %g", b->name,
+                        rate);
     grc_op *op = grc_add_op(b, class, grc_value_width(b));
     dropout *own = op->own;
     own->rate = rate;
@@ -50,8 +50,7 @@ static void *draw(const grc_op *op, grc_view *x, size_t row, size_t rows, double
     }
     void *mask = grc_at(x->net, x->saved[op->index], row * v->ld);
     const uint32_t keep = (uint32_t)((1 - rate) * 4294967296.0 - 0.5); /* 1 - rate, to 2^-32 */
-    x->net->kernels->dropout_mask(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, keep, scale,
-                                  mask);
+    x->net->kernels->dropout_mask(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, keep, scale, mask);
     return mask;
 }
 
@@ -85,13 +84,20 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     const grc_value *v = &x->net->values[op->out];
     void *d = grc_row(x, x->delta, op->out, row);
     if (x->training && grc_rate_of(op, &x->rates, x->step, own->rate) > 0)
-        x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d,
-                                  v->ld);
+        x->net->kernels->multiply(rows, v->width, d, grc_at(x->net, x->saved[op->index], row * v->ld), d, v->ld);
 }
 
-const grc_op_class grc_op_dropout = {.describe = &describe_plain, .forward = &forward, .backward = &backward,
-                                     .saves = &saves, .delta = GRC_DELTA_SHARED, .rate_is_share = 1,
+const grc_op_class grc_op_dropout = {.describe = &describe_plain,
+                                     .forward = &forward,
+                                     .backward = &backward,
+                                     .saves = &saves,
+                                     .delta = GRC_DELTA_SHARED,
+                                     .rate_is_share = 1,
                                      .own_size = sizeof(dropout)};
-const grc_op_class grc_op_alpha_dropout = {.describe = &describe_alpha, .forward = &forward_alpha,
-                                           .backward = &backward, .saves = &saves, .delta = GRC_DELTA_SHARED,
-                                           .rate_is_share = 1, .own_size = sizeof(dropout)};
+const grc_op_class grc_op_alpha_dropout = {.describe = &describe_alpha,
+                                           .forward = &forward_alpha,
+                                           .backward = &backward,
+                                           .saves = &saves,
+                                           .delta = GRC_DELTA_SHARED,
+                                           .rate_is_share = 1,
+                                           .own_size = sizeof(dropout)};

@@ -16,8 +16,8 @@ static grc_status describe(grc_builder *b)
     const gradcore_layer *l = b->layer;
     const size_t width = grc_value_width(b);
     if (l->column < 0 || (size_t)l->column >= width)
-        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].column: expected 0 to %zu, got %lld", b->name,
-                        width - 1, (long long)l->column);
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].column: expected 0 to %zu, got %lld", b->name, width - 1,
+                        (long long)l->column);
     if (l->units < 1 || l->units > GRC_MOST_CODES)
         return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to %d codes, got %lld", b->name,
                         GRC_MOST_CODES, (long long)l->units);
@@ -133,8 +133,8 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 }
 
 /* Nothing by blocks of rows: finish goes through the whole batch in order. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const gradcore_network *n = x->net;
     (void)op, (void)row, (void)rows;
@@ -158,6 +158,10 @@ static void finish(const grc_op *op, grc_view *x, const grc_parameter *p, grc_re
     }
 }
 
-const grc_op_class grc_op_embedding = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                       .gradient = &gradient, .finish = &finish, .delta = GRC_DELTA_OWN,
+const grc_op_class grc_op_embedding = {.describe = &describe,
+                                       .forward = &forward,
+                                       .backward = &backward,
+                                       .gradient = &gradient,
+                                       .finish = &finish,
+                                       .delta = GRC_DELTA_OWN,
                                        .own_size = sizeof(embedding)};

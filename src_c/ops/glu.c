@@ -7,8 +7,8 @@ static grc_status describe(grc_builder *b)
 {
     const size_t width = grc_value_width(b);
     if (width % 2)
-        return grc_fail(b->error, GRADCORE_SHAPE,
-                        "layers[%s]: expected an even number of columns to halve, got %zu", b->name, width);
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s]: expected an even number of columns to halve, got %zu",
+                        b->name, width);
     grc_op *op = grc_add_op(b, &grc_op_glu, width / 2);
     return grc_set_activation(b, b->layer->activation ? b->layer->activation : "sigmoid", b->layer->alpha, op);
 }
@@ -47,10 +47,9 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
         n->kernels->multiply(1, v->width, gate, d, da, v->width);
         n->kernels->multiply(1, v->width, a, d, db, v->width);
         if (op->activation != GRC_ACT_identity)
-            n->kernels->act_backward[op->activation](1, v->width, from_input ? b : gate, db, v->width,
-                                                     op->alpha);
+            n->kernels->act_backward[op->activation](1, v->width, from_input ? b : gate, db, v->width, op->alpha);
     }
 }
 
-const grc_op_class grc_op_glu = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                 .saves = &saves, .delta = GRC_DELTA_OWN};
+const grc_op_class grc_op_glu = {
+    .describe = &describe, .forward = &forward, .backward = &backward, .saves = &saves, .delta = GRC_DELTA_OWN};

@@ -25,7 +25,8 @@ grc_status grc_check_heads(const grc_builder *b, const char *kind)
     if (b->heads == GRC_HEADS_CLOSED)
         return grc_fail(b->error, GRADCORE_INVALID, "layers: expected the heads last, got '%s' behind them", kind);
     if (opens && (inside || b->depth))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers: expected heads only as the last layer of a network, "
+        return grc_fail(b->error, GRADCORE_INVALID,
+                        "layers: expected heads only as the last layer of a network, "
                         "got them inside a block");
     if ((begins || closes) && !(inside && b->depth == 1))
         return grc_fail(b->error, GRADCORE_INVALID, "layers: expected open heads, got '%s'", kind);
@@ -58,7 +59,8 @@ static grc_status check_name(const grc_builder *b, const char *name)
     if (!length || name[length] || length > GRADCORE_HEAD_NAME)
         return grc_fail(b->error, GRADCORE_INVALID,
                         "layers.name: expected 1 to %d letters, digits, '_' or '-', no digit or '-' first, for a "
-                        "head, got '%.40s'", GRADCORE_HEAD_NAME, name ? name : "(null)");
+                        "head, got '%.40s'",
+                        GRADCORE_HEAD_NAME, name ? name : "(null)");
     for (int i = 0; i < n->head_count; i++)
         if (strcmp(n->heads[i].name, name) == 0)
             return grc_fail(b->error, GRADCORE_INVALID, "layers.name: expected names that differ, got '%s' twice",
@@ -169,8 +171,8 @@ static void backward_end(const grc_op *op, grc_view *x, size_t row, size_t rows)
 
 /* Head i's share of the loss is w f exp(-s) L + w s / 2 with s = log_variance[i]: its derivative is
  * w / 2 - w f exp(-s) L, where the product is a sum over rows. */
-static void gradient_end(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                         size_t rows, void *out)
+static void gradient_end(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                         void *out)
 {
     const gradcore_network *n = x->net;
     (void)op, (void)r;
@@ -186,10 +188,19 @@ static void gradient_end(const grc_op *op, grc_view *x, const grc_parameter *p, 
     grc_zero_tail(n, p, out);
 }
 
-const grc_op_class grc_op_heads = {.describe = &describe_fork, .forward = &forward_fork,
-                                   .backward = &backward_fork, .delta = GRC_DELTA_SHARED, .shares_value = 1};
-const grc_op_class grc_op_head = {.describe = &describe_head, .forward = &forward_fork,
-                                  .backward = &backward_head, .delta = GRC_DELTA_SUM, .shares_value = 1};
-const grc_op_class grc_op_heads_end = {.describe = &describe_end, .forward = &forward_end,
-                                       .backward = &backward_end, .gradient = &gradient_end,
-                                       .delta = GRC_DELTA_TIPS, .own_size = sizeof(heads_end)};
+const grc_op_class grc_op_heads = {.describe = &describe_fork,
+                                   .forward = &forward_fork,
+                                   .backward = &backward_fork,
+                                   .delta = GRC_DELTA_SHARED,
+                                   .shares_value = 1};
+const grc_op_class grc_op_head = {.describe = &describe_head,
+                                  .forward = &forward_fork,
+                                  .backward = &backward_head,
+                                  .delta = GRC_DELTA_SUM,
+                                  .shares_value = 1};
+const grc_op_class grc_op_heads_end = {.describe = &describe_end,
+                                       .forward = &forward_end,
+                                       .backward = &backward_end,
+                                       .gradient = &gradient_end,
+                                       .delta = GRC_DELTA_TIPS,
+                                       .own_size = sizeof(heads_end)};

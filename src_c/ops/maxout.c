@@ -10,8 +10,8 @@ static grc_status describe(grc_builder *b)
 {
     const gradcore_layer *l = b->layer;
     if (l->units < 1 || l->units > INT32_MAX)
-        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld",
-                        b->name, (long long)l->units);
+        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 to 2147483647, got %lld", b->name,
+                        (long long)l->units);
     if (l->pieces < 1 || l->pieces > INT32_MAX / l->units)
         return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].pieces: expected 1 to %lld, got %lld", b->name,
                         (long long)(INT32_MAX / l->units), (long long)l->pieces);
@@ -42,10 +42,13 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     const maxout *own = op->own;
     const grc_value *in = &x->net->values[op->in], *out = &x->net->values[op->out];
     if (x->delta[op->in])
-        x->net->kernels->maxout_backward(rows, out->width, own->pieces, grc_row(x, x->value, op->in, row),
-                                         in->ld, grc_row(x, x->delta, op->out, row), out->ld,
+        x->net->kernels->maxout_backward(rows, out->width, own->pieces, grc_row(x, x->value, op->in, row), in->ld,
+                                         grc_row(x, x->delta, op->out, row), out->ld,
                                          grc_row(x, x->delta, op->in, row));
 }
 
-const grc_op_class grc_op_maxout = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                    .delta = GRC_DELTA_OWN, .own_size = sizeof(maxout)};
+const grc_op_class grc_op_maxout = {.describe = &describe,
+                                    .forward = &forward,
+                                    .backward = &backward,
+                                    .delta = GRC_DELTA_OWN,
+                                    .own_size = sizeof(maxout)};

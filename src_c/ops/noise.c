@@ -10,8 +10,8 @@ static grc_status describe(grc_builder *b)
 {
     const double std = b->layer->std;
     if (!(std >= 0 && std <= 1e30))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].std: expected a number from 0 to 1e30, got %g",
-                        b->name, std);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].std: expected a number from 0 to 1e30, got %g", b->name,
+                        std);
     grc_op *op = grc_add_op(b, &grc_op_gaussian_noise, grc_value_width(b));
     noise *own = op->own;
     own->std = std;
@@ -27,8 +27,8 @@ static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     void *out = grc_row(x, x->value, op->out, row);
     const double std = grc_rate_of(op, &x->rates, x->step, own->std);
     if (x->training && std > 0)
-        x->net->kernels->gaussian_noise(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, std,
-                                        in, out);
+        x->net->kernels->gaussian_noise(rows, v->width, v->ld, row, x->seed, (uint32_t)op->index, x->step, std, in,
+                                        out);
     else
         memcpy(out, in, ((rows - 1) * v->ld + v->width) * x->net->item);
 }
@@ -38,5 +38,8 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     (void)op, (void)x, (void)row, (void)rows; /* the derivative is 1 */
 }
 
-const grc_op_class grc_op_gaussian_noise = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                            .delta = GRC_DELTA_SHARED, .own_size = sizeof(noise)};
+const grc_op_class grc_op_gaussian_noise = {.describe = &describe,
+                                            .forward = &forward,
+                                            .backward = &backward,
+                                            .delta = GRC_DELTA_SHARED,
+                                            .own_size = sizeof(noise)};

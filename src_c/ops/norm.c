@@ -18,8 +18,8 @@ static grc_status describe(grc_builder *b, const grc_op_class *class, uint32_t k
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].flags: expected known bits, got 0x%x", b->name,
                         l->flags);
     if (l->eps != 0 && !(l->eps >= GRC_LEAST_EPS && l->eps <= 1))
-        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g",
-                        b->name, GRC_LEAST_EPS, l->eps);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].eps: expected a number from %g to 1, got %g", b->name,
+                        GRC_LEAST_EPS, l->eps);
     grc_op *op = grc_add_op(b, class, width);
     row_norm *own = op->own;
     own->eps = l->eps != 0 ? l->eps : eps;
@@ -66,23 +66,20 @@ static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_norm g = arguments(op, x, rows);
     void *stats = x->saved[op->index] ? grc_at(x->net, x->saved[op->index], 3 * row) : NULL;
-    x->net->kernels->norm_forward(&g, grc_row(x, x->value, op->in, row), grc_row(x, x->value, op->out, row),
-                                  stats);
+    x->net->kernels->norm_forward(&g, grc_row(x, x->value, op->in, row), grc_row(x, x->value, op->out, row), stats);
 }
 
 static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 {
     const grc_norm g = arguments(op, x, rows);
     if (x->delta[op->in])
-        x->net->kernels->norm_backward(&g, grc_row(x, x->delta, op->out, row),
-                                       grc_row(x, x->value, op->in, row),
-                                       grc_at(x->net, x->saved[op->index], 3 * row),
-                                       grc_row(x, x->delta, op->in, row));
+        x->net->kernels->norm_backward(&g, grc_row(x, x->delta, op->out, row), grc_row(x, x->value, op->in, row),
+                                       grc_at(x->net, x->saved[op->index], 3 * row), grc_row(x, x->delta, op->in, row));
 }
 
 /* dgamma: column sums of delta times the normalised rows; dbeta: of delta. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const row_norm *own = op->own;
     const gradcore_network *n = x->net;
@@ -90,16 +87,24 @@ static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_
     const void *d = grc_row(x, x->delta, op->out, row);
     (void)r;
     if (own->has_scale && p->offset == own->gamma)
-        n->kernels->norm_columns(&g, d, grc_row(x, x->value, op->in, row),
-                                 grc_at(n, x->saved[op->index], 3 * row), out);
+        n->kernels->norm_columns(&g, d, grc_row(x, x->value, op->in, row), grc_at(n, x->saved[op->index], 3 * row),
+                                 out);
     else
         n->kernels->column_sums(rows, g.cols, d, g.ld, out);
     grc_zero_tail(n, p, out);
 }
 
-const grc_op_class grc_op_layer_norm = {.describe = &describe_layer, .forward = &forward, .backward = &backward,
-                                        .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_OWN,
+const grc_op_class grc_op_layer_norm = {.describe = &describe_layer,
+                                        .forward = &forward,
+                                        .backward = &backward,
+                                        .gradient = &gradient,
+                                        .saves = &saves,
+                                        .delta = GRC_DELTA_OWN,
                                         .own_size = sizeof(row_norm)};
-const grc_op_class grc_op_rms_norm = {.describe = &describe_rms, .forward = &forward, .backward = &backward,
-                                      .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_OWN,
+const grc_op_class grc_op_rms_norm = {.describe = &describe_rms,
+                                      .forward = &forward,
+                                      .backward = &backward,
+                                      .gradient = &gradient,
+                                      .saves = &saves,
+                                      .delta = GRC_DELTA_OWN,
                                       .own_size = sizeof(row_norm)};

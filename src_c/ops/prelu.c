@@ -18,8 +18,10 @@ static grc_status describe(grc_builder *b)
         return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].alpha: expected a number from -1e6 to 1e6, got %g",
                         b->name, l->alpha);
     if (l->units != 0 && l->units != 1)
-        return grc_fail(b->error, GRADCORE_SHAPE, "layers[%s].units: expected 1 (one slope) or 0 (one a column), "
-                        "got %lld", b->name, (long long)l->units);
+        return grc_fail(b->error, GRADCORE_SHAPE,
+                        "layers[%s].units: expected 1 (one slope) or 0 (one a column), "
+                        "got %lld",
+                        b->name, (long long)l->units);
     grc_op *op = grc_add_op(b, &grc_op_prelu, width);
     prelu *own = op->own;
     own->slope = grc_add_vector(b, op, "alpha", 1, initial, l->units ? 1 : width);
@@ -52,8 +54,8 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 }
 
 /* Column sums of what backward left; a shared slope adds them in order, in double. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const prelu *own = op->own;
     const gradcore_network *n = x->net;
@@ -79,6 +81,10 @@ static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_
     grc_zero_tail(n, p, out);
 }
 
-const grc_op_class grc_op_prelu = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                   .gradient = &gradient, .saves = &saves, .delta = GRC_DELTA_SHARED,
+const grc_op_class grc_op_prelu = {.describe = &describe,
+                                   .forward = &forward,
+                                   .backward = &backward,
+                                   .gradient = &gradient,
+                                   .saves = &saves,
+                                   .delta = GRC_DELTA_SHARED,
                                    .own_size = sizeof(prelu)};

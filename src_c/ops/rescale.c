@@ -23,8 +23,7 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
                         l->flags);
     if (!before || !before->rescaled || !(l->flags & GRADCORE_LAYER_CONTINUES))
         return grc_fail(b->error, GRADCORE_INVALID,
-                        "layers[%s]: expected %s to continue a dense layer with the flag RESCALED", b->name,
-                        l->kind);
+                        "layers[%s]: expected %s to continue a dense layer with the flag RESCALED", b->name, l->kind);
     const grc_dense *dense = before->own;
     const size_t fan_in = dense->fan_in, width = dense->fan_out;
     const int spectral = class == &grc_op_spectral_norm;
@@ -38,8 +37,9 @@ static grc_status describe(grc_builder *b, const grc_op_class *class)
         return GRADCORE_NO_MEMORY;
     if (own->has_bias && (own->bias = grc_add_vector(b, op, "bias", 1, 0, width)) == SIZE_MAX)
         return GRADCORE_NO_MEMORY;
-    if (spectral && ((own->left = grc_add_vector(b, op, "left", 0, 0, fan_in)) == SIZE_MAX
-                     || (own->right = grc_add_vector(b, op, "right", 0, 0, width)) == SIZE_MAX))
+    if (spectral
+        && ((own->left = grc_add_vector(b, op, "left", 0, 0, fan_in)) == SIZE_MAX
+            || (own->right = grc_add_vector(b, op, "right", 0, 0, width)) == SIZE_MAX))
         return GRADCORE_NO_MEMORY;
     if ((own->scale = grc_add_derived(b, width)) == SIZE_MAX
         || (own->inverse_square = grc_add_derived(b, width)) == SIZE_MAX
@@ -83,8 +83,8 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
 }
 
 /* d magnitude_j = sum of delta z / |W_j|. */
-static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                     size_t rows, void *out)
+static void gradient(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                     void *out)
 {
     const grc_rescale *own = op->own;
     const gradcore_network *n = x->net;
@@ -210,8 +210,8 @@ static double penalize_spectral(const grc_op *op, const gradcore_network *n, con
     const size_t pw = n->kernels->panel, first = panel * pw, at = own->weight + (panel * own->fan_in + row) * pw;
     const double scale = grc_get(n, n->w, own->scale);
     const double l1 = strength[0] * fabs(scale), l2 = 2 * strength[1] * scale * scale;
-    const double back = scale * ((l1 > 0 ? l1 * grc_get(n, n->w, own->sums) : 0)
-                                 + (l2 > 0 ? l2 * grc_get(n, n->w, own->sums + 1) : 0));
+    const double back =
+        scale * ((l1 > 0 ? l1 * grc_get(n, n->w, own->sums) : 0) + (l2 > 0 ? l2 * grc_get(n, n->w, own->sums + 1) : 0));
     double total = 0;
     (void)p;
     for (size_t j = 0; j < grc_min(pw, own->fan_out - first); j++) {
@@ -259,8 +259,7 @@ static void derive_weight(const grc_op *op, gradcore_network *n, enum grc_news n
             if (news == GRC_NEW_WEIGHTS)
                 grc_set(n, n->w, own->magnitude + first + j, sqrt(square[j]));
             grc_set(n, n->w, own->inverse_square + first + j, inverse);
-            grc_set(n, n->w, own->scale + first + j,
-                    grc_get(n, n->w, own->magnitude + first + j) * sqrt(inverse));
+            grc_set(n, n->w, own->scale + first + j, grc_get(n, n->w, own->magnitude + first + j) * sqrt(inverse));
         }
     }
 }
@@ -347,11 +346,19 @@ static void apply_left(const grc_op *op, const gradcore_network *n, size_t to)
 {
     const grc_rescale *own = op->own;
     const size_t pw = n->kernels->panel;
-    const grc_gemm g = {.m = 1, .n = grc_panels(n, own->fan_out) * pw, .k = own->fan_in,
-                        .a = grc_at(n, n->w, own->left), .a_row = 0, .a_col = 1,
-                        .b = grc_at(n, n->w, own->weight), .b_row = (ptrdiff_t)pw,
+    const grc_gemm g = {.m = 1,
+                        .n = grc_panels(n, own->fan_out) * pw,
+                        .k = own->fan_in,
+                        .a = grc_at(n, n->w, own->left),
+                        .a_row = 0,
+                        .a_col = 1,
+                        .b = grc_at(n, n->w, own->weight),
+                        .b_row = (ptrdiff_t)pw,
                         .b_panel = (ptrdiff_t)(pw * own->fan_in),
-                        .c = grc_at(n, n->w, to), .c_row = 0, .c_panel = (ptrdiff_t)pw, .init = NULL};
+                        .c = grc_at(n, n->w, to),
+                        .c_row = 0,
+                        .c_panel = (ptrdiff_t)pw,
+                        .init = NULL};
     n->kernels->gemm(&g);
 }
 
@@ -406,16 +413,26 @@ static void derive_spectral(const grc_op *op, gradcore_network *n, enum grc_news
     grc_set(n, n->w, own->sums + 1, sum_all(op, n, GRC_SUM_SQUARES));
 }
 
-static const grc_rescaling weight_rescaling = {.correct = &correct_weight, .clamp_weight = &clamp_weight,
-                                               .bound_norms = &bound_norms, .mask_weight = &mask_weight,
+static const grc_rescaling weight_rescaling = {.correct = &correct_weight,
+                                               .clamp_weight = &clamp_weight,
+                                               .bound_norms = &bound_norms,
+                                               .mask_weight = &mask_weight,
                                                .penalize = &penalize_weight};
 static const grc_rescaling spectral_rescaling = {.correct = &correct_spectral, .penalize = &penalize_spectral};
 
-const grc_op_class grc_op_weight_norm = {.describe = &describe_weight, .forward = &forward,
-                                         .backward = &backward, .gradient = &gradient, .derive = &derive_weight,
-                                         .rescaling = &weight_rescaling, .delta = GRC_DELTA_OWN,
+const grc_op_class grc_op_weight_norm = {.describe = &describe_weight,
+                                         .forward = &forward,
+                                         .backward = &backward,
+                                         .gradient = &gradient,
+                                         .derive = &derive_weight,
+                                         .rescaling = &weight_rescaling,
+                                         .delta = GRC_DELTA_OWN,
                                          .own_size = sizeof(grc_rescale)};
-const grc_op_class grc_op_spectral_norm = {.describe = &describe_spectral, .forward = &forward,
-                                           .backward = &backward, .gradient = &gradient,
-                                           .derive = &derive_spectral, .rescaling = &spectral_rescaling,
-                                           .delta = GRC_DELTA_OWN, .own_size = sizeof(grc_rescale)};
+const grc_op_class grc_op_spectral_norm = {.describe = &describe_spectral,
+                                           .forward = &forward,
+                                           .backward = &backward,
+                                           .gradient = &gradient,
+                                           .derive = &derive_spectral,
+                                           .rescaling = &spectral_rescaling,
+                                           .delta = GRC_DELTA_OWN,
+                                           .own_size = sizeof(grc_rescale)};

@@ -42,16 +42,23 @@ static void backward_fork(const grc_op *op, grc_view *x, size_t row, size_t rows
     if (own->projects) {
         const size_t pw = n->kernels->panel;
         void *way = grc_at(n, x->saved[end->index], row * in->ld);
-        const grc_gemm g = {.m = rows, .n = grc_panels(n, in->width) * pw, .k = out->width,
-                            .a = skip, .a_row = (ptrdiff_t)out->ld, .a_col = 1,
-                            .b = grc_at(n, x->transposed, own->transposed), .b_row = (ptrdiff_t)pw,
+        const grc_gemm g = {.m = rows,
+                            .n = grc_panels(n, in->width) * pw,
+                            .k = out->width,
+                            .a = skip,
+                            .a_row = (ptrdiff_t)out->ld,
+                            .a_col = 1,
+                            .b = grc_at(n, x->transposed, own->transposed),
+                            .b_row = (ptrdiff_t)pw,
                             .b_panel = (ptrdiff_t)(pw * out->width),
-                            .c = way, .c_row = (ptrdiff_t)in->ld, .c_panel = (ptrdiff_t)pw, .init = NULL};
+                            .c = way,
+                            .c_row = (ptrdiff_t)in->ld,
+                            .c_panel = (ptrdiff_t)pw,
+                            .init = NULL};
         n->kernels->gemm(&g);
         skip = way;
     }
-    n->kernels->add(rows, in->width, skip, own->projects ? in->ld : out->ld, grc_row(x, x->delta, op->in, row),
-                    in->ld);
+    n->kernels->add(rows, in->width, skip, own->projects ? in->ld : out->ld, grc_row(x, x->delta, op->in, row), in->ld);
 }
 
 static grc_status describe_join(grc_builder *b)
@@ -66,11 +73,11 @@ static grc_status describe_join(grc_builder *b)
                         l->flags);
     if (out != width && !(l->flags & GRADCORE_LAYER_PROJECTION))
         return grc_fail(b->error, GRADCORE_SHAPE,
-                        "layers[%s]: expected the residual block to keep its input's width %zu, got %zu",
-                        b->name, width, out);
+                        "layers[%s]: expected the residual block to keep its input's width %zu, got %zu", b->name,
+                        width, out);
     if ((l->flags & GRADCORE_LAYER_GAIN) && !(l->initial >= -1e30 && l->initial <= 1e30))
-        return grc_fail(b->error, GRADCORE_INVALID,
-                        "layers[%s].initial: expected a number from -1e30 to 1e30, got %g", b->name, l->initial);
+        return grc_fail(b->error, GRADCORE_INVALID, "layers[%s].initial: expected a number from -1e30 to 1e30, got %g",
+                        b->name, l->initial);
     grc_op *op = grc_add_op(b, &grc_op_join, out);
     join *own = op->own;
     own->fork = fork;
@@ -101,15 +108,22 @@ static void forward_join(const grc_op *op, grc_view *x, size_t row, size_t rows)
     void *out = grc_row(x, x->value, op->out, row);
     if (own->projects) {
         const size_t pw = n->kernels->panel;
-        const grc_gemm g = {.m = rows, .n = grc_panels(n, v->width) * pw, .k = from->width,
-                            .a = grc_row(x, x->value, skip, row), .a_row = (ptrdiff_t)from->ld, .a_col = 1,
-                            .b = grc_at(n, n->w, own->projection), .b_row = (ptrdiff_t)pw,
+        const grc_gemm g = {.m = rows,
+                            .n = grc_panels(n, v->width) * pw,
+                            .k = from->width,
+                            .a = grc_row(x, x->value, skip, row),
+                            .a_row = (ptrdiff_t)from->ld,
+                            .a_col = 1,
+                            .b = grc_at(n, n->w, own->projection),
+                            .b_row = (ptrdiff_t)pw,
                             .b_panel = (ptrdiff_t)(pw * from->width),
-                            .c = out, .c_row = (ptrdiff_t)v->ld, .c_panel = (ptrdiff_t)pw, .init = NULL};
+                            .c = out,
+                            .c_row = (ptrdiff_t)v->ld,
+                            .c_panel = (ptrdiff_t)pw,
+                            .init = NULL};
         n->kernels->gemm(&g);
     } else {
-        memcpy(out, own->has_gain ? grc_row(x, x->value, skip, row) : block,
-               ((rows - 1) * v->ld + v->width) * n->item);
+        memcpy(out, own->has_gain ? grc_row(x, x->value, skip, row) : block, ((rows - 1) * v->ld + v->width) * n->item);
     }
     if (own->has_gain)
         n->kernels->scale_add(rows, v->width, grc_get(n, n->w, own->gain), block, v->ld, out, v->ld);
@@ -138,8 +152,8 @@ static void backward_join(const grc_op *op, grc_view *x, size_t row, size_t rows
 }
 
 /* dP = input^T delta; dgain = the sum of delta times the block's output, row after row in double. */
-static void gradient_join(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row,
-                          size_t rows, void *out)
+static void gradient_join(const grc_op *op, grc_view *x, const grc_parameter *p, grc_region r, size_t row, size_t rows,
+                          void *out)
 {
     const join *own = op->own;
     const gradcore_network *n = x->net;
@@ -154,13 +168,19 @@ static void gradient_join(const grc_op *op, grc_view *x, const grc_parameter *p,
         grc_zero_tail(n, p, out);
         return;
     }
-    const grc_gemm g = {.m = r.rows, .n = r.panels * pw, .k = rows,
-                        .a = grc_at(n, grc_row(x, x->value, skip, row), r.row), .a_row = 1,
+    const grc_gemm g = {.m = r.rows,
+                        .n = r.panels * pw,
+                        .k = rows,
+                        .a = grc_at(n, grc_row(x, x->value, skip, row), r.row),
+                        .a_row = 1,
                         .a_col = (ptrdiff_t)from->ld,
                         .b = grc_at(n, grc_row(x, x->delta, op->out, row), r.panel * pw),
-                        .b_row = (ptrdiff_t)v->ld, .b_panel = (ptrdiff_t)pw,
-                        .c = grc_at(n, out, (r.panel * p->rows + r.row) * pw), .c_row = (ptrdiff_t)pw,
-                        .c_panel = (ptrdiff_t)(p->rows * pw), .init = NULL};
+                        .b_row = (ptrdiff_t)v->ld,
+                        .b_panel = (ptrdiff_t)pw,
+                        .c = grc_at(n, out, (r.panel * p->rows + r.row) * pw),
+                        .c_row = (ptrdiff_t)pw,
+                        .c_panel = (ptrdiff_t)(p->rows * pw),
+                        .init = NULL};
     n->kernels->gemm(&g);
 }
 
@@ -178,9 +198,16 @@ static void refresh_join(const grc_op *op, grc_view *x, int t, int count)
                               mine.panels, grc_at(n, x->transposed, own->transposed));
 }
 
-const grc_op_class grc_op_fork = {.describe = &describe_fork, .forward = &forward_fork,
-                                  .backward = &backward_fork, .delta = GRC_DELTA_SHARED, .shares_value = 1};
-const grc_op_class grc_op_join = {.describe = &describe_join, .forward = &forward_join,
-                                  .backward = &backward_join, .gradient = &gradient_join,
-                                  .refresh = &refresh_join, .saves = &saves_join, .delta = GRC_DELTA_OWN,
+const grc_op_class grc_op_fork = {.describe = &describe_fork,
+                                  .forward = &forward_fork,
+                                  .backward = &backward_fork,
+                                  .delta = GRC_DELTA_SHARED,
+                                  .shares_value = 1};
+const grc_op_class grc_op_join = {.describe = &describe_join,
+                                  .forward = &forward_join,
+                                  .backward = &backward_join,
+                                  .gradient = &gradient_join,
+                                  .refresh = &refresh_join,
+                                  .saves = &saves_join,
+                                  .delta = GRC_DELTA_OWN,
                                   .own_size = sizeof(join)};

@@ -18,9 +18,8 @@ static void forward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     const grc_standardize *own = op->own;
     const gradcore_network *n = x->net;
     const grc_value *v = &n->values[op->out];
-    n->kernels->standardize(rows, v->width, grc_input(x, op, row), grc_input_ld(x, op),
-                            grc_at(n, n->w, own->mean), grc_at(n, n->w, own->inverse_std),
-                            grc_row(x, x->value, op->out, row), v->ld);
+    n->kernels->standardize(rows, v->width, grc_input(x, op, row), grc_input_ld(x, op), grc_at(n, n->w, own->mean),
+                            grc_at(n, n->w, own->inverse_std), grc_row(x, x->value, op->out, row), v->ld);
 }
 
 static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
@@ -32,6 +31,9 @@ static void backward(const grc_op *op, grc_view *x, size_t row, size_t rows)
     n->kernels->standardize(rows, v->width, d, v->ld, x->zeros, grc_at(n, n->w, own->inverse_std), d, v->ld);
 }
 
-const grc_op_class grc_op_standardize = {.describe = &describe, .forward = &forward, .backward = &backward,
-                                         .delta = GRC_DELTA_SHARED, .any_ld = 1,
+const grc_op_class grc_op_standardize = {.describe = &describe,
+                                         .forward = &forward,
+                                         .backward = &backward,
+                                         .delta = GRC_DELTA_SHARED,
+                                         .any_ld = 1,
                                          .own_size = sizeof(grc_standardize)};

@@ -5,10 +5,10 @@
 
 grc_driver grc_drive(int optimizer, uint32_t flags, uint64_t step, const double *hypers, const double *running)
 {
-    grc_driver d = {.optimizer = optimizer, .lr = hypers[GRADCORE_LR], .decay = hypers[GRADCORE_WEIGHT_DECAY],
-                    .array = GRC_NONE};
-    d.args = (grc_opt_args){.base_lr = hypers[GRADCORE_LR], .grad_scale = 1, .grad_limit = (double)INFINITY,
-                            .step = step, .flags = flags};
+    grc_driver d = {
+        .optimizer = optimizer, .lr = hypers[GRADCORE_LR], .decay = hypers[GRADCORE_WEIGHT_DECAY], .array = GRC_NONE};
+    d.args = (grc_opt_args){
+        .base_lr = hypers[GRADCORE_LR], .grad_scale = 1, .grad_limit = (double)INFINITY, .step = step, .flags = flags};
     memcpy(d.args.p, hypers + GRADCORE_OWN, sizeof d.args.p);
     memcpy(d.args.running, running, sizeof d.args.running);
     return d;

@@ -59,9 +59,7 @@ void grc_write_side(const grc_matrix *m, const grc_side *side, const void *src);
 /* matrix_update.c: one update. All threads of a team call it; begins and ends with a barrier. */
 void grc_update_matrix(int optimizer, const grc_matrix *m, const grc_room *room, const grc_opt_args *args,
                        grc_team *team, int t, int count);
-void grc_muon(const grc_matrix *m, const grc_room *room, const grc_opt_args *args, grc_team *team, int t,
-              int count);
-void grc_soap(const grc_matrix *m, const grc_room *room, const grc_opt_args *args, grc_team *team, int t,
-              int count);
+void grc_muon(const grc_matrix *m, const grc_room *room, const grc_opt_args *args, grc_team *team, int t, int count);
+void grc_soap(const grc_matrix *m, const grc_room *room, const grc_opt_args *args, grc_team *team, int t, int count);
 
 #endif

@@ -10,9 +10,18 @@ static void product(const grc_matrix *m, size_t row, size_t end, size_t n, size_
                     const void *b, size_t ldb, void *c, size_t ldc)
 {
     const ptrdiff_t panel = (ptrdiff_t)m->k->panel;
-    const grc_gemm g = {.m = end - row, .n = grc_padded(m, n), .k = k, .a = grc_element(m, a, row * lda),
-                        .a_row = (ptrdiff_t)lda, .a_col = 1, .b = b, .b_row = (ptrdiff_t)ldb, .b_panel = panel,
-                        .c = grc_element(m, c, row * ldc), .c_row = (ptrdiff_t)ldc, .c_panel = panel};
+    const grc_gemm g = {.m = end - row,
+                        .n = grc_padded(m, n),
+                        .k = k,
+                        .a = grc_element(m, a, row * lda),
+                        .a_row = (ptrdiff_t)lda,
+                        .a_col = 1,
+                        .b = b,
+                        .b_row = (ptrdiff_t)ldb,
+                        .b_panel = panel,
+                        .c = grc_element(m, c, row * ldc),
+                        .c_row = (ptrdiff_t)ldc,
+                        .c_panel = panel};
     if (end > row)
         m->k->gemm(&g);
 }

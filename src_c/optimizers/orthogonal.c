@@ -46,9 +46,19 @@ static void product(const grc_kernels *kernels, size_t m, size_t n, size_t k, co
                     const double *b, size_t ldb, double *c, size_t ldc)
 {
     const ptrdiff_t panel = (ptrdiff_t)kernels->panel;
-    const grc_gemm g = {.m = m, .n = n, .k = k, .a = a, .a_row = (ptrdiff_t)lda, .a_col = 1, .b = b,
-                        .b_row = (ptrdiff_t)ldb, .b_panel = panel, .c = c, .c_row = (ptrdiff_t)ldc,
-                        .c_panel = panel, .init = NULL};
+    const grc_gemm g = {.m = m,
+                        .n = n,
+                        .k = k,
+                        .a = a,
+                        .a_row = (ptrdiff_t)lda,
+                        .a_col = 1,
+                        .b = b,
+                        .b_row = (ptrdiff_t)ldb,
+                        .b_panel = panel,
+                        .c = c,
+                        .c_row = (ptrdiff_t)ldc,
+                        .c_panel = panel,
+                        .init = NULL};
     kernels->gemm(&g);
 }
 
@@ -173,12 +183,12 @@ static void fill(void *context, grc_team *team, int t, int count)
     grc_orthonormalise(f->o, team, t, count);
 }
 
-grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
-                               double *out, gradcore_error *error)
+grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain, double *out,
+                               gradcore_error *error)
 {
     const int turned = rows > cols;
-    orthogonal o = {.k = grc_kernels_find(NULL, GRC_F64, error),
-                    .count = turned ? cols : rows, .length = turned ? rows : cols};
+    orthogonal o = {
+        .k = grc_kernels_find(NULL, GRC_F64, error), .count = turned ? cols : rows, .length = turned ? rows : cols};
     if (!o.k)
         return GRADCORE_INVALID;
     o.ld = grc_round_up(o.length, o.k->panel);
@@ -188,10 +198,8 @@ grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size
     for (int pass = 0; pass < 2; pass++) {
         arena.used = 0;
         grc_orthogonal_lay_out(&o, threads, &arena);
-        if (pass == 0
-            && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
-            return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none",
-                            arena.used);
+        if (pass == 0 && !(arena.base = arena.overflow ? NULL : grc_allocate(&grc_default_allocator, arena.used)))
+            return grc_fail(error, GRADCORE_NO_MEMORY, "fill: expected %zu bytes to work in, got none", arena.used);
     }
     filling f = {&o, seed, stream};
     grc_team_lend(threads, 0, &fill, &f);

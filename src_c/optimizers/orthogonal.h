@@ -45,7 +45,7 @@ static inline double grc_dot_lanes(size_t n, const double *a, const double *b)
 /* out (rows, cols) = gain * Q: orthonormal rows where rows <= cols, orthonormal columns where
  * rows >= cols; uniform over such matrices (the Q of a normal matrix, signs by the diagonal of its factor).
  * About 8/3 k^3 operations for a square of k. */
-grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain,
-                               double *out, gradcore_error *error);
+grc_status grc_fill_orthogonal(uint64_t seed, uint32_t stream, size_t rows, size_t cols, double gain, double *out,
+                               gradcore_error *error);
 
 #endif

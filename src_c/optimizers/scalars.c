@@ -176,50 +176,27 @@ void grc_opt_prepare(int optimizer, grc_opt_args *a)
     case GRC_OPT_adamw:
     case GRC_OPT_adabelief:
     case GRC_OPT_ademamix:
-    case GRC_OPT_yogi:
-        prepare_adam(a);
-        break;
-    case GRC_OPT_adan:
-        prepare_adan(a);
-        break;
+    case GRC_OPT_yogi: prepare_adam(a); break;
+    case GRC_OPT_adan: prepare_adan(a); break;
     case GRC_OPT_lamb: /* d[4] corrects m */
         prepare_adam(a);
         a->d[4] = 1.0 / (1.0 - power(a->p[0], a->step));
         break;
-    case GRC_OPT_nadam:
-        prepare_nadam(a);
-        break;
-    case GRC_OPT_radam:
-        prepare_radam(a);
-        break;
-    case GRC_OPT_adamax:
-        a->d[0] = a->lr / (1.0 - power(a->p[0], a->step));
-        break;
-    case GRC_OPT_adagrad:
-        a->d[0] = a->lr / (1.0 + (double)(a->step - 1) * a->p[2]);
-        break;
+    case GRC_OPT_nadam: prepare_nadam(a); break;
+    case GRC_OPT_radam: prepare_radam(a); break;
+    case GRC_OPT_adamax: a->d[0] = a->lr / (1.0 - power(a->p[0], a->step)); break;
+    case GRC_OPT_adagrad: a->d[0] = a->lr / (1.0 + (double)(a->step - 1) * a->p[2]); break;
     case GRC_OPT_adopt: /* the first update only fills v */
-        a->d[0] = a->step == 1                   ? 0.0
+        a->d[0] = a->step == 1                            ? 0.0
                   : a->flags & GRADCORE_OPTIMIZER_CLIPPED ? sqrt(sqrt((double)(a->step - 1)))
-                                               : (double)INFINITY;
+                                                          : (double)INFINITY;
         break;
-    case GRC_OPT_schedule_free_sgd:
-        prepare_schedule_free(a, a->p + 1, 0.0);
-        break;
-    case GRC_OPT_schedule_free_adamw:
-        prepare_schedule_free(a, a->p + 3, a->p[1]);
-        break;
-    case GRC_OPT_prodigy:
-        prepare_prodigy(a);
-        break;
-    case GRC_OPT_muon:
-        prepare_muon(a);
-        break;
-    case GRC_OPT_soap:
-        prepare_soap(a);
-        break;
-    default:
-        break;
+    case GRC_OPT_schedule_free_sgd: prepare_schedule_free(a, a->p + 1, 0.0); break;
+    case GRC_OPT_schedule_free_adamw: prepare_schedule_free(a, a->p + 3, a->p[1]); break;
+    case GRC_OPT_prodigy: prepare_prodigy(a); break;
+    case GRC_OPT_muon: prepare_muon(a); break;
+    case GRC_OPT_soap: prepare_soap(a); break;
+    default: break;
     }
 }
 

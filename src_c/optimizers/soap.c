@@ -28,16 +28,34 @@ static void project(const work *w, const void *x, void *out, int back)
         return;
     if (left->order) {
         const void *basis = back ? left->basis : left->turned;
-        const grc_gemm g = {.m = w->end - w->row, .n = w->cols, .k = m->rows,
-                            .a = grc_element(m, basis, w->row * left->ld), .a_row = (ptrdiff_t)left->ld, .a_col = 1,
-                            .b = x, .b_row = pw, .b_panel = down, .c = half, .c_row = cols, .c_panel = pw};
+        const grc_gemm g = {.m = w->end - w->row,
+                            .n = w->cols,
+                            .k = m->rows,
+                            .a = grc_element(m, basis, w->row * left->ld),
+                            .a_row = (ptrdiff_t)left->ld,
+                            .a_col = 1,
+                            .b = x,
+                            .b_row = pw,
+                            .b_panel = down,
+                            .c = half,
+                            .c_row = cols,
+                            .c_panel = pw};
         m->k->gemm(&g);
     } else
         grc_unpack_rows(m, x, w->room->plain[0], w->row, w->end);
     if (right->order) {
-        const grc_gemm g = {.m = w->end - w->row, .n = w->cols, .k = m->cols, .a = half, .a_row = cols, .a_col = 1,
-                            .b = back ? right->turned : right->basis, .b_row = (ptrdiff_t)right->ld, .b_panel = pw,
-                            .c = grc_element(m, out, w->row * (size_t)pw), .c_row = pw, .c_panel = down};
+        const grc_gemm g = {.m = w->end - w->row,
+                            .n = w->cols,
+                            .k = m->cols,
+                            .a = half,
+                            .a_row = cols,
+                            .a_col = 1,
+                            .b = back ? right->turned : right->basis,
+                            .b_row = (ptrdiff_t)right->ld,
+                            .b_panel = pw,
+                            .c = grc_element(m, out, w->row * (size_t)pw),
+                            .c_row = pw,
+                            .c_panel = down};
         m->k->gemm(&g);
     } else
         grc_pack_rows(m, w->room->plain[0], out, w->row, w->end);
@@ -57,11 +75,17 @@ static void learn(const work *w, const void *seen, const void *transposed, const
         grc_rows_of(side->order, 1, w->t, w->count, &row, &end);
         for (size_t rows; row < end; row += rows) {
             rows = grc_min(GRC_STRIP, end - row);
-            const grc_gemm g = {.m = rows, .n = side->ld, .k = depth,
+            const grc_gemm g = {.m = rows,
+                                .n = side->ld,
+                                .k = depth,
                                 .a = grc_element(m, plain, i == GRC_ROWS ? row * w->cols : row),
-                                .a_row = i == GRC_ROWS ? cols : 1, .a_col = i == GRC_ROWS ? 1 : cols,
-                                .b = i == GRC_ROWS ? transposed : seen, .b_row = pw,
-                                .b_panel = pw * (ptrdiff_t)depth, .c = strip, .c_row = (ptrdiff_t)side->ld,
+                                .a_row = i == GRC_ROWS ? cols : 1,
+                                .a_col = i == GRC_ROWS ? 1 : cols,
+                                .b = i == GRC_ROWS ? transposed : seen,
+                                .b_row = pw,
+                                .b_panel = pw * (ptrdiff_t)depth,
+                                .c = strip,
+                                .c_row = (ptrdiff_t)side->ld,
                                 .c_panel = pw};
             m->k->gemm(&g);
             m->k->blend(rows * side->ld, 1.0 - w->a->p[SHAMPOO_BETA], strip,
@@ -150,9 +174,18 @@ static void renew_side(const work *w, const grc_side *side, size_t *order)
     o.count = o.length = n;
     o.ld = grc_round_up(n, o.k->panel);
     grc_rows_of(n, 1, w->t, w->count, &row, &end);
-    const grc_gemm g = {.m = end - row, .n = side->ld, .k = n, .a = grc_element(m, side->gram, row * side->ld),
-                        .a_row = ld, .a_col = 1, .b = side->basis, .b_row = ld, .b_panel = pw,
-                        .c = grc_element(m, product, row * side->ld), .c_row = ld, .c_panel = pw};
+    const grc_gemm g = {.m = end - row,
+                        .n = side->ld,
+                        .k = n,
+                        .a = grc_element(m, side->gram, row * side->ld),
+                        .a_row = ld,
+                        .a_col = 1,
+                        .b = side->basis,
+                        .b_row = ld,
+                        .b_panel = pw,
+                        .c = grc_element(m, product, row * side->ld),
+                        .c_row = ld,
+                        .c_panel = pw};
     if (end > row)
         m->k->gemm(&g);
     grc_barrier(w->team);

@@ -41,8 +41,7 @@ static void leave(gradcore_pass *p)
     grc_lock_drop(&p->lock, GRC_KEEPING);
 }
 
-grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_pass **out,
-                                gradcore_error *error)
+grc_status gradcore_pass_create(gradcore_network *n, int64_t capacity, gradcore_pass **out, gradcore_error *error)
 {
     if (!n || !out)
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL", n ? "out" : "network");
@@ -72,8 +71,8 @@ void gradcore_pass_destroy(gradcore_pass *p)
     grc_release(&n->allocator, p, sizeof *p);
 }
 
-grc_status gradcore_pass_set_rates(gradcore_pass *p, uint64_t first, int64_t steps, int64_t layers,
-                                   const double *rates, gradcore_error *error)
+grc_status gradcore_pass_set_rates(gradcore_pass *p, uint64_t first, int64_t steps, int64_t layers, const double *rates,
+                                   gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
@@ -117,9 +116,8 @@ static void forward_team(void *context, grc_team *team, int t, int count)
     }
 }
 
-grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t stride, int64_t rows,
-                                 int32_t training, uint64_t seed, uint64_t step, void *out,
-                                 int64_t out_stride, gradcore_error *error)
+grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t stride, int64_t rows, int32_t training,
+                                 uint64_t seed, uint64_t step, void *out, int64_t out_stride, gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
@@ -131,16 +129,14 @@ grc_status gradcore_pass_forward(gradcore_pass *p, const void *in, int64_t strid
         status = grc_fail(error, GRADCORE_SHAPE, "x: expected 1 to %zu rows, got %lld", plan->view.capacity,
                           (long long)rows);
     else if (rows > 1 && (stride < 0 || (out && out_stride < (int64_t)value_width(p, p->net->value_count - 1))))
-        status =
-            grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
-                     value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
+        status = grc_fail(error, GRADCORE_SHAPE, "x, y: expected strides of at least 0 and %zu, got %lld and %lld",
+                          value_width(p, p->net->value_count - 1), (long long)stride, (long long)out_stride);
     else if (!grc_lock_read(p->net))
         status = grc_network_refused(p->net, error);
     else if ((status = grc_check_codes(p->net, in, stride, NULL, 0, rows, error)) != GRADCORE_OK)
         grc_unlock_read(p->net);
     if (status == GRADCORE_OK) {
-        pass_call c = {
-            .pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
+        pass_call c = {.pass = p, .in = in, .in_stride = (size_t)stride, .out = out, .out_stride = (size_t)out_stride};
         plan->view.rows = (size_t)rows;
         plan->view.training = training != 0;
         plan->view.seed = seed;
@@ -189,8 +185,8 @@ static void backward_team(void *context, grc_team *team, int t, int count)
     grc_gradients(plan, t, count);
 }
 
-grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t stride, void *d_x,
-                                  int64_t d_x_stride, gradcore_error *error)
+grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t stride, void *d_x, int64_t d_x_stride,
+                                  gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)
@@ -199,9 +195,9 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     if (!d_out)
         status = grc_fail(error, GRADCORE_INVALID, "d_out: expected a pointer, got NULL");
     else if (plan->view.rows > 1 && (stride < 0 || (d_x && d_x_stride < (int64_t)value_width(p, 0))))
-        status = grc_fail(error, GRADCORE_SHAPE,
-                          "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
-                          value_width(p, 0), (long long)stride, (long long)d_x_stride);
+        status =
+            grc_fail(error, GRADCORE_SHAPE, "d_out, d_x: expected strides of at least 0 and %zu, got %lld and %lld",
+                     value_width(p, 0), (long long)stride, (long long)d_x_stride);
     else if (p->ready != 1)
         status = grc_fail(error, GRADCORE_STATE, "backward: expected a forward before it, got %s",
                           p->ready == 2 ? "a second backward" : "none");
@@ -210,12 +206,15 @@ grc_status gradcore_pass_backward(gradcore_pass *p, const void *d_out, int64_t s
     const uint64_t version = atomic_load(&p->net->version);
     if (status == GRADCORE_OK && version != p->version) {
         grc_unlock_read(p->net);
-        status = grc_fail(error, GRADCORE_STATE,
-                          "backward: expected the weights that forward used, got changed ones");
+        status = grc_fail(error, GRADCORE_STATE, "backward: expected the weights that forward used, got changed ones");
     }
     if (status == GRADCORE_OK) {
-        pass_call c = {.pass = p, .in = d_out, .in_stride = (size_t)stride, .out = d_x,
-                       .out_stride = (size_t)d_x_stride, .refresh = plan->version != version};
+        pass_call c = {.pass = p,
+                       .in = d_out,
+                       .in_stride = (size_t)stride,
+                       .out = d_x,
+                       .out_stride = (size_t)d_x_stride,
+                       .refresh = plan->version != version};
         grc_team_for(p->net, grc_threads_for(p->net, 2, plan->view.rows), &backward_team, &c);
         plan->version = version;
         p->ready = 2;
@@ -232,8 +231,7 @@ grc_status gradcore_pass_gradient(gradcore_pass *p, int64_t index, void *dst, gr
         return status;
     const gradcore_network *n = p->net;
     if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable || !dst)
-        status = grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld",
-                          (long long)index);
+        status = grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
     else if (p->ready != 2)
         status = grc_fail(error, GRADCORE_STATE, "gradients: expected a backward before, got none");
     else {
@@ -244,8 +242,8 @@ grc_status gradcore_pass_gradient(gradcore_pass *p, int64_t index, void *dst, gr
     return status;
 }
 
-grc_status gradcore_pass_activation(gradcore_pass *p, int64_t layer, int64_t *width, const char **name,
-                                    void *dst, gradcore_error *error)
+grc_status gradcore_pass_activation(gradcore_pass *p, int64_t layer, int64_t *width, const char **name, void *dst,
+                                    gradcore_error *error)
 {
     grc_status status = enter(p, error);
     if (status != GRADCORE_OK)

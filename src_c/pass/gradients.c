@@ -34,8 +34,8 @@ static double penalize(const grc_plan *plan, const grc_parameter *p, size_t row,
 }
 
 /* A chunk's gradient is there: its penalty on top if it has none yet, then its sum of squares. */
-static void finish_chunk(grc_plan *plan, const grc_parameter *p, size_t chunk, size_t row, size_t panel,
-                         size_t size, int penalized)
+static void finish_chunk(grc_plan *plan, const grc_parameter *p, size_t chunk, size_t row, size_t panel, size_t size,
+                         int penalized)
 {
     const gradcore_network *n = plan->view.net;
     GRC_ASSERT(chunk < plan->chunk_first[n->parameter_count]);

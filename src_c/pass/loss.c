@@ -44,8 +44,7 @@ static grc_status check_options(const grc_loss *l, const char *name, const gradc
     if (o->size != sizeof *o)
         return grc_fail(error, GRADCORE_INVALID, "loss options.size: expected %zu, got %u", sizeof *o, o->size);
     if (o->flags & ~own)
-        return grc_fail(error, GRADCORE_INVALID, "loss options.flags: expected flags of %s, got 0x%x", name,
-                        o->flags);
+        return grc_fail(error, GRADCORE_INVALID, "loss options.flags: expected flags of %s, got 0x%x", name, o->flags);
     if ((o->flags & GRADCORE_LOSS_IGNORES) && (o->flags & GRADCORE_LOSS_PROBABILITIES))
         return grc_fail(error, GRADCORE_INVALID, "ignore_index: expected labels with it, got probabilities");
     if (!o->vector)
@@ -57,8 +56,8 @@ static grc_status check_options(const grc_loss *l, const char *name, const gradc
                         l->outputs, (long long)o->vector_size);
     for (size_t i = 0; i < l->outputs; i++)
         if (!(o->vector[i] >= 0 && o->vector[i] <= GRC_MOST_OPTION))
-            return grc_fail(error, GRADCORE_INVALID, "%s[%zu]: expected a number from 0 to 1e30, got %g", vector,
-                            i, o->vector[i]);
+            return grc_fail(error, GRADCORE_INVALID, "%s[%zu]: expected a number from 0 to 1e30, got %g", vector, i,
+                            o->vector[i]);
     return GRADCORE_OK;
 }
 
@@ -122,11 +121,10 @@ grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, 
     l->labels = strcmp(target, "labels") == 0 && !l->args.probabilities;
     l->target_width = l->labels ? 1 : strcmp(target, "halves") == 0 ? outputs / 2 : outputs;
     if (strcmp(target, "labels") == 0 && outputs < 2)
-        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu",
-                        outputs);
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected at least 2 outputs for class labels, got %zu", outputs);
     if (strcmp(target, "halves") == 0 && outputs % 2)
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "loss: expected an even number of outputs, means and variances, got %zu", outputs);
+        return grc_fail(error, GRADCORE_SHAPE, "loss: expected an even number of outputs, means and variances, got %zu",
+                        outputs);
     return options && options->vector ? keep_vector(l, options->vector, dtype, error) : GRADCORE_OK;
 }
 
@@ -169,8 +167,8 @@ grc_status grc_loss_check_label(const grc_loss *l, int64_t label, int64_t row, g
 {
     if (takes_label(l, label))
         return GRADCORE_OK;
-    return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %lld",
-                    (long long)row, (long long)l->outputs - 1, (long long)label);
+    return grc_fail(error, GRADCORE_INVALID, "target[%lld]: expected a class from 0 to %lld, got %lld", (long long)row,
+                    (long long)l->outputs - 1, (long long)label);
 }
 
 /* ---- what changes under our hands ---- */
@@ -192,8 +190,8 @@ grc_status grc_report_intrusion(const grc_intrusion *in, gradcore_error *error)
         return GRADCORE_OK;
     return grc_fail(error, GRADCORE_INVALID,
                     "%s[%lld]: expected 0 to %lld, got %lld; it was in range when the call began: another thread has "
-                    "written into the array since", in->array, (long long)in->at, (long long)in->most,
-                    (long long)in->got);
+                    "written into the array since",
+                    in->array, (long long)in->at, (long long)in->most, (long long)in->got);
 }
 
 int32_t grc_found_label(const grc_loss *l, int64_t label, int64_t row, grc_intrusion *in)

@@ -72,9 +72,9 @@ static void lay_out_deltas(grc_plan *plan, grc_arena *a)
         if (op->class->delta != GRC_DELTA_SHARED && needs_delta(plan, op->in))
             own = grc_take(a, plan->view.capacity * n->values[op->in].ld, n->item);
         if (plan->view.delta)
-            plan->view.delta[op->in] = !needs_delta(plan, op->in)                  ? NULL
-                               : op->class->delta != GRC_DELTA_SHARED ? own
-                                                                      : plan->view.delta[op->out];
+            plan->view.delta[op->in] = !needs_delta(plan, op->in)             ? NULL
+                                       : op->class->delta != GRC_DELTA_SHARED ? own
+                                                                              : plan->view.delta[op->out];
     }
 }
 
@@ -160,8 +160,7 @@ grc_status grc_plan_create(gradcore_network *n, int mode, size_t capacity, unsig
     arena.base = arena.overflow ? NULL : grc_allocate(&n->allocator, arena.used);
     if (!arena.base) {
         grc_release(&n->allocator, plan, sizeof *plan);
-        return grc_fail(error, GRADCORE_NO_MEMORY, "capacity: expected memory for %zu rows, got none",
-                        capacity);
+        return grc_fail(error, GRADCORE_NO_MEMORY, "capacity: expected memory for %zu rows, got none", capacity);
     }
     plan->block = arena.base;
     arena.used = 0;

@@ -239,22 +239,19 @@ static grc_status evaluate(gradcore_network *n, const gradcore_data *d, const gr
     return status;
 }
 
-static grc_status check_call(const gradcore_network *n, const gradcore_data *d, const gradcore_score *scores,
-                             int count, gradcore_error *error)
+static grc_status check_call(const gradcore_network *n, const gradcore_data *d, const gradcore_score *scores, int count,
+                             gradcore_error *error)
 {
     int fits = n && d && d->size == sizeof *d && scores;
     for (int i = 0; fits && i < count; i++)
-        fits = scores[i].size == sizeof *scores
-               || (count == 1 && scores[i].size == offsetof(gradcore_score, weight));
+        fits = scores[i].size == sizeof *scores || (count == 1 && scores[i].size == offsetof(gradcore_score, weight));
     if (!fits)
-        return grc_fail(error, GRADCORE_INVALID,
-                        "evaluate: expected a network, data and score with their sizes set");
+        return grc_fail(error, GRADCORE_INVALID, "evaluate: expected a network, data and score with their sizes set");
     return check(n, d, error);
 }
 
-grc_status gradcore_network_evaluate_loss(gradcore_network *n, const char *name,
-                                          const gradcore_loss_options *options, const gradcore_data *d,
-                                          gradcore_score *score, gradcore_error *error)
+grc_status gradcore_network_evaluate_loss(gradcore_network *n, const char *name, const gradcore_loss_options *options,
+                                          const gradcore_data *d, gradcore_score *score, gradcore_error *error)
 {
     grc_status status = check_call(n, d, score, 1, error);
     if (status != GRADCORE_OK)

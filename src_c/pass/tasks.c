@@ -14,8 +14,8 @@ grc_status grc_check_head_losses(const gradcore_network *n, const gradcore_head_
     if (!n->head_count)
         return grc_fail(error, GRADCORE_INVALID, "heads: expected a network with heads, got one without");
     if (!losses || count != n->head_count)
-        return grc_fail(error, GRADCORE_SHAPE, "heads: expected %d losses, one for each head, got %lld",
-                        n->head_count, losses ? (long long)count : 0);
+        return grc_fail(error, GRADCORE_SHAPE, "heads: expected %d losses, one for each head, got %lld", n->head_count,
+                        losses ? (long long)count : 0);
     for (int i = 0; i < n->head_count; i++) {
         if (losses[i].size != sizeof *losses)
             return grc_fail(error, GRADCORE_INVALID, "heads[%d].size: expected %zu, got %u", i, sizeof *losses,
@@ -35,8 +35,7 @@ static size_t size_of(int tasks)
 static grc_status open_heads(const gradcore_network *n, const gradcore_trainer_options *o, grc_task *tasks,
                              gradcore_error *error)
 {
-    const int uncertain = n->parameter_count
-                          && strcmp(n->parameters[n->parameter_count - 1].role, "log_variance") == 0;
+    const int uncertain = n->parameter_count && strcmp(n->parameters[n->parameter_count - 1].role, "log_variance") == 0;
     grc_status status = grc_check_head_losses(n, o->heads, o->head_count, error);
     if (status == GRADCORE_OK && (o->loss || o->loss_options || o->loss_function))
         status = grc_fail(error, GRADCORE_INVALID, "loss: expected NULL with a loss for each head");
@@ -45,8 +44,8 @@ static grc_status open_heads(const gradcore_network *n, const gradcore_trainer_o
         grc_task *task = &tasks[i];
         task->value = n->heads[i].value;
         task->weight = h->weight;
-        status = grc_loss_open(&task->loss, &n->allocator, h->loss, h->options, n->dtype,
-                               n->values[task->value].width, error);
+        status = grc_loss_open(&task->loss, &n->allocator, h->loss, h->options, n->dtype, n->values[task->value].width,
+                               error);
         if (status == GRADCORE_OK && uncertain)
             task->factor = grc_loss_classifies(task->loss.kind) ? 1 : 0.5;
     }
@@ -95,9 +94,9 @@ grc_status grc_check_head_data(const gradcore_data *d, int heads, gradcore_error
 {
     const gradcore_head_data *h = d->target;
     if (!h || d->weight)
-        return grc_fail(error, GRADCORE_INVALID, "%s", d->weight
-                            ? "weight: expected NULL with heads, which have their own, got weights"
-                            : "target: expected a pointer, got NULL");
+        return grc_fail(error, GRADCORE_INVALID, "%s",
+                        d->weight ? "weight: expected NULL with heads, which have their own, got weights"
+                                  : "target: expected a pointer, got NULL");
     for (int i = 0; i < heads; i++)
         if (h[i].size != sizeof *h)
             return grc_fail(error, GRADCORE_INVALID, "target[%d].size: expected %zu, got %u", i, sizeof *h, h[i].size);

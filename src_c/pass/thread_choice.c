@@ -30,9 +30,13 @@ static double seconds(void)
 static void begin(grc_tuner *u, const gradcore_network *n, size_t rows, int update, int heavy)
 {
     const double work = grc_work(n, 3, rows, update);
-    *u = (grc_tuner){.rows = rows, .update = update, .least = grc_threads_worth(n->threads, work, AMPLE_WORK),
+    *u = (grc_tuner){.rows = rows,
+                     .update = update,
+                     .least = grc_threads_worth(n->threads, work, AMPLE_WORK),
                      .most = heavy ? n->threads : grc_threads_worth(n->threads, work, LEAST_WORK),
-                     .mean = 1e-6 * work, .pause = SOON, .next = SETTLED};
+                     .mean = 1e-6 * work,
+                     .pause = SOON,
+                     .next = SETTLED};
     u->count = heavy ? u->least : grc_threads_worth(n->threads, work, LIKELY_WORK);
 }
 
@@ -189,8 +193,12 @@ grc_tuner *grc_tuner_of(uint64_t key, double microseconds, int most, int *thread
     if (p->key != key || p->ceiling != most) {
         p->key = key;
         p->ceiling = most;
-        p->tuner = (grc_tuner){.least = grc_threads_worth(most, microseconds, AMPLE_ALONE), .most = trial,
-                               .count = *threads, .mean = 1e-6 * microseconds, .pause = SOON, .next = SETTLED};
+        p->tuner = (grc_tuner){.least = grc_threads_worth(most, microseconds, AMPLE_ALONE),
+                               .most = trial,
+                               .count = *threads,
+                               .mean = 1e-6 * microseconds,
+                               .pause = SOON,
+                               .next = SETTLED};
     }
     *threads = go(&p->tuner);
     return &p->tuner;

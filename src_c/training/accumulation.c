@@ -78,8 +78,8 @@ static void add_piece(void *context, const grc_piece *piece)
     const gradcore_network *n = trainer->net;
     const int by_head = a->waiting->by_head;
     for (int i = 0; i < (by_head ? trainer->task_count : 1); i++) {
-        void *gradient = by_head ? grc_head_gradient(trainer, i, piece->offset)
-                                 : grc_at(n, trainer->plan->grad, piece->offset);
+        void *gradient =
+            by_head ? grc_head_gradient(trainer, i, piece->offset) : grc_at(n, trainer->plan->grad, piece->offset);
         void *mean = grc_at(n, by_head ? grc_head_mean(trainer, i) : accumulation(trainer)->vector, piece->offset);
         add_share(n, a->share[i], a->last, piece->size, gradient, mean);
     }

@@ -9,8 +9,7 @@
 
 static const char *const kinds[GRC_AVERAGE_KINDS] = {"ema", "swa", "lookahead", "accumulate", "sam", "asam"};
 
-static grc_status describe(const char *kind, int64_t every, int64_t start, grc_average *out,
-                           gradcore_error *error)
+static grc_status describe(const char *kind, int64_t every, int64_t start, grc_average *out, gradcore_error *error)
 {
     for (int i = 0; kind && i < GRC_AVERAGE_KINDS; i++)
         if (strcmp(kinds[i], kind) == 0) {
@@ -20,8 +19,10 @@ static grc_status describe(const char *kind, int64_t every, int64_t start, grc_a
             *out = (grc_average){.kind = (enum grc_average_kind)i, .every = (uint64_t)every, .start = (uint64_t)start};
             return GRADCORE_OK;
         }
-    return grc_fail(error, GRADCORE_INVALID, "kind: expected 'ema', 'swa', 'lookahead', 'accumulate', 'sam' or 'asam', "
-                    "got '%.40s'", kind ? kind : "(null)");
+    return grc_fail(error, GRADCORE_INVALID,
+                    "kind: expected 'ema', 'swa', 'lookahead', 'accumulate', 'sam' or 'asam', "
+                    "got '%.40s'",
+                    kind ? kind : "(null)");
 }
 
 static int is_sam(const grc_average *a)
@@ -196,8 +197,8 @@ static void average_body(void *context, grc_team *team, int t, int count)
     average_elements(c->average, c->kernels, c->step, c->rate, c->n, c->item, c->w, c->vector);
 }
 
-grc_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step, double rate,
-                            int32_t dtype, int64_t n, void *w, void *average, gradcore_error *error)
+grc_status gradcore_average(const char *kind, int64_t every, int64_t start, uint64_t step, double rate, int32_t dtype,
+                            int64_t n, void *w, void *average, gradcore_error *error)
 {
     grc_average a;
     grc_status status = describe(kind, every, start, &a, error);

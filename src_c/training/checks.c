@@ -7,10 +7,8 @@ static grc_status check_target(const grc_task *task, const gradcore_data *d, gra
 {
     if (!d->target && task->loss.kind != GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "target: expected a pointer, got NULL");
-    if (!task->loss.labels && d->rows > 1
-        && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "target: expected a row stride of at least 0 (outputs: %zu), got %lld",
+    if (!task->loss.labels && d->rows > 1 && (d->target_stride < 0 || d->target_stride > INT64_MAX / 16 / d->rows))
+        return grc_fail(error, GRADCORE_SHAPE, "target: expected a row stride of at least 0 (outputs: %zu), got %lld",
                         task->loss.target_width, (long long)d->target_stride);
     return GRADCORE_OK;
 }
@@ -37,9 +35,8 @@ grc_status grc_check_data(const gradcore_trainer *trainer, const gradcore_data *
     if (d->rows < 1)
         return grc_fail(error, GRADCORE_SHAPE, "x: expected at least 1 row, got %lld", (long long)d->rows);
     if (d->rows > 1 && (d->x_stride < 0 || d->x_stride > INT64_MAX / 16 / d->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "x: expected a row stride of at least 0 (inputs: %lld), got %lld", (long long)inputs,
-                        (long long)d->x_stride);
+        return grc_fail(error, GRADCORE_SHAPE, "x: expected a row stride of at least 0 (inputs: %lld), got %lld",
+                        (long long)inputs, (long long)d->x_stride);
     return trainer->plan->view.tips ? check_heads(trainer, d, error) : check_target(trainer->tasks, d, error);
 }
 
@@ -87,8 +84,9 @@ grc_status grc_check_step(const gradcore_trainer *trainer, const double *h, grad
 grc_status grc_check_run(const gradcore_trainer *trainer, gradcore_run *r, gradcore_error *error)
 {
     /* The sizes that the struct has had. */
-    if (!r || (r->size != sizeof *r && r->size != offsetof(gradcore_run, ledger)
-               && r->size != offsetof(gradcore_run, heads)))
+    if (!r
+        || (r->size != sizeof *r && r->size != offsetof(gradcore_run, ledger)
+            && r->size != offsetof(gradcore_run, heads)))
         return grc_fail(error, GRADCORE_INVALID, "run: expected a gradcore_run with its size set");
     r->done = 0;
     if (!r->hypers || !r->reports)
@@ -100,8 +98,7 @@ grc_status grc_check_run(const gradcore_trainer *trainer, gradcore_run *r, gradc
         return grc_fail(error, GRADCORE_SHAPE, "batch: expected 1 to %zu rows, got %lld", trainer->plan->view.capacity,
                         (long long)r->batch);
     if (r->begin < 0 || r->end <= r->begin || (!r->order && r->end > r->data->rows))
-        return grc_fail(error, GRADCORE_SHAPE,
-                        "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
+        return grc_fail(error, GRADCORE_SHAPE, "begin, end: expected 0 <= begin < end <= %lld, got %lld and %lld",
                         (long long)r->data->rows, (long long)r->begin, (long long)r->end);
     const int64_t batches = (r->end - r->begin - 1) / r->batch + 1;
     if (r->steps < 1 || r->steps > batches)

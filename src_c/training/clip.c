@@ -22,8 +22,7 @@ double grc_clip_value(const gradcore_trainer *trainer, const double *hypers)
 /* ---- rules on elements and on whole norms ---- */
 
 /* The padding is 0, and so within any limit. */
-static void count_beyond(const gradcore_network *n, void *vector, const grc_clip_task *k, double limit,
-                         grc_tally *seen)
+static void count_beyond(const gradcore_network *n, void *vector, const grc_clip_task *k, double limit, grc_tally *seen)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
     const size_t stored = grc_stored_rows(p), pw = n->kernels->panel;
@@ -100,8 +99,7 @@ static double norm_factor(const grc_rule *r, double limit, double total)
 }
 
 /* global_norm, tensor_norm. Every thread folds for itself; the last barrier keeps `partial` until then. */
-static void clip_norms(gradcore_trainer *trainer, grc_team *team, const grc_rule *r, double limit, int t,
-                       int count)
+static void clip_norms(gradcore_trainer *trainer, grc_team *team, const grc_rule *r, double limit, int t, int count)
 {
     struct grc_clipping *c = trainer->clipping;
     const int whole = r->kind == GRC_RULE_global_norm;
@@ -129,8 +127,7 @@ static void clip_norms(gradcore_trainer *trainer, grc_team *team, const grc_rule
 
 /* ---- the stages ---- */
 
-static void apply_rule(gradcore_trainer *trainer, grc_team *team, const grc_rule *r, double limit, int t,
-                       int count)
+static void apply_rule(gradcore_trainer *trainer, grc_team *team, const grc_rule *r, double limit, int t, int count)
 {
     struct grc_clipping *c = trainer->clipping;
     if (r->kind == GRC_RULE_global_norm || r->kind == GRC_RULE_tensor_norm) {
@@ -144,8 +141,7 @@ static void apply_rule(gradcore_trainer *trainer, grc_team *team, const grc_rule
         if (r->kind == GRC_RULE_value) {
             count_beyond(trainer->net, trainer->plan->grad, k, limit, &c->tallies[i]);
             grc_clamp_task(trainer->net, trainer->plan->grad, k, -limit, limit);
-        }
-        else if (r->kind == GRC_RULE_noise)
+        } else if (r->kind == GRC_RULE_noise)
             add_noise(trainer, k, limit);
         else
             grc_map_units(trainer, r, trainer->plan->grad, limit, 0, k, &c->tallies[i]);

@@ -66,15 +66,14 @@ static grc_status read_rule(const gradcore_trainer *trainer, const gradcore_rule
                             gradcore_error *error)
 {
     if (from->size != sizeof *from || !from->name)
-        return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name",
-                        index);
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu]: expected a gradcore_rule with size and name", index);
     const int kind = grc_find_rule(from->name);
     if (kind == GRC_NONE)
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].name: expected a known rule, got '%.40s'", index,
                         from->name);
     if (!from->scheduled && !(from->limit >= kinds[kind].low && from->limit <= kinds[kind].high))
-        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].limit: expected a number from %g to %g, got %g",
-                        index, kinds[kind].low, kinds[kind].high, from->limit);
+        return grc_fail(error, GRADCORE_INVALID, "rules[%zu].limit: expected a number from %g to %g, got %g", index,
+                        kinds[kind].low, kinds[kind].high, from->limit);
     if (isnan(from->other) || (kind == GRC_RULE_box ? from->other > from->limit : from->other < 0))
         return grc_fail(error, GRADCORE_INVALID, "rules[%zu].other: expected %s, got %g", index,
                         kind == GRC_RULE_box ? "at most the limit" : "at least 0", from->other);
@@ -87,8 +86,8 @@ static grc_status read_rule(const gradcore_trainer *trainer, const gradcore_rule
         for (int i = 0; i < trainer->net->parameter_count; i++) {
             const grc_parameter *p = &trainer->net->parameters[i];
             if (from->keep[i] && !isfinite(trainer->net->kernels->max_abs(p->rows * p->cols, from->keep[i])))
-                return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected finite numbers for %s",
-                                index, p->name);
+                return grc_fail(error, GRADCORE_INVALID, "rules[%zu].keep: expected finite numbers for %s", index,
+                                p->name);
         }
     }
     *r = (grc_rule){.kind = (enum grc_rule_kind)kind,
@@ -127,8 +126,7 @@ static void list_tasks(const gradcore_network *n, grc_clip_task *tasks)
     }
 }
 
-static struct grc_clipping *lay_out(const gradcore_trainer *trainer, const grc_rule *list, size_t rules,
-                                    grc_arena *a)
+static struct grc_clipping *lay_out(const gradcore_trainer *trainer, const grc_rule *list, size_t rules, grc_arena *a)
 {
     size_t keeps = 0;
     for (size_t i = 0; i < rules; i++)
@@ -141,8 +139,12 @@ static struct grc_clipping *lay_out(const gradcore_trainer *trainer, const grc_r
     uint8_t *masks = grc_take(a, parameters * rules, sizeof *masks);
     char *kept = grc_take(a, keeps * trainer->net->vector, trainer->net->item);
     if (c)
-        *c = (struct grc_clipping){.rule_count = rules, .task_count = tasks, .tasks = cut, .partial = partial,
-                                   .tallies = tallies, .masks = masks,
+        *c = (struct grc_clipping){.rule_count = rules,
+                                   .task_count = tasks,
+                                   .tasks = cut,
+                                   .partial = partial,
+                                   .tallies = tallies,
+                                   .masks = masks,
                                    .keeps = kept};
     return c;
 }
@@ -239,8 +241,8 @@ grc_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_
     }
     if (status == GRADCORE_OK && (on_rows > 1 || scheduled + (trainer->fused_rule != GRC_NONE) > 1))
         status = grc_fail(error, GRADCORE_INVALID,
-                          "rules: expected one on rows and one scheduled limit at most, got %zu and %zu",
-                          on_rows, scheduled + (trainer->fused_rule != GRC_NONE));
+                          "rules: expected one on rows and one scheduled limit at most, got %zu and %zu", on_rows,
+                          scheduled + (trainer->fused_rule != GRC_NONE));
     struct grc_clipping *made = NULL;
     if (status == GRADCORE_OK && n)
         status = make(trainer, from, rules, n, &made, error);

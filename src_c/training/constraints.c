@@ -22,7 +22,7 @@ static int constrain_rescaled(const gradcore_network *n, const grc_rule *r, void
         op->class->rescaling->clamp_weight(op, n, vector, k->panel, r->other, limit, slack);
     else if (r->kind == GRC_RULE_mask)
         op->class->rescaling->mask_weight(op, n, vector, k->panel,
-                               grc_panel_of(n, &n->parameters[k->parameter], r->keep, k->panel));
+                                          grc_panel_of(n, &n->parameters[k->parameter], r->keep, k->panel));
     else
         op->class->rescaling->bound_norms(op, n, vector, k->panel, r->kind == GRC_RULE_unit_norm, limit);
     return 1;

@@ -69,7 +69,8 @@ static passage passage_of(const gradcore_trainer *trainer)
 {
     const int live = grc_find_slot(trainer->optimizer, GRC_START_LIVE);
     const int plain = grc_find_slot(trainer->optimizer, GRC_START_WEIGHTS);
-    return (passage){.trainer = trainer, .live = live == GRC_NONE ? NULL : trainer->plan->slots[live],
+    return (passage){.trainer = trainer,
+                     .live = live == GRC_NONE ? NULL : trainer->plan->slots[live],
                      .plain = live == GRC_NONE ? NULL : trainer->plan->slots[plain]};
 }
 

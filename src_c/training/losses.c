@@ -211,7 +211,7 @@ void grc_compute_losses(const slice *s, int64_t first, size_t row, size_t rows)
             continue;
         const int in_place = lies_ready(s, task);
         const size_t target_ld = in_place ? (size_t)task->data.target_stride : loss->target_width;
-        const void *target = in_place ? grc_at(n, task->data.target, ((size_t)first + row) * target_ld)
+        const void *target = in_place       ? grc_at(n, task->data.target, ((size_t)first + row) * target_ld)
                              : loss->labels ? (const void *)((int32_t *)task->target + row)
                                             : grc_at(n, task->target, row * target_ld);
         n->kernels->loss[loss->kind](rows, loss->outputs, grc_row(&plan->view, plan->view.value, task->value, row),

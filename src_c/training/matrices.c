@@ -27,8 +27,13 @@ void grc_matrix_step(const gradcore_trainer *trainer, grc_team *team, int parame
 static void describe(const gradcore_trainer *trainer, const grc_parameter *p, grc_matrix *m)
 {
     const gradcore_network *n = trainer->net;
-    *m = (grc_matrix){.k = n->kernels, .item = n->item, .rows = grc_stored_rows(p), .cols = grc_stored_cols(p),
-                      .fan_in = p->rows, .fan_out = p->cols, .w = grc_at(n, n->w, p->offset),
+    *m = (grc_matrix){.k = n->kernels,
+                      .item = n->item,
+                      .rows = grc_stored_rows(p),
+                      .cols = grc_stored_cols(p),
+                      .fan_in = p->rows,
+                      .fan_out = p->cols,
+                      .w = grc_at(n, n->w, p->offset),
                       .g = grc_at(n, trainer->plan->grad, p->offset)};
     for (int i = 0; i < 2; i++)
         m->slot[i] = grc_at(n, trainer->plan->slots[i], p->offset);
@@ -131,8 +136,8 @@ grc_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_
     for (int i = 0; status == GRADCORE_OK && i < trainer->net->parameter_count; i++) {
         const grc_parameter *p = &trainer->net->parameters[i];
         if (mask[i] && (!p->trainable || (p->ndim != 2 && trainer->optimizer == GRC_OPT_muon)))
-            status = grc_fail(error, GRADCORE_INVALID, "mask[%d]: expected 0, as %s is no trainable matrix", i,
-                              p->name);
+            status =
+                grc_fail(error, GRADCORE_INVALID, "mask[%d]: expected 0, as %s is no trainable matrix", i, p->name);
     }
     if (status == GRADCORE_OK)
         status = make(trainer, mask, (size_t)largest, &made, error);
@@ -166,8 +171,9 @@ int grc_factors_are_finite(const gradcore_trainer *trainer, int t, int count)
             size_t row, end;
             grc_rows_of(side->order, 1, t, count, &row, &end);
             const size_t at = row * side->ld, size = (end - row) * side->ld;
-            if (size && (!isfinite(m->k->max_abs(size, grc_element(m, side->gram, at)))
-                         || !isfinite(m->k->max_abs(size, grc_element(m, side->basis, at)))))
+            if (size
+                && (!isfinite(m->k->max_abs(size, grc_element(m, side->gram, at)))
+                    || !isfinite(m->k->max_abs(size, grc_element(m, side->basis, at)))))
                 return 0;
         }
     return 1;
@@ -218,8 +224,8 @@ grc_status gradcore_trainer_factor_write(gradcore_trainer *trainer, int64_t inde
         return status;
     grc_side *to = side_of(trainer, index, side);
     if (!to || !src)
-        status = to ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL")
-                    : no_factor(index, side, error);
+        status =
+            to ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL") : no_factor(index, side, error);
     else if (trainer->nonfinite != GRC_NONFINITE_PROPAGATE
              && !isfinite(trainer->net->kernels->max_abs(2 * to->order * to->order, src)))
         status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",

@@ -13,17 +13,17 @@ enum { GRC_MOST_RULES = 12, GRC_MOST_LANES = 16 };
 enum grc_stage { GRC_ON_ROWS, GRC_ON_GRADIENTS, GRC_ON_WEIGHTS };
 
 /* The rules: name, stage, lowest and highest limit. gradcore.h says what they do. */
-#define GRC_RULES(X)                                                                                  \
-    X(example_norm, ROWS, 0, INFINITY)                                                                \
-    X(value, GRADIENTS, 0, INFINITY)                                                                  \
-    X(global_norm, GRADIENTS, 0, INFINITY)                                                            \
-    X(tensor_norm, GRADIENTS, 0, INFINITY)                                                            \
-    X(adaptive, GRADIENTS, 0, INFINITY)                                                               \
-    X(centralize, GRADIENTS, 0, INFINITY)                                                             \
-    X(noise, GRADIENTS, 0, 1e10)                                                                      \
-    X(box, WEIGHTS, -INFINITY, INFINITY)                                                              \
-    X(max_norm, WEIGHTS, 0, INFINITY)                                                                 \
-    X(unit_norm, WEIGHTS, 0, 1e10)                                                                    \
+#define GRC_RULES(X)                       \
+    X(example_norm, ROWS, 0, INFINITY)     \
+    X(value, GRADIENTS, 0, INFINITY)       \
+    X(global_norm, GRADIENTS, 0, INFINITY) \
+    X(tensor_norm, GRADIENTS, 0, INFINITY) \
+    X(adaptive, GRADIENTS, 0, INFINITY)    \
+    X(centralize, GRADIENTS, 0, INFINITY)  \
+    X(noise, GRADIENTS, 0, 1e10)           \
+    X(box, WEIGHTS, -INFINITY, INFINITY)   \
+    X(max_norm, WEIGHTS, 0, INFINITY)      \
+    X(unit_norm, WEIGHTS, 0, 1e10)         \
     X(mask, WEIGHTS, 0, INFINITY)
 
 #define GRC_ENUM_RULE(name, ...) GRC_RULE_##name,

@@ -20,7 +20,9 @@ static climb climb_of(gradcore_trainer *trainer)
 {
     const grc_average *a = &trainer->averages[trainer->sam - 1];
     const gradcore_network *n = trainer->net;
-    return (climb){.trainer = trainer, .kept = a->vector, .scratch = grc_at(n, a->vector, n->vector),
+    return (climb){.trainer = trainer,
+                   .kept = a->vector,
+                   .scratch = grc_at(n, a->vector, n->vector),
                    .adaptive = a->kind == GRC_ASAM};
 }
 

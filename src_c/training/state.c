@@ -11,8 +11,7 @@
 static grc_status trainable(const gradcore_network *n, int64_t index, gradcore_error *error)
 {
     if (index < 0 || index >= n->parameter_count || !n->parameters[index].trainable)
-        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld",
-                        (long long)index);
+        return grc_fail(error, GRADCORE_INVALID, "index: expected a trainable parameter, got %lld", (long long)index);
     return GRADCORE_OK;
 }
 
@@ -56,8 +55,7 @@ static void measure_norms(void *context, grc_team *team, int t, int count)
         const size_t size = grc_panels(n, grc_stored_cols(p)) * n->kernels->panel * grc_stored_rows(p);
         const size_t first = plan->chunk_first[i], chunks = plan->chunk_first[i + 1] - first;
         c->norms[2 * i] = p->trainable ? sqrt(grc_sum(chunks, plan->chunk_norm + first)) : 0;
-        c->norms[2 * i + 1] =
-            p->trainable ? sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset))) : 0;
+        c->norms[2 * i + 1] = p->trainable ? sqrt(n->kernels->sum_squares(size, grc_at(n, n->w, p->offset))) : 0;
     }
 }
 
@@ -156,7 +154,7 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
     if (status != GRADCORE_OK)
         return status;
     void *vector = slot_vector(trainer, slot);
-    status = !src ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL")
+    status = !src     ? grc_fail(error, GRADCORE_INVALID, "src: expected a pointer, got NULL")
              : vector ? trainable(trainer->net, index, error)
                       : bad_slot(trainer, slot, error);
     if (status == GRADCORE_OK) {
@@ -172,8 +170,7 @@ grc_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
             trainer->careful = 1;
             trainer->evaluated = atomic_load(&trainer->net->version); /* the caller has set the weights that fit */
         } else
-            status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity",
-                              p->name);
+            status = grc_fail(error, GRADCORE_INVALID, "%s: expected a finite state, got NaN or infinity", p->name);
     }
     grc_trainer_leave(trainer);
     return status;
@@ -250,8 +247,7 @@ grc_status gradcore_trainer_running_write(gradcore_trainer *trainer, const doubl
         return grc_fail(error, GRADCORE_INVALID, "running: expected a pointer, got NULL");
     for (int i = 0; i < GRADCORE_RUNNING; i++)
         if (!isfinite(running[i]))
-            return grc_fail(error, GRADCORE_INVALID, "running[%d]: expected a finite number, got %g", i,
-                            running[i]);
+            return grc_fail(error, GRADCORE_INVALID, "running[%d]: expected a finite number, got %g", i, running[i]);
     grc_status status = grc_trainer_enter(trainer, error);
     if (status != GRADCORE_OK)
         return status;
@@ -292,8 +288,10 @@ static grc_status has_settings(const gradcore_network *n, int64_t index, double 
     if (!class->settle && class != &grc_op_spectral_norm)
         return trainable(n, index, error);
     if (lr_factor != 1 || !isnan(weight_decay))
-        return grc_fail(error, GRADCORE_INVALID, "lr_factor, weight_decay: expected 1 and NaN for %s, which is not "
-                        "trained by gradients, got %g and %g", n->parameters[index].name, lr_factor, weight_decay);
+        return grc_fail(error, GRADCORE_INVALID,
+                        "lr_factor, weight_decay: expected 1 and NaN for %s, which is not "
+                        "trained by gradients, got %g and %g",
+                        n->parameters[index].name, lr_factor, weight_decay);
     return GRADCORE_OK;
 }
 

@@ -19,8 +19,11 @@ grc_step grc_begin_step(const slice *s, grc_counts *counts, int64_t i)
     const uint64_t parts = grc_accumulated(s->trainer);
     if (counts->updates % parts == 0)
         counts->waiting.by_head = s->by_head;
-    return (grc_step){.first = grc_batch_of(s, i), .hypers = s->turns[i % 2].hypers,
-                      .rows = s->trainer->plan->view.rows, .update = counts->updates / parts + 1, .scale = 1,
+    return (grc_step){.first = grc_batch_of(s, i),
+                      .hypers = s->turns[i % 2].hypers,
+                      .rows = s->trainer->plan->view.rows,
+                      .update = counts->updates / parts + 1,
+                      .scale = 1,
                       .verdict = GRC_SKIPPED};
 }
 
@@ -118,8 +121,12 @@ void grc_report_step(slice *s, const grc_step *step, int64_t i)
     const int by_norm = trainer->fused_rule == GRC_RULE_global_norm || s->scale != NULL;
     const double parts = ruled ? grc_enter_clips(trainer, step->scale, by_norm, step->rows, s->ledger) : 1;
     s->refused = step->refused;
-    s->reports[i] = (gradcore_report){.loss = step->loss, .correct = step->correct, .weight = grc_batch_weight(trainer),
-                                      .norm = step->norm, .scale = step->scale * parts, .applied = applied,
+    s->reports[i] = (gradcore_report){.loss = step->loss,
+                                      .correct = step->correct,
+                                      .weight = grc_batch_weight(trainer),
+                                      .norm = step->norm,
+                                      .scale = step->scale * parts,
+                                      .applied = applied,
                                       .rows = (int32_t)step->rows};
     if (s->update && applied && !step->waits)
         grc_count_conflicts(trainer);

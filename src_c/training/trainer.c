@@ -24,8 +24,7 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
         return grc_fail(error, GRADCORE_INVALID, "nesterov: expected a momentum with it, got none");
     trainer->fused_rule = o->clip ? grc_find_rule(o->clip) : GRC_NONE;
     if (o->clip && trainer->fused_rule != GRC_RULE_value && trainer->fused_rule != GRC_RULE_global_norm)
-        return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'",
-                        o->clip);
+        return grc_fail(error, GRADCORE_INVALID, "clip: expected 'value' or 'global_norm', got '%.40s'", o->clip);
     if (!o->nonfinite || strcmp(o->nonfinite, "skip") == 0)
         trainer->nonfinite = GRC_NONFINITE_SKIP;
     else if (strcmp(o->nonfinite, "raise") == 0)
@@ -33,8 +32,8 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
     else if (strcmp(o->nonfinite, "propagate") == 0)
         trainer->nonfinite = GRC_NONFINITE_PROPAGATE;
     else
-        return grc_fail(error, GRADCORE_INVALID,
-                        "nonfinite: expected 'skip', 'raise' or 'propagate', got '%.40s'", o->nonfinite);
+        return grc_fail(error, GRADCORE_INVALID, "nonfinite: expected 'skip', 'raise' or 'propagate', got '%.40s'",
+                        o->nonfinite);
     if (o->capacity < 1 || o->capacity > INT32_MAX)
         return grc_fail(error, GRADCORE_SHAPE, "capacity: expected 1 to 2147483647 rows, got %lld",
                         (long long)o->capacity);
@@ -43,13 +42,15 @@ static grc_status read_options(const gradcore_trainer_options *o, gradcore_train
     return GRADCORE_OK;
 }
 
-grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_options *options,
-                                   gradcore_trainer **out, gradcore_error *error)
+grc_status gradcore_trainer_create(gradcore_network *n, const gradcore_trainer_options *options, gradcore_trainer **out,
+                                   gradcore_error *error)
 {
     gradcore_trainer draft = {.net = n};
     if (!n || !options || !out)
         return grc_fail(error, GRADCORE_INVALID, "%s: expected a pointer, got NULL",
-                        !n ? "network" : !options ? "options" : "out");
+                        !n         ? "network"
+                        : !options ? "options"
+                                   : "out");
     const size_t first_size = offsetof(gradcore_trainer_options, loss_options), size = options->size;
     if (size < first_size || size > sizeof *options)
         return grc_fail(error, GRADCORE_INVALID, "options.size: expected %zu to %zu, got %zu", first_size,

@@ -33,7 +33,7 @@ size_t grc_lanes_of(const gradcore_network *n, const grc_parameter *p, size_t pa
 }
 
 double grc_reduce_row(const gradcore_network *n, const grc_parameter *p, void *vector, size_t i,
-                         enum grc_reduction kind)
+                      enum grc_reduction kind)
 {
     const size_t pw = n->kernels->panel, panels = grc_panels(n, grc_stored_cols(p));
     double total = 0;
@@ -73,15 +73,14 @@ static double unit_factor(const grc_rule *r, double limit, double slack, double 
         return gradient < most || gradient != gradient ? 1 : most / fmax(gradient, SMALLEST_NORM);
     }
     case GRC_RULE_max_norm: return weight > limit * (1 + slack) ? limit / weight : 1;
-    case GRC_RULE_unit_norm:
-        return weight > 0 && !(fabs(weight - limit) <= limit * slack) ? limit / weight : 1;
+    case GRC_RULE_unit_norm: return weight > 0 && !(fabs(weight - limit) <= limit * slack) ? limit / weight : 1;
     default: return 1;
     }
 }
 
 /* adaptive, centralize, max_norm, unit_norm: each unit of the target, which is the gradient or weights, by itself. */
 void grc_map_units(const gradcore_trainer *trainer, const grc_rule *r, void *target, double limit, double slack,
-                      const grc_clip_task *k, grc_tally *seen)
+                   const grc_clip_task *k, grc_tally *seen)
 {
     const gradcore_network *n = trainer->net;
     const grc_parameter *p = &n->parameters[k->parameter];
@@ -125,8 +124,7 @@ void grc_map_units(const gradcore_trainer *trainer, const grc_rule *r, void *tar
         n->kernels->strip_affine(rows, scale, shift, at);
 }
 
-void grc_clamp_task(const gradcore_network *n, void *vector, const grc_clip_task *k, double low,
-                       double high)
+void grc_clamp_task(const gradcore_network *n, void *vector, const grc_clip_task *k, double low, double high)
 {
     const grc_parameter *p = &n->parameters[k->parameter];
     for (size_t panel = k->panel; panel < k->panel + k->panels; panel++) {

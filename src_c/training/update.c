@@ -36,8 +36,8 @@ static void turn_to(update *u, int parameter)
 static grc_elements elements_of(const gradcore_trainer *trainer, const grc_piece *piece)
 {
     const gradcore_network *n = trainer->net;
-    grc_elements e = {.n = piece->size, .w = grc_at(n, n->w, piece->offset),
-                      .g = grc_at(n, trainer->plan->grad, piece->offset)};
+    grc_elements e = {
+        .n = piece->size, .w = grc_at(n, n->w, piece->offset), .g = grc_at(n, trainer->plan->grad, piece->offset)};
     for (int i = 0; i < GRC_SLOTS; i++)
         e.slots[i] = trainer->plan->slots[i] ? grc_at(n, trainer->plan->slots[i], piece->offset) : NULL;
     return e;
@@ -245,8 +245,10 @@ void grc_constrain_update(grc_driver *d, gradcore_trainer *trainer, grc_team *te
         grc_constrain(trainer, team, n->w, GRC_CONSTRAINTS, limit, 0, t, count);
         return;
     }
-    following f = {.trainer = trainer, .plain = plan->slots[grc_find_slot(trainer->optimizer, GRC_START_WEIGHTS)],
-                   .before = plan->backup, .share = 1 - d->args.p[0] * (1 - d->args.d[1])};
+    following f = {.trainer = trainer,
+                   .plain = plan->slots[grc_find_slot(trainer->optimizer, GRC_START_WEIGHTS)],
+                   .before = plan->backup,
+                   .share = 1 - d->args.p[0] * (1 - d->args.d[1])};
     grc_each_owned_piece(n, t, count, &remember, &f);
     grc_constrain(trainer, team, f.plain, GRC_CONSTRAINTS, limit, 0, t, count);
     grc_each_owned_piece(n, t, count, &follow, &f);

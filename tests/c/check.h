@@ -11,16 +11,16 @@
 static _Atomic long checks_passed, checks_failed; /* threads may check, too */
 
 /* Counts one check; prints where it is, and the given text, when it fails. */
-#define CHECK_NOTE(condition, ...)                                                                     \
-    do {                                                                                               \
-        if (condition) {                                                                               \
-            checks_passed++;                                                                           \
-        } else {                                                                                       \
-            checks_failed++;                                                                           \
-            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);                    \
-            fprintf(stderr, __VA_ARGS__);                                                              \
-            fputc('\n', stderr);                                                                       \
-        }                                                                                              \
+#define CHECK_NOTE(condition, ...)                                                  \
+    do {                                                                            \
+        if (condition) {                                                            \
+            checks_passed++;                                                        \
+        } else {                                                                    \
+            checks_failed++;                                                        \
+            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                           \
+            fputc('\n', stderr);                                                    \
+        }                                                                           \
     } while (0)
 #define CHECK(condition) CHECK_NOTE(condition, "in %s", __func__)
 

@@ -44,7 +44,8 @@ static void test_long_updates(void)
             other[i] = m2[i] = v2[i] = 0;
         }
         for (uint64_t step = 1; step <= 3; step++)
-            CHECK(gradcore_optimizer_update("adam", 1, 0, step, hypers, PIECE, other, slope, few, &error) == GRADCORE_OK);
+            CHECK(gradcore_optimizer_update("adam", 1, 0, step, hypers, PIECE, other, slope, few, &error)
+                  == GRADCORE_OK);
         CHECK(memcmp(other, w + at, sizeof other) == 0);
     }
 }

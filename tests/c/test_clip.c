@@ -22,14 +22,16 @@ static const gradcore_layer layers[] = {
     LAYER(.kind = "dense", .units = OUTPUTS),
 };
 
-static gradcore_trainer *make(const char *isa, int threads, const gradcore_allocator *allocator,
-                              gradcore_network **net)
+static gradcore_trainer *make(const char *isa, int threads, const gradcore_allocator *allocator, gradcore_network **net)
 {
-    const gradcore_network_options options = {.size = sizeof options, .inputs = INPUTS,
-                                              .dtype = GRADCORE_FLOAT64, .threads = threads, .isa = isa,
+    const gradcore_network_options options = {.size = sizeof options,
+                                              .inputs = INPUTS,
+                                              .dtype = GRADCORE_FLOAT64,
+                                              .threads = threads,
+                                              .isa = isa,
                                               .allocator = allocator};
-    const gradcore_trainer_options more = {.size = sizeof more, .loss = "mse", .optimizer = "sgd",
-                                           .capacity = ROWS, .seed = 5};
+    const gradcore_trainer_options more = {
+        .size = sizeof more, .loss = "mse", .optimizer = "sgd", .capacity = ROWS, .seed = 5};
     gradcore_trainer *t = NULL;
     CHECK(gradcore_network_create(&options, layers, 2, net, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(*net, 3, NULL) == GRADCORE_OK);
@@ -37,18 +39,25 @@ static gradcore_trainer *make(const char *isa, int threads, const gradcore_alloc
     return t;
 }
 
-static gradcore_status train(gradcore_trainer *t, double limit, double (*scale)(void *, double),
-                             void *context, gradcore_report *reports)
+static gradcore_status train(gradcore_trainer *t, double limit, double (*scale)(void *, double), void *context,
+                             gradcore_report *reports)
 {
     double hypers[4][GRADCORE_HYPERS] = {{0}};
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
     for (int i = 0; i < 4; i++) {
         hypers[i][GRADCORE_LR] = 0.1;
         hypers[i][GRADCORE_CLIP] = limit;
     }
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS / 4, .steps = 4,
-                        .hypers = hypers[0], .reports = reports, .scale = scale, .scale_context = context};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS / 4,
+                        .steps = 4,
+                        .hypers = hypers[0],
+                        .reports = reports,
+                        .scale = scale,
+                        .scale_context = context};
     return gradcore_trainer_run(t, &run, NULL);
 }
 
@@ -161,10 +170,15 @@ static void rules_bound_what_a_step_moves(void)
     gradcore_trainer *t = make(NULL, 2, NULL, &n);
     gradcore_report reports[4];
     double hypers[GRADCORE_HYPERS] = {0}, ledger[PARAMETERS][3];
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                        .hypers = hypers, .reports = reports};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS,
+                        .steps = 1,
+                        .hypers = hypers,
+                        .reports = reports};
     hypers[GRADCORE_LR] = 0.5;
     CHECK(gradcore_trainer_set_rules(t, rule, 2, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_read(n, 0, before, NULL) == GRADCORE_OK);
@@ -184,9 +198,12 @@ static void misuse_is_refused(void)
     gradcore_network *n = NULL;
     gradcore_trainer *t = make(NULL, 1, NULL, &n);
     const gradcore_rule bad[] = {
-        RULE(.name = "no such rule"),        RULE(.name = NULL),
-        RULE(.name = "value", .limit = -1),  RULE(.name = "value", .limit = NAN),
-        RULE(.name = "box", .other = 1),     RULE(.name = "adaptive", .other = NAN),
+        RULE(.name = "no such rule"),
+        RULE(.name = NULL),
+        RULE(.name = "value", .limit = -1),
+        RULE(.name = "value", .limit = NAN),
+        RULE(.name = "box", .other = 1),
+        RULE(.name = "adaptive", .other = NAN),
         RULE(.name = "mask"),
         {.name = "value", .order = 2},
         {.size = sizeof(gradcore_rule), .name = "tensor_norm", .order = 3},

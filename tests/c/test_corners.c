@@ -93,9 +93,18 @@ static void step(gradcore_trainer *t, int64_t first, int64_t rows)
 {
     double hypers[GRADCORE_HYPERS] = {0};
     gradcore_report report;
-    const gradcore_data data = {.size = sizeof data, .x = x + first * INPUTS, .x_stride = INPUTS,
-                                .target = y + first * OUTPUTS, .target_stride = OUTPUTS, .rows = rows};
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = rows, .batch = rows, .steps = 1, .hypers = hypers,
+    const gradcore_data data = {.size = sizeof data,
+                                .x = x + first * INPUTS,
+                                .x_stride = INPUTS,
+                                .target = y + first * OUTPUTS,
+                                .target_stride = OUTPUTS,
+                                .rows = rows};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = rows,
+                        .batch = rows,
+                        .steps = 1,
+                        .hypers = hypers,
                         .reports = &report};
     hypers[GRADCORE_LR] = 0.1;
     CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK);
@@ -143,7 +152,8 @@ static void an_empty_head_is_named(void)
 {
     static const gradcore_layer layers[] = {
         LAYER(.kind = "heads"),
-        LAYER(.kind = "head", .name = "full"), LAYER(.kind = "dense", .units = 2),
+        LAYER(.kind = "head", .name = "full"),
+        LAYER(.kind = "dense", .units = 2),
         LAYER(.kind = "head", .name = "hollow"),
         LAYER(.kind = "end_heads"),
     };
@@ -174,16 +184,26 @@ static void set_hypers(double lr, double own0, double own1, double own2)
 
 static gradcore_data batch_of(const double *in, int64_t inputs, int64_t outputs, int64_t rows)
 {
-    return (gradcore_data){.size = sizeof(gradcore_data), .x = in, .x_stride = inputs, .target = y,
-                           .target_stride = outputs, .rows = rows};
+    return (gradcore_data){.size = sizeof(gradcore_data),
+                           .x = in,
+                           .x_stride = inputs,
+                           .target = y,
+                           .target_stride = outputs,
+                           .rows = rows};
 }
 
 static gradcore_report run(gradcore_trainer *t, const gradcore_data *data, const int64_t *order)
 {
     gradcore_report report = {0};
     gradcore_error error = {0};
-    gradcore_run run = {.size = sizeof run, .data = data, .order = order, .end = data->rows, .batch = data->rows,
-                        .steps = 1, .hypers = hypers, .reports = &report};
+    gradcore_run run = {.size = sizeof run,
+                        .data = data,
+                        .order = order,
+                        .end = data->rows,
+                        .batch = data->rows,
+                        .steps = 1,
+                        .hypers = hypers,
+                        .reports = &report};
     CHECK_NOTE(gradcore_trainer_run(t, &run, &error) == GRADCORE_OK, "%s", error.message);
     return report;
 }
@@ -199,8 +219,8 @@ static gradcore_trainer *trainer_of(gradcore_network *n, const char *optimizer)
 static gradcore_network *network_on(const gradcore_layer *layers, size_t count, int64_t inputs, int dtype, int threads,
                                     const char *isa)
 {
-    const gradcore_network_options o = {.size = sizeof o, .inputs = inputs, .dtype = dtype, .threads = threads,
-                                        .isa = isa};
+    const gradcore_network_options o = {
+        .size = sizeof o, .inputs = inputs, .dtype = dtype, .threads = threads, .isa = isa};
     gradcore_network *n = NULL;
     CHECK(gradcore_network_create(&o, layers, count, &n, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
@@ -235,8 +255,8 @@ static gradcore_status mean_square(void *context, const gradcore_loss_batch *b, 
 static void a_loss_of_the_caller_meets_its_rows(void)
 {
     static const gradcore_layer layers[] = {LAYER(.kind = "dense", .units = OUTPUTS)};
-    const gradcore_trainer_options o = {.size = sizeof o, .loss_function = &mean_square, .optimizer = "sgd",
-                                        .capacity = ROWS};
+    const gradcore_trainer_options o = {
+        .size = sizeof o, .loss_function = &mean_square, .optimizer = "sgd", .capacity = ROWS};
     const gradcore_data data = batch_of(x, INPUTS, OUTPUTS, ROWS);
     static double want[INPUTS * OUTPUTS], got[INPUTS * OUTPUTS];
     int64_t order[ROWS];
@@ -310,8 +330,8 @@ static void state_is_read_beside_readers(void)
     for (int averages = 0; averages < 2; averages++) {
         gradcore_network *n = network(layers, 1, INPUTS, NULL);
         onlooker seen = {.t = trainer_of(n, "adam")};
-        const gradcore_trainer_options o = {.size = sizeof o, .loss_function = &look, .loss_context = &seen,
-                                            .optimizer = "sgd", .capacity = ROWS};
+        const gradcore_trainer_options o = {
+            .size = sizeof o, .loss_function = &look, .loss_context = &seen, .optimizer = "sgd", .capacity = ROWS};
         gradcore_trainer *reader = NULL;
         gradcore_report report;
         CHECK(gradcore_trainer_create(n, &o, &reader, NULL) == GRADCORE_OK);
@@ -461,8 +481,8 @@ static int child_writes(gradcore_network *n)
     const float in[8] = {1, 2, 3, 4, 5}, target[1] = {1};
     const void *all[] = {zeros};
     const gradcore_trainer_options o = {.size = sizeof o, .loss = "mse", .optimizer = "sgd", .capacity = 1};
-    const gradcore_data data = {.size = sizeof data, .x = in, .x_stride = 5, .target = target, .target_stride = 1,
-                                .rows = 1};
+    const gradcore_data data = {
+        .size = sizeof data, .x = in, .x_stride = 5, .target = target, .target_stride = 1, .rows = 1};
     gradcore_trainer *t = NULL;
     gradcore_report report;
     float w[8];
@@ -493,11 +513,18 @@ static void a_torn_network_begins_anew(void)
     const float in[] = {1, 2, 3, 4, 5}, target[] = {1};
     gradcore_network *n = network_on(layers, 1, 5, GRADCORE_FLOAT32, 1, NULL);
     gradcore_trainer *t = trainer(n);
-    const gradcore_data data = {.size = sizeof data, .x = in, .x_stride = 5, .target = target, .target_stride = 1,
-                                .rows = 1};
+    const gradcore_data data = {
+        .size = sizeof data, .x = in, .x_stride = 5, .target = target, .target_stride = 1, .rows = 1};
     gradcore_report report;
-    gradcore_run slice = {.size = sizeof slice, .data = &data, .end = 1, .batch = 1, .steps = 1, .hypers = hypers,
-                          .reports = &report, .scale = &fork_now, .scale_context = n};
+    gradcore_run slice = {.size = sizeof slice,
+                          .data = &data,
+                          .end = 1,
+                          .batch = 1,
+                          .steps = 1,
+                          .hypers = hypers,
+                          .reports = &report,
+                          .scale = &fork_now,
+                          .scale_context = n};
     set_hypers(0.1, 0, 0, 0);
     CHECK(gradcore_trainer_run(t, &slice, NULL) == GRADCORE_OK);
     gradcore_trainer_destroy(t);

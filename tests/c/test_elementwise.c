@@ -79,9 +79,17 @@ static void softmax(void)
 
 static gradcore_loss_call call_of(const char *loss, const double *z, const void *target, double *losses, double *d)
 {
-    return (gradcore_loss_call){.size = sizeof(gradcore_loss_call), .loss = index_of("loss", loss),
-                                .dtype = GRADCORE_FLOAT64, .rows = ROWS, .cols = CLASSES, .z = z, .target = target,
-                                .label_type = GRADCORE_INT32, .label_stride = 4, .losses = losses, .d = d};
+    return (gradcore_loss_call){.size = sizeof(gradcore_loss_call),
+                                .loss = index_of("loss", loss),
+                                .dtype = GRADCORE_FLOAT64,
+                                .rows = ROWS,
+                                .cols = CLASSES,
+                                .z = z,
+                                .target = target,
+                                .label_type = GRADCORE_INT32,
+                                .label_stride = 4,
+                                .losses = losses,
+                                .d = d};
 }
 
 /* Labels of `type` in every third place of their table, the last row first. */
@@ -102,8 +110,10 @@ static void label_types(void)
             const int8_t a = (int8_t)labels[r];
             const int16_t b = (int16_t)labels[r];
             const int64_t c = labels[r];
-            const void *from = size == 1 ? (const void *)&a : size == 2 ? (const void *)&b
-                               : size == 4 ? (const void *)&labels[r] : (const void *)&c;
+            const void *from = size == 1   ? (const void *)&a
+                               : size == 2 ? (const void *)&b
+                               : size == 4 ? (const void *)&labels[r]
+                                           : (const void *)&c;
             memcpy(table + (ROWS - 1 - r) * 3 * size, from, (size_t)size);
         }
         gradcore_loss_call call = call_of("cross_entropy", z, table + (ROWS - 1) * 3 * size, other, d_other);
@@ -166,8 +176,12 @@ static void updates(void)
         const int to = threads > 1;
         fill(w[to], SIZE);
         memset(slots[to], 0, sizeof slots[to]);
-        const gradcore_array array = {.dtype = GRADCORE_FLOAT64, .n = SIZE, .w = w[to], .g = g,
-                                      .slots = {slots[to][0], slots[to][1]}, .lr_factor = 1,
+        const gradcore_array array = {.dtype = GRADCORE_FLOAT64,
+                                      .n = SIZE,
+                                      .w = w[to],
+                                      .g = g,
+                                      .slots = {slots[to][0], slots[to][1]},
+                                      .lr_factor = 1,
                                       .weight_decay = (double)NAN};
         for (uint64_t step = 1; step <= 3; step++)
             CHECK(gradcore_optimizer_step_on(threads, "lamb", 0, step, hypers, running, 1, &array, &error)

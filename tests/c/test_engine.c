@@ -16,7 +16,10 @@ static double next_random(void) /* in (-1, 1); the same on every platform */
     return (double)(int64_t)(random_state >> 11) / 4503599627370496.0 - 1;
 }
 
-typedef union sample { float f32[ROWS * INPUTS]; double f64[ROWS * INPUTS]; } sample;
+typedef union sample {
+    float f32[ROWS * INPUTS];
+    double f64[ROWS * INPUTS];
+} sample;
 static sample x;
 static int32_t labels[ROWS];
 static double weights[ROWS];
@@ -56,29 +59,42 @@ enum { LAYERS = sizeof layers / sizeof *layers };
 static gradcore_status make_network(int dtype, const char *isa, int threads, const gradcore_allocator *allocator,
                                     gradcore_network **out)
 {
-    const gradcore_network_options options = {.size = sizeof options, .inputs = INPUTS, .dtype = dtype,
-                                              .threads = threads, .isa = isa, .allocator = allocator};
+    const gradcore_network_options options = {.size = sizeof options,
+                                              .inputs = INPUTS,
+                                              .dtype = dtype,
+                                              .threads = threads,
+                                              .isa = isa,
+                                              .allocator = allocator};
     return gradcore_network_create(&options, layers, LAYERS, out, NULL);
 }
 
 static gradcore_status make_trainer(gradcore_network *n, gradcore_trainer **out)
 {
-    const gradcore_trainer_options options = {.size = sizeof options, .loss = "cross_entropy", .optimizer = "adamw",
-                                              .clip = "global_norm", .capacity = ROWS, .seed = 5};
+    const gradcore_trainer_options options = {.size = sizeof options,
+                                              .loss = "cross_entropy",
+                                              .optimizer = "adamw",
+                                              .clip = "global_norm",
+                                              .capacity = ROWS,
+                                              .seed = 5};
     return gradcore_trainer_create(n, &options, out, NULL);
 }
 
 static gradcore_status train(gradcore_trainer *t, int steps, int batch, double lr, gradcore_report *reports)
 {
     double hypers[16][GRADCORE_HYPERS];
-    const gradcore_data data = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels,
-                                .weight = weights, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .weight = weights, .rows = ROWS};
     for (int i = 0; i < steps; i++) {
         const double row[GRADCORE_HYPERS] = {lr, 0.01, 0.5, 0.9, 0.999, 1e-8};
         memcpy(hypers[i], row, sizeof row);
     }
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = batch, .steps = steps,
-                        .hypers = hypers[0], .reports = reports};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = batch,
+                        .steps = steps,
+                        .hypers = hypers[0],
+                        .reports = reports};
     return gradcore_trainer_run(t, &run, NULL);
 }
 
@@ -259,19 +275,33 @@ static void test_bad_calls(void)
     gradcore_trainer_get_progress(t, NULL, NULL);
 
     const double good[GRADCORE_HYPERS] = {0.01, 0.01, 0.5, 0.9, 0.999, 1e-8};
-    const struct { int index; double value; } bad[] = {{0, NAN}, {1, -1}, {1, 1e11}, {2, -1}, {3, 1}, {4, -0.1},
-                                                       {5, 0}, {5, 1e-46}, {5, NAN}, {1, INFINITY}};
+    const struct {
+        int index;
+        double value;
+    } bad[] = {{0, NAN}, {1, -1}, {1, 1e11}, {2, -1}, {3, 1}, {4, -0.1}, {5, 0}, {5, 1e-46}, {5, NAN}, {1, INFINITY}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         double h[GRADCORE_HYPERS];
         memcpy(h, good, sizeof h);
         h[bad[i].index] = bad[i].value;
-        gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 10, .steps = 1, .hypers = h,
-                            .reports = report, .done = 7};
+        gradcore_run run = {.size = sizeof run,
+                            .data = &data,
+                            .end = 10,
+                            .batch = 10,
+                            .steps = 1,
+                            .hypers = h,
+                            .reports = report,
+                            .done = 7};
         CHECK_NOTE(gradcore_trainer_run(t, &run, NULL) == GRADCORE_INVALID && run.done == 0, "hyper %zu", i);
     }
     const int64_t order[1] = {0};
-    gradcore_run far = {.size = sizeof far, .data = &data, .order = order, .end = INT64_MAX, .batch = 1, .steps = 1,
-                        .hypers = good, .reports = report};
+    gradcore_run far = {.size = sizeof far,
+                        .data = &data,
+                        .order = order,
+                        .end = INT64_MAX,
+                        .batch = 1,
+                        .steps = 1,
+                        .hypers = good,
+                        .reports = report};
     CHECK(gradcore_trainer_run(t, &far, NULL) == GRADCORE_OK && far.done == 1);
 
     CHECK(gradcore_pass_forward(p, &x, INPUTS, 10, 0, 0, 0, y, CLASSES - 1, NULL) == GRADCORE_SHAPE);

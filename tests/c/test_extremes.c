@@ -33,8 +33,8 @@ static gradcore_network *make_network(void)
 
 static gradcore_trainer *make_trainer(gradcore_network *n, const char *optimizer)
 {
-    const gradcore_trainer_options options = {.size = sizeof options, .loss = "mse", .optimizer = optimizer,
-                                              .capacity = ROWS};
+    const gradcore_trainer_options options = {
+        .size = sizeof options, .loss = "mse", .optimizer = optimizer, .capacity = ROWS};
     gradcore_trainer *t = NULL;
     CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
     return t;
@@ -42,15 +42,20 @@ static gradcore_trainer *make_trainer(gradcore_network *n, const char *optimizer
 
 static gradcore_data data_of(void)
 {
-    return (gradcore_data){.size = sizeof(gradcore_data), .x = x, .x_stride = INPUTS, .target = y,
-                           .target_stride = OUTPUTS, .rows = ROWS};
+    return (gradcore_data){
+        .size = sizeof(gradcore_data), .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
 }
 
 static gradcore_status train(gradcore_trainer *t)
 {
     gradcore_report report;
     const gradcore_data data = data_of();
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1, .hypers = hypers,
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS,
+                        .steps = 1,
+                        .hypers = hypers,
                         .reports = &report};
     return gradcore_trainer_run(t, &run, NULL);
 }
@@ -218,8 +223,11 @@ static void test_trainer_making(gradcore_network *n)
     options.loss = "mse";
     options.optimizer = NULL;
     REFUSED(gradcore_trainer_create(n, &options, &t, NULL));
-    const gradcore_loss_options bad = {.size = sizeof bad, .vector = room, .vector_size = INT64_MIN,
-                                       .ignore_index = INT32_MIN, .parameters = {NAN, NAN, NAN, NAN}};
+    const gradcore_loss_options bad = {.size = sizeof bad,
+                                       .vector = room,
+                                       .vector_size = INT64_MIN,
+                                       .ignore_index = INT32_MIN,
+                                       .parameters = {NAN, NAN, NAN, NAN}};
     options.optimizer = "adam";
     options.loss = "cross_entropy";
     options.loss_options = &bad;
@@ -259,9 +267,14 @@ static void test_trainers(gradcore_network *n)
         REFUSED(gradcore_trainer_set_progress(t, 0, (uint64_t)far64[i], NULL));
         for (int field = 0; field < 7; field++) {
             gradcore_data data = data_of();
-            gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                                .hypers = hypers, .reports = &report};
-            int64_t *const fields[] = {&run.begin, &run.end, &run.batch, &run.steps, &data.x_stride,
+            gradcore_run run = {.size = sizeof run,
+                                .data = &data,
+                                .end = ROWS,
+                                .batch = ROWS,
+                                .steps = 1,
+                                .hypers = hypers,
+                                .reports = &report};
+            int64_t *const fields[] = {&run.begin,          &run.end,  &run.batch, &run.steps, &data.x_stride,
                                        &data.target_stride, &data.rows};
             *fields[field] = far64[i];
             const int fits = field == 6 && far64[i] > 0; /* rows that nobody asks for */
@@ -342,8 +355,13 @@ static void test_arrays(void)
 {
     double running[GRADCORE_RUNNING] = {0};
     void *slots[GRADCORE_SLOTS] = {room, room + 8, NULL, NULL};
-    gradcore_array array = {.dtype = GRADCORE_FLOAT64, .n = 4, .w = x, .g = y, .slots = {room, room + 8},
-                            .lr_factor = 1, .weight_decay = NAN};
+    gradcore_array array = {.dtype = GRADCORE_FLOAT64,
+                            .n = 4,
+                            .w = x,
+                            .g = y,
+                            .slots = {room, room + 8},
+                            .lr_factor = 1,
+                            .weight_decay = NAN};
     memset(room, 0, sizeof room);
     for (int i = 0; i < FAR; i++) {
         REFUSED(gradcore_average("ema", i < NEGATIVE ? far64[i] : 0, 0, 1, 0.5, GRADCORE_FLOAT64, 4, x, room, NULL));

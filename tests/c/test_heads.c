@@ -8,7 +8,10 @@
 
 enum { ROWS = 300, INPUTS = 5, OUTPUTS = 6, HEADS = 3, STEPS = 4, REPORT = 3 * HEADS + 2 };
 
-typedef union numbers { float f32[ROWS * OUTPUTS]; double f64[ROWS * OUTPUTS]; } numbers;
+typedef union numbers {
+    float f32[ROWS * OUTPUTS];
+    double f64[ROWS * OUTPUTS];
+} numbers;
 static numbers x, real, y, d_x;
 static double weights[ROWS];
 static int32_t labels[ROWS];
@@ -78,9 +81,14 @@ static gradcore_status create(int dtype, int threads, const gradcore_allocator *
 
 static gradcore_trainer_options options_for(int64_t batch, uint32_t flags)
 {
-    return (gradcore_trainer_options){.size = sizeof(gradcore_trainer_options), .optimizer = "adam",
-                                      .clip = "global_norm", .capacity = batch, .seed = 5, .heads = losses,
-                                      .head_count = HEADS, .head_flags = flags};
+    return (gradcore_trainer_options){.size = sizeof(gradcore_trainer_options),
+                                      .optimizer = "adam",
+                                      .clip = "global_norm",
+                                      .capacity = batch,
+                                      .seed = 5,
+                                      .heads = losses,
+                                      .head_count = HEADS,
+                                      .head_flags = flags};
 }
 
 static gradcore_status train(gradcore_trainer *t, int64_t batch, double *heads, gradcore_error *error)
@@ -92,8 +100,14 @@ static gradcore_status train(gradcore_trainer *t, int64_t batch, double *heads, 
         const double row[GRADCORE_HYPERS] = {0.01, 0.0, 0.5, 0.9, 0.999, 1e-8};
         memcpy(hypers[i], row, sizeof row);
     }
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = batch, .steps = steps,
-                        .hypers = hypers[0], .reports = reports, .heads = heads};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = batch,
+                        .steps = steps,
+                        .hypers = hypers[0],
+                        .reports = reports,
+                        .heads = heads};
     if (!heads)
         run.size = offsetof(gradcore_run, heads); /* an older caller */
     return gradcore_trainer_run(t, &run, error);
@@ -204,7 +218,10 @@ static void test_an_older_caller(void)
     const gradcore_layer dense = {.size = OLD, .alpha = NAN, .kind = "dense", .units = 4};
     memcpy(old, &dense, OLD);
     memcpy(old + OLD, &dense, OLD);
-    union { char bytes[sizeof old]; gradcore_layer first; } held;
+    union {
+        char bytes[sizeof old];
+        gradcore_layer first;
+    } held;
     memcpy(held.bytes, old, sizeof old);
     CHECK(gradcore_network_create(&about, &held.first, 2, &n, NULL) == GRADCORE_OK);
     gradcore_network_destroy(n);
@@ -297,9 +314,12 @@ static void operated(int64_t step, double factor, double *g)
     static const gradcore_layer trunk_and_heads[] = {
         LAYER(.kind = "dense", .units = TRUNK, .flags = GRADCORE_LAYER_NO_BIAS),
         LAYER(.kind = "heads"),
-        LAYER(.kind = "head", .name = "a"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
-        LAYER(.kind = "head", .name = "b"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
-        LAYER(.kind = "head", .name = "c"), LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "head", .name = "a"),
+        LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "head", .name = "b"),
+        LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
+        LAYER(.kind = "head", .name = "c"),
+        LAYER(.kind = "dense", .units = 1, .flags = GRADCORE_LAYER_NO_BIAS),
         LAYER(.kind = "end_heads"),
     };
     static const double one[] = {1}, zeros[TRUNK];
@@ -307,8 +327,12 @@ static void operated(int64_t step, double factor, double *g)
     const gradcore_network_options about = {.size = sizeof about, .inputs = 1, .dtype = GRADCORE_FLOAT64, .threads = 1};
     const gradcore_head_loss squares = {.size = sizeof squares, .loss = "mse", .weight = 1};
     const gradcore_head_loss each[HEADS] = {squares, squares, squares};
-    const gradcore_trainer_options options = {.size = sizeof options, .optimizer = "sgd", .capacity = 1, .seed = 5,
-                                              .heads = each, .head_count = HEADS,
+    const gradcore_trainer_options options = {.size = sizeof options,
+                                              .optimizer = "sgd",
+                                              .capacity = 1,
+                                              .seed = 5,
+                                              .heads = each,
+                                              .head_count = HEADS,
                                               .head_flags = GRADCORE_GRADIENT_SURGERY};
     const gradcore_head_data near = {.size = sizeof near, .target = &wanted[0], .target_stride = 1};
     const gradcore_head_data far = {.size = sizeof far, .target = &wanted[1], .target_stride = 1};

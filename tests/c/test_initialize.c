@@ -12,13 +12,11 @@ static double x[ROWS * INPUTS];
 #define LAYER(...) {.size = sizeof(gradcore_layer), .alpha = NAN, __VA_ARGS__}
 static const gradcore_layer plain[] = {LAYER(.kind = "dense", .units = HIDDEN, .activation = "tanh"),
                                        LAYER(.kind = "dense", .units = OUTPUTS)};
-#define RESCALED(name)                                                                                 \
-    {                                                                                                  \
-        LAYER(.kind = "dense", .units = HIDDEN, .flags = GRADCORE_LAYER_RESCALED | GRADCORE_LAYER_NO_BIAS),  \
-            LAYER(.kind = name, .flags = GRADCORE_LAYER_CONTINUES),                                    \
-            LAYER(.kind = "activation", .activation = "tanh", .flags = GRADCORE_LAYER_CONTINUES),      \
-            LAYER(.kind = "dense", .units = OUTPUTS)                                                   \
-    }
+#define RESCALED(name)                                                                                   \
+    {LAYER(.kind = "dense", .units = HIDDEN, .flags = GRADCORE_LAYER_RESCALED | GRADCORE_LAYER_NO_BIAS), \
+     LAYER(.kind = name, .flags = GRADCORE_LAYER_CONTINUES),                                             \
+     LAYER(.kind = "activation", .activation = "tanh", .flags = GRADCORE_LAYER_CONTINUES),               \
+     LAYER(.kind = "dense", .units = OUTPUTS)}
 static const gradcore_layer by_weight_norm[] = RESCALED("weight_norm");
 static const gradcore_layer by_spectral_norm[] = RESCALED("spectral_norm");
 

@@ -109,8 +109,7 @@ static unsigned char *sample_file(uint64_t *size)
 {
     CHECK(grc_io_size(sample, SAMPLE, sample_meta, SAMPLE_META, size, NULL) == GRC_IO_OK);
     unsigned char *bytes = malloc(*size);
-    CHECK(grc_io_write_memory(bytes, *size, &allocator, sample, SAMPLE, sample_meta, SAMPLE_META, NULL)
-          == GRC_IO_OK);
+    CHECK(grc_io_write_memory(bytes, *size, &allocator, sample, SAMPLE, sample_meta, SAMPLE_META, NULL) == GRC_IO_OK);
     return bytes;
 }
 
@@ -346,7 +345,7 @@ static void test_headers(void)
 
 static void test_length_prefix(void)
 {
-    const uint64_t lengths[] = {0,         1,         3,         55,  56, 100000000,
+    const uint64_t lengths[] = {0,         1,          3,          55,  56,         100000000,
                                 100000001, 1ull << 32, 1ull << 63, -8u, UINT64_MAX, UINT64_MAX - 7};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         unsigned char bytes[64];
@@ -356,8 +355,7 @@ static void test_length_prefix(void)
             bytes[k] = (unsigned char)(lengths[i] >> 8 * k);
         grc_io_file *file = NULL;
         int status = parse(bytes, sizeof bytes, &file, NULL);
-        CHECK_NOTE(status == (lengths[i] == 56 ? GRC_IO_OK : GRC_IO_FORMAT), "%llu",
-                   (unsigned long long)lengths[i]);
+        CHECK_NOTE(status == (lengths[i] == 56 ? GRC_IO_OK : GRC_IO_FORMAT), "%llu", (unsigned long long)lengths[i]);
         grc_io_close(file);
         CHECK(memory.live == 0);
     }
@@ -408,8 +406,8 @@ static void test_many_names(void)
     enum { MANY = 100000 };
     char *header = malloc(MANY * 80), *to = header;
     for (int i = 0; i < MANY; i++)
-        to += sprintf(to, "%c\"%0*d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
-                      i ? ',' : '{', 8, MANY - i, MANY - 1 - i, MANY - i);
+        to += sprintf(to, "%c\"%0*d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? ',' : '{', 8,
+                      MANY - i, MANY - 1 - i, MANY - i);
     strcpy(to, "}");
     const header_case h = {header, MANY};
     grc_io_file *file = NULL;

@@ -21,8 +21,8 @@ enum { OLD = 3, NEW = 5000, NEWER = 5001 }; /* rows of the tensor tell the versi
 
 static float values[NEWER * 2];
 
-static int save_with(const grc_io_system *system, const grc_allocator *allocator, const char *path,
-                     uint64_t rows, grc_io_error *error)
+static int save_with(const grc_io_system *system, const grc_allocator *allocator, const char *path, uint64_t rows,
+                     grc_io_error *error)
 {
     const unsigned char mark = (unsigned char)rows;
     const grc_io_tensor tensors[] = {
@@ -512,7 +512,9 @@ static void test_nothing_is_kept(void)
     unlink("kept");
 }
 #else
-static void test_nothing_is_kept(void) {}
+static void test_nothing_is_kept(void)
+{
+}
 #endif
 
 int main(void)

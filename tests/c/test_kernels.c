@@ -86,8 +86,13 @@ static uint64_t optimizers(const grc_kernels *k, enum grc_dtype type, uint64_t h
                 state[s] = memset(slot_end[2 + s] - n * size, 0, n * size);
             if (opt == GRC_OPT_sgd && !(flags & GRADCORE_OPTIMIZER_MOMENTUM))
                 state[0] = NULL;
-            grc_opt_args args = {.lr = 0.01, .base_lr = 0.01, .weight_decay = 0.1, .grad_scale = 0.5, .grad_limit = 2.0,
-                                 .p = {0.9, 0.99, 1e-8, 1e-6, 0.5, 0.25}, .flags = flags};
+            grc_opt_args args = {.lr = 0.01,
+                                 .base_lr = 0.01,
+                                 .weight_decay = 0.1,
+                                 .grad_scale = 0.5,
+                                 .grad_limit = 2.0,
+                                 .p = {0.9, 0.99, 1e-8, 1e-6, 0.5, 0.25},
+                                 .flags = flags};
             for (args.step = 1; args.step < 4; args.step++) {
                 double sum[2];
                 grc_opt_prepare((int)opt, &args);
@@ -136,16 +141,15 @@ static uint64_t layouts(const grc_kernels *k, enum grc_dtype type, uint64_t hash
     k->transpose(rows, cols, panels, 0, rows, 0, across, image);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < cols; c++)
-            CHECK(!memcmp(image + ((r / panel * cols + c) * panel + r % panel) * size,
-                          x + (r * cols + c) * size, size));
+            CHECK(
+                !memcmp(image + ((r / panel * cols + c) * panel + r % panel) * size, x + (r * cols + c) * size, size));
     return digest(digest(hash, 1, packed * size), 2, turned * size);
 }
 
 static const struct {
     const char *name;
     group_fn *run;
-} groups[] = {
-    {"losses", losses}, {"optimizers", optimizers}, {"statistics", statistics}, {"layouts", layouts}};
+} groups[] = {{"losses", losses}, {"optimizers", optimizers}, {"statistics", statistics}, {"layouts", layouts}};
 
 static uint64_t run_group(int group, const grc_kernels *tables, enum grc_dtype dtype)
 {
@@ -161,8 +165,7 @@ static void compare(const grc_kernels *tables)
     for (int dtype = 0; dtype < GRC_DTYPE_COUNT; dtype++)
         for (int g = 0; g < (int)(sizeof groups / sizeof *groups); g++) {
             uint64_t hash = run_group(g, tables, dtype);
-            printf("%-8s f%d %-12s %016llx\n", tables->name, dtype ? 64 : 32, groups[g].name,
-                   (unsigned long long)hash);
+            printf("%-8s f%d %-12s %016llx\n", tables->name, dtype ? 64 : 32, groups[g].name, (unsigned long long)hash);
             CHECK_NOTE(hash == run_group(g, grc_kernels_scalar, dtype), "%s", groups[g].name);
         }
 }
@@ -173,8 +176,8 @@ static void check_philox(void)
     static const uint32_t known[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
-         0x5001e420, 0x24126ea1}};
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+         0x24126ea1}};
     for (int i = 0; i < 3; i++) {
         const uint32_t *c = known[i], *key = c + 4;
         uint64_t block = (uint64_t)(c[1] & 0xffff) << 32 | c[0], step = (uint64_t)(c[1] >> 16) << 32 | c[2];

@@ -8,7 +8,10 @@
 
 enum { ROWS = 300, INPUTS = 19, OUTPUTS = 3 };
 
-typedef union numbers { float f32[ROWS * INPUTS]; double f64[ROWS * INPUTS]; } numbers;
+typedef union numbers {
+    float f32[ROWS * INPUTS];
+    double f64[ROWS * INPUTS];
+} numbers;
 static numbers x, y, d, d_x;
 static int32_t labels[ROWS];
 
@@ -64,8 +67,12 @@ static uint64_t trained_hash(int dtype, int threads, int batch)
 {
     const size_t item = dtype == GRADCORE_FLOAT32 ? sizeof(float) : sizeof(double);
     const gradcore_network_options about = {.size = sizeof about, .inputs = INPUTS, .dtype = dtype, .threads = threads};
-    const gradcore_trainer_options options = {.size = sizeof options, .loss = "cross_entropy", .optimizer = "adam",
-                                              .clip = "global_norm", .capacity = batch, .seed = 5};
+    const gradcore_trainer_options options = {.size = sizeof options,
+                                              .loss = "cross_entropy",
+                                              .optimizer = "adam",
+                                              .clip = "global_norm",
+                                              .capacity = batch,
+                                              .seed = 5};
     const gradcore_data data = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = ROWS};
     const int steps = (ROWS + batch - 1) / batch < 5 ? (ROWS + batch - 1) / batch : 5;
     double hypers[5][GRADCORE_HYPERS];
@@ -81,8 +88,13 @@ static uint64_t trained_hash(int dtype, int threads, int batch)
     CHECK(gradcore_network_create(&about, layers, LAYERS, &n, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
     CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = batch, .steps = steps,
-                        .hypers = hypers[0], .reports = reports};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = batch,
+                        .steps = steps,
+                        .hypers = hypers[0],
+                        .reports = reports};
     CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK);
     uint64_t hash = 14695981039346656037u;
     gradcore_network_get_info(n, &info);
@@ -124,17 +136,23 @@ static void test_one_hash(void)
 static void test_bad_descriptions(void)
 {
     const gradcore_layer bad[] = {
-        LAYER(.kind = "layer_norm", .eps = -1), LAYER(.kind = "layer_norm", .eps = NAN),
-        LAYER(.kind = "rms_norm", .eps = 2), LAYER(.kind = "rms_norm", .flags = GRADCORE_LAYER_NO_SHIFT),
-        LAYER(.kind = "batch_norm", .momentum = 1.5), LAYER(.kind = "batch_norm", .momentum = NAN),
+        LAYER(.kind = "layer_norm", .eps = -1),
+        LAYER(.kind = "layer_norm", .eps = NAN),
+        LAYER(.kind = "rms_norm", .eps = 2),
+        LAYER(.kind = "rms_norm", .flags = GRADCORE_LAYER_NO_SHIFT),
+        LAYER(.kind = "batch_norm", .momentum = 1.5),
+        LAYER(.kind = "batch_norm", .momentum = NAN),
         LAYER(.kind = "batch_norm", .flags = GRADCORE_LAYER_NO_BIAS),
-        LAYER(.kind = "layer_scale", .initial = INFINITY), LAYER(.kind = "alpha_dropout", .rate = 1),
-        LAYER(.kind = "gaussian_noise", .std = -1), LAYER(.kind = "gaussian_noise", .std = NAN),
+        LAYER(.kind = "layer_scale", .initial = INFINITY),
+        LAYER(.kind = "alpha_dropout", .rate = 1),
+        LAYER(.kind = "gaussian_noise", .std = -1),
+        LAYER(.kind = "gaussian_noise", .std = NAN),
         LAYER(.kind = "embedding", .column = INPUTS, .units = 2, .width = 2),
         LAYER(.kind = "embedding", .column = -1, .units = 2, .width = 2),
         LAYER(.kind = "embedding", .column = 0, .units = 0, .width = 2),
         LAYER(.kind = "embedding", .column = 0, .units = 2, .width = INT64_MAX),
-        LAYER(.kind = "weight_norm", .flags = GRADCORE_LAYER_CONTINUES), LAYER(.kind = "spectral_norm"),
+        LAYER(.kind = "weight_norm", .flags = GRADCORE_LAYER_CONTINUES),
+        LAYER(.kind = "spectral_norm"),
         LAYER(.kind = "dense", .units = 3, .flags = GRADCORE_LAYER_RESCALED | GRADCORE_LAYER_NO_BIAS),
         LAYER(.kind = "activation", .activation = "relu", .flags = GRADCORE_LAYER_CONTINUES),
         LAYER(.kind = "end", .flags = GRADCORE_LAYER_PROJECTION),
@@ -152,15 +170,19 @@ static void test_bad_descriptions(void)
 static void test_codes_that_name_no_row(void)
 {
     const double bad[] = {-1, 7, 0.5, NAN, INFINITY, 1e30};
-    const gradcore_layer stack[] = {LAYER(.kind = "standardize"), LAYER(.kind = "embedding", .column = 4, .units = 7, .width = 3),
+    const gradcore_layer stack[] = {LAYER(.kind = "standardize"),
+                                    LAYER(.kind = "embedding", .column = 4, .units = 7, .width = 3),
                                     LAYER(.kind = "dense", .units = OUTPUTS)};
     for (int first = 0; first < 2; first++)
         for (int dtype = 0; dtype < 2; dtype++) {
-            const gradcore_network_options about = {.size = sizeof about, .inputs = INPUTS, .dtype = dtype, .threads = 2};
-            const gradcore_trainer_options options = {.size = sizeof options, .loss = "cross_entropy",
-                                                      .optimizer = "sgd", .capacity = 10};
-            const gradcore_data data = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = ROWS};
-            const gradcore_data batch = {.size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = 10};
+            const gradcore_network_options about = {
+                .size = sizeof about, .inputs = INPUTS, .dtype = dtype, .threads = 2};
+            const gradcore_trainer_options options = {
+                .size = sizeof options, .loss = "cross_entropy", .optimizer = "sgd", .capacity = 10};
+            const gradcore_data data = {
+                .size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = ROWS};
+            const gradcore_data batch = {
+                .size = sizeof data, .x = &x, .x_stride = INPUTS, .target = labels, .rows = 10};
             const int64_t order[] = {8, 7, 6, 5, 4, 3, 2, 1, 0, 9};
             const double hypers[2][GRADCORE_HYPERS] = {{0.01}, {0.01}};
             gradcore_report reports[2];
@@ -178,8 +200,13 @@ static void test_codes_that_name_no_row(void)
             for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
                 gradcore_score score = {.size = sizeof score};
                 gradcore_error error[6] = {{0}};
-                gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 5, .steps = 2,
-                                    .hypers = hypers[0], .reports = reports};
+                gradcore_run run = {.size = sizeof run,
+                                    .data = &data,
+                                    .end = 10,
+                                    .batch = 5,
+                                    .steps = 2,
+                                    .hypers = hypers[0],
+                                    .reports = reports};
                 set(&x, dtype, 7 * INPUTS + 4, bad[i]);
                 CHECK(gradcore_network_predict(n, &x, INPUTS, ROWS, &y, OUTPUTS, &error[0]) == GRADCORE_INVALID);
                 CHECK(gradcore_network_evaluate(n, "cross_entropy", &data, &score, &error[1]) == GRADCORE_INVALID);
@@ -190,16 +217,23 @@ static void test_codes_that_name_no_row(void)
                 CHECK(gradcore_trainer_run(t, &run, &error[5]) == GRADCORE_INVALID && run.done == 0);
                 for (int e = 0; e < 6; e++)
                     CHECK_NOTE(strstr(error[e].message, "x[7, 4]: expected a code from 0 to 6, a row of the table ")
-                                   && strstr(error[e].message, ".4.table (7 rows), got "), "%s", error[e].message);
+                                   && strstr(error[e].message, ".4.table (7 rows), got "),
+                               "%s", error[e].message);
                 CHECK(gradcore_network_read(n, table, after, NULL) == GRADCORE_OK);
                 CHECK(memcmp(before, after, sizeof before) == 0);
-                CHECK(gradcore_pass_forward(p, &x, INPUTS, 7, 1, 1, 2, &y, OUTPUTS, NULL) == GRADCORE_OK); /* before it */
+                CHECK(gradcore_pass_forward(p, &x, INPUTS, 7, 1, 1, 2, &y, OUTPUTS, NULL)
+                      == GRADCORE_OK); /* before it */
                 set(&x, dtype, 7 * INPUTS + 4, 6);
                 CHECK(gradcore_network_predict(n, &x, INPUTS, ROWS, &y, OUTPUTS, NULL) == GRADCORE_OK);
             }
             set(&x, dtype, 7 * INPUTS + 4, 9);
-            gradcore_run run = {.size = sizeof run, .data = &data, .end = 10, .batch = 5, .steps = 1,
-                                .hypers = hypers[0], .reports = reports};
+            gradcore_run run = {.size = sizeof run,
+                                .data = &data,
+                                .end = 10,
+                                .batch = 5,
+                                .steps = 1,
+                                .hypers = hypers[0],
+                                .reports = reports};
             CHECK(gradcore_trainer_run(t, &run, NULL) == GRADCORE_OK && run.done == 1); /* which ends before row 7 */
             gradcore_pass_destroy(p);
             gradcore_trainer_destroy(t);

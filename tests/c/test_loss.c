@@ -16,8 +16,8 @@ static gradcore_network *make_network(int threads)
     const gradcore_layer layers[] = {
         {.size = sizeof *layers, .kind = "dense", .units = 40, .activation = "tanh", .alpha = NAN},
         {.size = sizeof *layers, .kind = "dense", .units = OUTPUTS, .alpha = NAN}};
-    const gradcore_network_options options = {.size = sizeof options, .inputs = INPUTS,
-                                              .dtype = GRADCORE_FLOAT64, .threads = threads};
+    const gradcore_network_options options = {
+        .size = sizeof options, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64, .threads = threads};
     gradcore_network *n = NULL;
     CHECK(gradcore_network_create(&options, layers, 2, &n, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
@@ -26,8 +26,8 @@ static gradcore_network *make_network(int threads)
 
 static gradcore_trainer_options trainer_options(const char *loss)
 {
-    return (gradcore_trainer_options){.size = sizeof(gradcore_trainer_options), .loss = loss, .optimizer = "sgd",
-                                      .capacity = ROWS};
+    return (gradcore_trainer_options){
+        .size = sizeof(gradcore_trainer_options), .loss = loss, .optimizer = "sgd", .capacity = ROWS};
 }
 
 static gradcore_status refused(const char *loss, gradcore_loss_options o)
@@ -105,12 +105,17 @@ static void test_older_structs(void)
 
 static gradcore_status step(gradcore_trainer *t, const void *target, double *loss, gradcore_error *error)
 {
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = target,
-                                .target_stride = OUTPUTS, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = target, .target_stride = OUTPUTS, .rows = ROWS};
     const double hypers[GRADCORE_HYPERS] = {0.1};
     gradcore_report report;
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                        .hypers = hypers, .reports = &report};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS,
+                        .steps = 1,
+                        .hypers = hypers,
+                        .reports = &report};
     const gradcore_status status = gradcore_trainer_run(t, &run, error);
     *loss = status == GRADCORE_OK ? report.loss : NAN;
     return status;
@@ -119,8 +124,12 @@ static gradcore_status step(gradcore_trainer *t, const void *target, double *los
 static void test_rows_and_labels(void)
 {
     const double weight[OUTPUTS] = {1, 2, 0, 0.5};
-    const gradcore_loss_options o = {.size = sizeof o, .flags = GRADCORE_LOSS_IGNORES, .parameters = NANS,
-                                     .vector = weight, .vector_size = OUTPUTS, .ignore_index = -7};
+    const gradcore_loss_options o = {.size = sizeof o,
+                                     .flags = GRADCORE_LOSS_IGNORES,
+                                     .parameters = NANS,
+                                     .vector = weight,
+                                     .vector_size = OUTPUTS,
+                                     .ignore_index = -7};
     double losses[3], d[3 * OUTPUTS];
     int32_t some[3] = {1, -7, 3};
     CHECK(gradcore_loss_rows("cross_entropy", &o, GRADCORE_FLOAT64, 3, OUTPUTS, y, some, losses, d, NULL)
@@ -150,8 +159,7 @@ static gradcore_status own_loss(void *context, const gradcore_loss_batch *b, dou
     for (int64_t r = 0; r < b->rows; r++)
         for (int64_t j = 0; j < b->outputs; j++) {
             const int64_t row = b->order ? b->order[r] : b->first + r;
-            const double e = ((const double *)b->output)[r * b->output_stride + j]
-                             - c->target[row * b->outputs + j];
+            const double e = ((const double *)b->output)[r * b->output_stride + j] - c->target[row * b->outputs + j];
             ((double *)b->d_output)[r * b->d_output_stride + j] = 2 * e * scale;
             sum += e * e;
         }
@@ -205,8 +213,8 @@ static void test_penalty(void)
     CHECK(gradcore_network_set_penalty(n, 99, 0, 0, NULL) == GRADCORE_INVALID);
     CHECK(gradcore_network_set_penalty(n, 0, 0.1, 0.2, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_penalty(n, &value, NULL) == GRADCORE_OK && value > 0);
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
     gradcore_score score = {.size = sizeof score};
     CHECK(gradcore_network_evaluate(n, "mse", &data, &score, NULL) == GRADCORE_OK);
     without = score.loss;

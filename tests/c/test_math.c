@@ -15,10 +15,10 @@
 typedef void map_fn(size_t n, const void *x, void *y);
 
 /* name in grc_kernels and in libm, largest error allowed in ULP */
-#define FUNCTIONS(X)                                                                                   \
-    X(exp, 2.0)                                                                                        \
-    X(log, 2.0)                                                                                        \
-    X(tanh, 2.0)                                                                                       \
+#define FUNCTIONS(X) \
+    X(exp, 2.0)      \
+    X(log, 2.0)      \
+    X(tanh, 2.0)     \
     X(erf, 1.5)
 
 enum { BLOCK = 4096, MAX_ISAS = 3 };
@@ -29,11 +29,10 @@ static int runnable(const grc_kernels **list)
     int count = 0;
     list[count++] = grc_kernels_scalar;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("bmi2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
         list[count++] = grc_kernels_avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vl"))
         list[count++] = grc_kernels_avx512;
 #elif defined(__aarch64__)
     list[count++] = grc_kernels_neon;
@@ -102,8 +101,8 @@ static int check_float(const char *name, map_fn *const *fn, const grc_kernels *c
     }
     for (int k = 0; k < isas; k++) {
         int ok = worst[k] <= bar && equal[k];
-        printf("%-5s %-7s max %.3f ulp at %.9g (bar %.1f)%s%s\n", name, isa[k]->name, worst[k],
-               (double)worst_x[k], bar, equal[k] ? "" : ", bits differ from scalar", ok ? "" : "  FAILED");
+        printf("%-5s %-7s max %.3f ulp at %.9g (bar %.1f)%s%s\n", name, isa[k]->name, worst[k], (double)worst_x[k], bar,
+               equal[k] ? "" : ", bits differ from scalar", ok ? "" : "  FAILED");
         failed += !ok;
     }
     return failed;
@@ -142,12 +141,12 @@ int main(int argc, char **argv)
     int isas = runnable(isa), failed = 0;
     uint64_t stride = argc > 1 && strcmp(argv[1], "--all") == 0 ? 1 : 1009;
     map_fn *fn[MAX_ISAS];
-#define CHECK_FUNCTION(name, bar)                                                                      \
-    for (int k = 0; k < isas; k++)                                                                     \
-        fn[k] = isa[k][GRC_F32].name;                                                                  \
-    failed += check_float(#name, fn, isa, isas, name, bar, stride);                                    \
-    for (int k = 0; k < isas; k++)                                                                     \
-        fn[k] = isa[k][GRC_F64].name;                                                                  \
+#define CHECK_FUNCTION(name, bar)                                   \
+    for (int k = 0; k < isas; k++)                                  \
+        fn[k] = isa[k][GRC_F32].name;                               \
+    failed += check_float(#name, fn, isa, isas, name, bar, stride); \
+    for (int k = 0; k < isas; k++)                                  \
+        fn[k] = isa[k][GRC_F64].name;                               \
     failed += check_double(#name, fn, isa, isas);
     FUNCTIONS(CHECK_FUNCTION)
     return failed != 0;

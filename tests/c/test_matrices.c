@@ -46,12 +46,17 @@ static gradcore_status train(gradcore_trainer *t, const char *optimizer, int ste
 {
     static double hypers[STEPS][GRADCORE_HYPERS];
     gradcore_report reports[STEPS];
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
     for (int i = 0; i < steps; i++)
         fill(optimizer, hypers[i]);
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS / STEPS, .steps = steps,
-                        .hypers = hypers[0], .reports = reports};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS / STEPS,
+                        .steps = steps,
+                        .hypers = hypers[0],
+                        .reports = reports};
     return gradcore_trainer_run(t, &run, NULL);
 }
 
@@ -59,10 +64,13 @@ static gradcore_status train(gradcore_trainer *t, const char *optimizer, int ste
 static gradcore_status make(const char *optimizer, int threads, const gradcore_allocator *allocator,
                             gradcore_network **n, gradcore_trainer **t)
 {
-    const gradcore_network_options network = {.size = sizeof network, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64,
-                                              .threads = threads, .allocator = allocator};
-    const gradcore_trainer_options options = {.size = sizeof options, .loss = "mse", .optimizer = optimizer,
-                                              .capacity = ROWS, .seed = 5};
+    const gradcore_network_options network = {.size = sizeof network,
+                                              .inputs = INPUTS,
+                                              .dtype = GRADCORE_FLOAT64,
+                                              .threads = threads,
+                                              .allocator = allocator};
+    const gradcore_trainer_options options = {
+        .size = sizeof options, .loss = "mse", .optimizer = optimizer, .capacity = ROWS, .seed = 5};
     gradcore_network_info info = {.size = sizeof info};
     uint8_t mask[64] = {0};
     gradcore_status status = gradcore_network_create(&network, layers, LAYERS, n, NULL);
@@ -145,8 +153,8 @@ static void test_a_way_back(void)
     gradcore_layer many[MOST];
     uint8_t mask[2 * MOST];
     for (int i = 0; i < MOST; i++) {
-        many[i] = (gradcore_layer){.size = sizeof *many, .kind = "dense", .units = i < MOST - 1 ? WIDTH : OUTPUTS,
-                                   .alpha = NAN};
+        many[i] = (gradcore_layer){
+            .size = sizeof *many, .kind = "dense", .units = i < MOST - 1 ? WIDTH : OUTPUTS, .alpha = NAN};
         mask[2 * i] = 1;
         mask[2 * i + 1] = 0;
     }
@@ -155,18 +163,26 @@ static void test_a_way_back(void)
     for (int threads = 1; threads <= 3; threads += 2) {
         counter count = {.fail_at = 0};
         const gradcore_allocator allocator = {&counter_allocate, &counter_release, &count};
-        const gradcore_network_options network = {.size = sizeof network, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64,
-                                                  .threads = threads, .allocator = &allocator};
-        const gradcore_trainer_options options = {.size = sizeof options, .loss = "mse", .optimizer = "soap",
-                                                  .capacity = ROWS};
-        const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                    .target_stride = OUTPUTS, .rows = ROWS};
+        const gradcore_network_options network = {.size = sizeof network,
+                                                  .inputs = INPUTS,
+                                                  .dtype = GRADCORE_FLOAT64,
+                                                  .threads = threads,
+                                                  .allocator = &allocator};
+        const gradcore_trainer_options options = {
+            .size = sizeof options, .loss = "mse", .optimizer = "soap", .capacity = ROWS};
+        const gradcore_data data = {
+            .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
         gradcore_network *n = NULL;
         gradcore_trainer *t = NULL;
         gradcore_report report;
         double hypers[GRADCORE_HYPERS];
-        gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                            .hypers = hypers, .reports = &report};
+        gradcore_run run = {.size = sizeof run,
+                            .data = &data,
+                            .end = ROWS,
+                            .batch = ROWS,
+                            .steps = 1,
+                            .hypers = hypers,
+                            .reports = &report};
         CHECK(gradcore_network_create(&network, many, MOST, &n, NULL) == GRADCORE_OK);
         CHECK(gradcore_network_initialize(n, 1, NULL) == GRADCORE_OK);
         CHECK(gradcore_trainer_create(n, &options, &t, NULL) == GRADCORE_OK);
@@ -218,8 +234,14 @@ static void test_factors(void)
 static void test_plain_arrays(void)
 {
     double hypers[GRADCORE_HYPERS], running[GRADCORE_RUNNING] = {0}, w[12], m[12], v[12], rows[2 * 9], cols[2 * 16];
-    gradcore_array array = {.dtype = GRADCORE_FLOAT64, .rows = 3, .n = 12, .w = w, .g = x, .slots = {m, v, rows, cols},
-                            .lr_factor = 1, .weight_decay = (double)NAN};
+    gradcore_array array = {.dtype = GRADCORE_FLOAT64,
+                            .rows = 3,
+                            .n = 12,
+                            .w = w,
+                            .g = x,
+                            .slots = {m, v, rows, cols},
+                            .lr_factor = 1,
+                            .weight_decay = (double)NAN};
     memset(m, 0, sizeof m);
     memset(v, 0, sizeof v);
     memset(rows, 0, sizeof rows);

@@ -17,14 +17,17 @@ static gradcore_trainer *make(double rate, const char *clip, int threads, const 
 {
     const gradcore_layer layers[] = {
         {.size = sizeof *layers, .alpha = NAN, .kind = "dense", .units = HIDDEN, .activation = "relu"},
-        {.size = sizeof *layers, .alpha = NAN, .kind = "dropout", .rate = rate < 0 ? 0 : rate,
+        {.size = sizeof *layers,
+         .alpha = NAN,
+         .kind = "dropout",
+         .rate = rate < 0 ? 0 : rate,
          .flags = rate < 0 ? GRADCORE_LAYER_SCHEDULED : 0},
         {.size = sizeof *layers, .alpha = NAN, .kind = "dense", .units = OUTPUTS},
     };
-    const gradcore_network_options about = {.size = sizeof about, .inputs = INPUTS, .dtype = GRADCORE_FLOAT32,
-                                            .threads = threads, .allocator = allocator};
-    const gradcore_trainer_options options = {.size = sizeof options, .loss = "mse", .optimizer = "sgd",
-                                              .capacity = ROWS, .seed = 5, .clip = clip};
+    const gradcore_network_options about = {
+        .size = sizeof about, .inputs = INPUTS, .dtype = GRADCORE_FLOAT32, .threads = threads, .allocator = allocator};
+    const gradcore_trainer_options options = {
+        .size = sizeof options, .loss = "mse", .optimizer = "sgd", .capacity = ROWS, .seed = 5, .clip = clip};
     gradcore_trainer *t = NULL;
     CHECK(gradcore_network_create(&about, layers, 3, net, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(*net, 3, NULL) == GRADCORE_OK);
@@ -42,14 +45,20 @@ static gradcore_status train(gradcore_trainer *t, int steps, double clip, double
 {
     double hypers[STEPS][GRADCORE_HYPERS] = {{0}};
     gradcore_report reports[STEPS];
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
     for (int i = 0; i < steps; i++) {
         hypers[i][GRADCORE_LR] = 0.05;
         hypers[i][GRADCORE_CLIP] = clip;
     }
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS / STEPS, .steps = steps,
-                        .hypers = hypers[0], .reports = reports, .ledger = ledger};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS / STEPS,
+                        .steps = steps,
+                        .hypers = hypers[0],
+                        .reports = reports,
+                        .ledger = ledger};
     if (!ledger)
         run.size = offsetof(gradcore_run, ledger); /* an older caller */
     const gradcore_status status = gradcore_trainer_run(t, &run, NULL);
@@ -162,7 +171,10 @@ static void strengths_of_penalties_are_columns_too(void)
 
 static void a_run_adds_its_clips_up(void)
 {
-    const struct { const char *clip; double limit; } cases[] = {{"global_norm", 0.1}, {"value", 0.01}, {NULL, 0}};
+    const struct {
+        const char *clip;
+        double limit;
+    } cases[] = {{"global_norm", 0.1}, {"value", 0.01}, {NULL, 0}};
     for (int k = 0; k < 3; k++) {
         double run[PARAMETERS][3] = {{0}}, all[PARAMETERS][3], loss[STEPS];
         gradcore_network *n = NULL;

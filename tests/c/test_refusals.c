@@ -13,18 +13,19 @@ enum { ROWS = 8, INPUTS = 3, OUTPUTS = 2, PARAMETERS = 4 };
 static float x[ROWS * INPUTS], y[ROWS * OUTPUTS];
 static gradcore_error error;
 
-#define ACCEPTED(call)                                                                                        \
-    do {                                                                                                      \
-        error.message[0] = 0;                                                                                 \
-        const gradcore_status got = (call);                                                                   \
-        CHECK_NOTE(got == GRADCORE_OK, "status %d: %s: %s", (int)got, error.message, #call);                  \
+#define ACCEPTED(call)                                                                       \
+    do {                                                                                     \
+        error.message[0] = 0;                                                                \
+        const gradcore_status got = (call);                                                  \
+        CHECK_NOTE(got == GRADCORE_OK, "status %d: %s: %s", (int)got, error.message, #call); \
     } while (0)
-#define REFUSED(wanted, about, call)                                                                          \
-    do {                                                                                                      \
-        error.message[0] = 0;                                                                                 \
-        const gradcore_status got = (call);                                                                   \
-        CHECK_NOTE(got == GRADCORE_##wanted && (gradcore_status)error.status == got, "status %d: %s", (int)got, #call);         \
-        CHECK_NOTE(strncmp(error.message, about, strlen(about)) == 0, "'%s': %s", error.message, #call);       \
+#define REFUSED(wanted, about, call)                                                                            \
+    do {                                                                                                        \
+        error.message[0] = 0;                                                                                   \
+        const gradcore_status got = (call);                                                                     \
+        CHECK_NOTE(got == GRADCORE_##wanted && (gradcore_status)error.status == got, "status %d: %s", (int)got, \
+                   #call);                                                                                      \
+        CHECK_NOTE(strncmp(error.message, about, strlen(about)) == 0, "'%s': %s", error.message, #call);        \
     } while (0)
 
 #define LAYER(...) {.size = sizeof(gradcore_layer), .alpha = NAN, __VA_ARGS__}
@@ -50,8 +51,8 @@ static gradcore_trainer *trainer(gradcore_network *n, const char *optimizer)
 
 static gradcore_data data(void)
 {
-    return (gradcore_data){.size = sizeof(gradcore_data), .x = x, .x_stride = INPUTS, .target = y,
-                           .target_stride = OUTPUTS, .rows = ROWS};
+    return (gradcore_data){
+        .size = sizeof(gradcore_data), .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
 }
 
 /* ---- Plain arrays ---- */
@@ -88,8 +89,21 @@ static void test_products(void)
 static gradcore_dense dense(int64_t m, int64_t n, int64_t k)
 {
     static float d_x[6], d_w[6], d_b[2];
-    return (gradcore_dense){.size = sizeof(gradcore_dense), .m = m, .n = n, .k = k, .x = x, .x_row = 3, .x_col = 1,
-                            .w = x, .w_row = 2, .w_col = 1, .d_y = y, .ldd = 2, .d_x = d_x, .d_w = d_w, .d_b = d_b,
+    return (gradcore_dense){.size = sizeof(gradcore_dense),
+                            .m = m,
+                            .n = n,
+                            .k = k,
+                            .x = x,
+                            .x_row = 3,
+                            .x_col = 1,
+                            .w = x,
+                            .w_row = 2,
+                            .w_col = 1,
+                            .d_y = y,
+                            .ldd = 2,
+                            .d_x = d_x,
+                            .d_w = d_w,
+                            .d_b = d_b,
                             .alpha = NAN};
 }
 
@@ -100,8 +114,15 @@ static void test_backward_of_arrays(void)
     REFUSED(INVALID, "dense", gradcore_dense_backward(NULL, &error));
     d.size--;
     REFUSED(INVALID, "dense", gradcore_dense_backward(&d, &error));
-    const int64_t wrong[][3] = {{0, 2, 3}, {2, 0, 3}, {2, 2, 0}, {-1, 2, 3}, {2, -1, 3}, {2, 2, -1},
-                                {(int64_t)INT32_MAX + 1, 2, 3}, {2, 2, (int64_t)INT32_MAX + 1}, {2, 3, 3}};
+    const int64_t wrong[][3] = {{0, 2, 3},
+                                {2, 0, 3},
+                                {2, 2, 0},
+                                {-1, 2, 3},
+                                {2, -1, 3},
+                                {2, 2, -1},
+                                {(int64_t)INT32_MAX + 1, 2, 3},
+                                {2, 2, (int64_t)INT32_MAX + 1},
+                                {2, 3, 3}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         d = dense(wrong[i][0], wrong[i][1], wrong[i][2]);
         REFUSED(SHAPE, "dense", gradcore_dense_backward(&d, &error));
@@ -192,7 +213,8 @@ static gradcore_status update(const char *name, uint64_t step, gradcore_array a)
 static void test_updates_of_arrays(void)
 {
     static float w[4], g[4], m[4], v[4];
-#define ARRAY(...) ((gradcore_array){.n = 4, .w = w, .g = g, .slots = {m, v}, .lr_factor = 1, .weight_decay = NAN, __VA_ARGS__})
+#define ARRAY(...) \
+    ((gradcore_array){.n = 4, .w = w, .g = g, .slots = {m, v}, .lr_factor = 1, .weight_decay = NAN, __VA_ARGS__})
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Woverride-init"
 #endif
@@ -240,14 +262,10 @@ static const struct {
     double good[3], bad[5];
     int bads;
 } ranges[] = {
-    {'e', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4},
-    {'p', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4},
-    {'n', {0, 0.5, 1e30}, {-1e-9, 1.1e30, NAN}, 3},
-    {'s', {0, 0.5, 0.999999}, {-1e-9, 1, 1.5, NAN}, 4},
-    {'u', {0, 0.5, 1}, {-1e-9, 1.0000001, NAN}, 3},
-    {'o', {1e-9, 0.5, 0.999999}, {0, 1, -1e-9, 1.5, NAN}, 5},
-    {'c', {0, 7, 1e9}, {-1, 0.5, 1e9 + 1, NAN}, 4},
-    {'r', {-1e30, 0, 1e30}, {-1.1e30, 1.1e30, NAN}, 3},
+    {'e', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4}, {'p', {1e-8, 1e-37, 1e30}, {0, -1e-8, 1.1e30, NAN}, 4},
+    {'n', {0, 0.5, 1e30}, {-1e-9, 1.1e30, NAN}, 3},         {'s', {0, 0.5, 0.999999}, {-1e-9, 1, 1.5, NAN}, 4},
+    {'u', {0, 0.5, 1}, {-1e-9, 1.0000001, NAN}, 3},         {'o', {1e-9, 0.5, 0.999999}, {0, 1, -1e-9, 1.5, NAN}, 5},
+    {'c', {0, 7, 1e9}, {-1, 0.5, 1e9 + 1, NAN}, 4},         {'r', {-1e30, 0, 1e30}, {-1.1e30, 1.1e30, NAN}, 3},
 };
 
 static int range_of(char letter)
@@ -263,8 +281,8 @@ static gradcore_status steer(const char *name, const double *hypers)
 {
     static float w[4], g[4], slot[GRADCORE_SLOTS][4];
     double running[GRADCORE_RUNNING] = {0};
-    const gradcore_array a = {.n = 4, .w = w, .g = g, .slots = {slot[0], slot[1], slot[2], slot[3]}, .lr_factor = 1,
-                              .weight_decay = NAN};
+    const gradcore_array a = {
+        .n = 4, .w = w, .g = g, .slots = {slot[0], slot[1], slot[2], slot[3]}, .lr_factor = 1, .weight_decay = NAN};
     return gradcore_optimizer_step(name, 0, 1, hypers, running, 1, &a, &error);
 }
 
@@ -532,8 +550,15 @@ static gradcore_status run(gradcore_trainer *t, const gradcore_data *d, const in
     gradcore_report reports[ROWS];
     for (int i = 0; i < ROWS; i++)
         hypers[i][GRADCORE_LR] = 0.1;
-    gradcore_run r = {.size = sizeof r, .data = d, .order = order, .begin = begin, .end = end, .batch = batch,
-                      .steps = steps, .hypers = hypers[0], .reports = reports};
+    gradcore_run r = {.size = sizeof r,
+                      .data = d,
+                      .order = order,
+                      .begin = begin,
+                      .end = end,
+                      .batch = batch,
+                      .steps = steps,
+                      .hypers = hypers[0],
+                      .reports = reports};
     return gradcore_trainer_run(t, &r, &error);
 }
 

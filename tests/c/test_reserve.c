@@ -34,12 +34,18 @@ typedef struct problem {
 } problem;
 #define OF(list) list, sizeof list / sizeof *list
 static const problem problems[] = {
-    {"plain", "adamw", NULL, NULL, OF(layers), 0},          {"measuring", "lamb", NULL, NULL, OF(layers), 0},
-    {"in total", "prodigy", NULL, NULL, OF(layers), 0},     {"muon", "muon", NULL, NULL, OF(layers), 0},
-    {"soap", "soap", NULL, NULL, OF(layers), 0},            {"live", "schedule_free_adamw", NULL, NULL, OF(layers), 0},
-    {"lookahead", "adam", "lookahead", NULL, OF(layers), 0}, {"accumulating", "adam", "accumulate", NULL, OF(layers), 0},
-    {"sam", "adam", "sam", NULL, OF(layers), 0},            {"rows", "adam", NULL, "example_norm", OF(plain), 0},
-    {"norms", "adam", NULL, "max_norm", OF(layers), 0},     {"heads", "adam", "accumulate", NULL, OF(headed), 1},
+    {"plain", "adamw", NULL, NULL, OF(layers), 0},
+    {"measuring", "lamb", NULL, NULL, OF(layers), 0},
+    {"in total", "prodigy", NULL, NULL, OF(layers), 0},
+    {"muon", "muon", NULL, NULL, OF(layers), 0},
+    {"soap", "soap", NULL, NULL, OF(layers), 0},
+    {"live", "schedule_free_adamw", NULL, NULL, OF(layers), 0},
+    {"lookahead", "adam", "lookahead", NULL, OF(layers), 0},
+    {"accumulating", "adam", "accumulate", NULL, OF(layers), 0},
+    {"sam", "adam", "sam", NULL, OF(layers), 0},
+    {"rows", "adam", NULL, "example_norm", OF(plain), 0},
+    {"norms", "adam", NULL, "max_norm", OF(layers), 0},
+    {"heads", "adam", "accumulate", NULL, OF(headed), 1},
 };
 
 static double x[ROWS * INPUTS], y[ROWS * OUTPUTS], weight[ROWS];
@@ -64,8 +70,8 @@ static gradcore_trainer *trainer(const problem *p, gradcore_network *n, int64_t 
 {
     const gradcore_head_loss each[] = {{.size = sizeof *each, .loss = "mse", .weight = 1},
                                        {.size = sizeof *each, .loss = "huber", .weight = 2}};
-    gradcore_trainer_options o = {.size = sizeof o, .loss = "mse", .optimizer = p->optimizer, .capacity = capacity,
-                                  .seed = 7};
+    gradcore_trainer_options o = {
+        .size = sizeof o, .loss = "mse", .optimizer = p->optimizer, .capacity = capacity, .seed = 7};
     gradcore_network_info info = {.size = sizeof info};
     gradcore_trainer *t = NULL;
     uint8_t mask[PARAMETERS] = {0};
@@ -99,8 +105,13 @@ static void train(const problem *p, gradcore_trainer *t, int64_t batch, int step
     const gradcore_head_data targets[] = {
         {.size = sizeof *targets, .target = y, .target_stride = OUTPUTS, .weight = weight},
         {.size = sizeof *targets, .target = y, .target_stride = OUTPUTS}};
-    gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .rows = ROWS, .target = y,
-                          .target_stride = OUTPUTS, .weight = weight};
+    gradcore_data data = {.size = sizeof data,
+                          .x = x,
+                          .x_stride = INPUTS,
+                          .rows = ROWS,
+                          .target = y,
+                          .target_stride = OUTPUTS,
+                          .weight = weight};
     if (p->heads) {
         data.target = targets;
         data.weight = NULL;
@@ -115,8 +126,13 @@ static void train(const problem *p, gradcore_trainer *t, int64_t batch, int step
     for (int i = 0; i < steps; i++) {
         gradcore_report report;
         gradcore_error error = {0};
-        gradcore_run run = {.size = sizeof run, .data = &data, .end = batch, .batch = batch, .steps = 1,
-                            .hypers = hypers, .reports = &report};
+        gradcore_run run = {.size = sizeof run,
+                            .data = &data,
+                            .end = batch,
+                            .batch = batch,
+                            .steps = 1,
+                            .hypers = hypers,
+                            .reports = &report};
         CHECK_NOTE(gradcore_trainer_run(t, &run, &error) == GRADCORE_OK, "%s: %s", p->name, error.message);
     }
 }
@@ -190,8 +206,8 @@ static void test_no_memory(const problem *p)
 {
     counter c = {0};
     const gradcore_allocator allocator = {&counter_allocate, &counter_release, &c};
-    const gradcore_network_options o = {.size = sizeof o, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64, .threads = 1,
-                                        .allocator = &allocator};
+    const gradcore_network_options o = {
+        .size = sizeof o, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64, .threads = 1, .allocator = &allocator};
     gradcore_network *n[2] = {NULL, network(p)};
     CHECK(gradcore_network_create(&o, p->layers, p->count, &n[0], NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(n[0], 3, NULL) == GRADCORE_OK);

@@ -39,38 +39,63 @@ static void make_data(void)
 static const gradcore_layer plain[] = {DENSE(40), LAYER(.kind = "dense", .units = OUTPUTS)};
 static const gradcore_layer tiny[] = {LAYER(.kind = "dense", .units = OUTPUTS, .flags = GRADCORE_LAYER_NO_BIAS)};
 static const gradcore_layer wide[] = {DENSE(600), LAYER(.kind = "dense", .units = OUTPUTS)};
-static const gradcore_layer normed[] = {
-    DENSE(40), LAYER(.kind = "batch_norm"), LAYER(.kind = "dropout", .rate = 0.2), DENSE(20),
-    LAYER(.kind = "batch_norm", .flags = GRADCORE_LAYER_CUMULATIVE), LAYER(.kind = "dense", .units = OUTPUTS)};
+static const gradcore_layer normed[] = {DENSE(40),
+                                        LAYER(.kind = "batch_norm"),
+                                        LAYER(.kind = "dropout", .rate = 0.2),
+                                        DENSE(20),
+                                        LAYER(.kind = "batch_norm", .flags = GRADCORE_LAYER_CUMULATIVE),
+                                        LAYER(.kind = "dense", .units = OUTPUTS)};
 static const gradcore_layer derived[] = {
     LAYER(.kind = "dense", .units = 40, .flags = GRADCORE_LAYER_RESCALED | GRADCORE_LAYER_NO_BIAS),
-    LAYER(.kind = "weight_norm", .flags = GRADCORE_LAYER_CONTINUES), LAYER(.kind = "layer_norm"),
+    LAYER(.kind = "weight_norm", .flags = GRADCORE_LAYER_CONTINUES),
+    LAYER(.kind = "layer_norm"),
     LAYER(.kind = "dense", .units = 40, .flags = GRADCORE_LAYER_RESCALED | GRADCORE_LAYER_NO_BIAS),
-    LAYER(.kind = "spectral_norm", .flags = GRADCORE_LAYER_CONTINUES), LAYER(.kind = "prelu"),
-    LAYER(.kind = "residual"), DENSE(20), LAYER(.kind = "end", .flags = GRADCORE_LAYER_PROJECTION),
+    LAYER(.kind = "spectral_norm", .flags = GRADCORE_LAYER_CONTINUES),
+    LAYER(.kind = "prelu"),
+    LAYER(.kind = "residual"),
+    DENSE(20),
+    LAYER(.kind = "end", .flags = GRADCORE_LAYER_PROJECTION),
     LAYER(.kind = "dense", .units = OUTPUTS)};
-static const gradcore_layer headed[] = {
-    DENSE(40), LAYER(.kind = "batch_norm"), LAYER(.kind = "heads"),
-    LAYER(.kind = "head", .name = "a"), LAYER(.kind = "dense", .units = OUTPUTS),
-    LAYER(.kind = "head", .name = "b"), DENSE(20), LAYER(.kind = "dense", .units = OUTPUTS),
-    LAYER(.kind = "end_heads", .flags = GRADCORE_LAYER_UNCERTAIN)};
-static const gradcore_head_loss head_losses[] = {
-    {.size = sizeof *head_losses, .loss = "cross_entropy", .weight = 1},
-    {.size = sizeof *head_losses, .loss = "mse", .weight = 2}};
+static const gradcore_layer headed[] = {DENSE(40),
+                                        LAYER(.kind = "batch_norm"),
+                                        LAYER(.kind = "heads"),
+                                        LAYER(.kind = "head", .name = "a"),
+                                        LAYER(.kind = "dense", .units = OUTPUTS),
+                                        LAYER(.kind = "head", .name = "b"),
+                                        DENSE(20),
+                                        LAYER(.kind = "dense", .units = OUTPUTS),
+                                        LAYER(.kind = "end_heads", .flags = GRADCORE_LAYER_UNCERTAIN)};
+static const gradcore_head_loss head_losses[] = {{.size = sizeof *head_losses, .loss = "cross_entropy", .weight = 1},
+                                                 {.size = sizeof *head_losses, .loss = "mse", .weight = 2}};
 static const gradcore_head_data head_targets[] = {
     {.size = sizeof *head_targets, .target = labels},
     {.size = sizeof *head_targets, .target = y, .target_stride = OUTPUTS, .weight = weights}};
 
 #define RULE(...) {.size = sizeof(gradcore_rule), .order = 2, __VA_ARGS__}
-static const gradcore_rule rules[] = {
-    RULE(.name = "example_norm", .limit = 0.5), RULE(.name = "centralize"), RULE(.name = "noise", .limit = 0.01),
-    RULE(.name = "tensor_norm", .limit = 0.3), RULE(.name = "adaptive", .limit = 0.01, .other = 1e-3),
-    RULE(.name = "value", .limit = 0.05), RULE(.name = "global_norm", .limit = 0.2),
-    RULE(.name = "max_norm", .limit = 0.8), RULE(.name = "box", .limit = 0.5, .other = -0.5)};
+static const gradcore_rule rules[] = {RULE(.name = "example_norm", .limit = 0.5),
+                                      RULE(.name = "centralize"),
+                                      RULE(.name = "noise", .limit = 0.01),
+                                      RULE(.name = "tensor_norm", .limit = 0.3),
+                                      RULE(.name = "adaptive", .limit = 0.01, .other = 1e-3),
+                                      RULE(.name = "value", .limit = 0.05),
+                                      RULE(.name = "global_norm", .limit = 0.2),
+                                      RULE(.name = "max_norm", .limit = 0.8),
+                                      RULE(.name = "box", .limit = 0.5, .other = -0.5)};
 enum { RULES = sizeof rules / sizeof *rules };
 
-enum { CLASSES = 1, SHUFFLED = 2, WEIGHED = 4, OWN_LOSS = 8, SCALED = 16, RULED = 32, MATRICES = 64, SURGERY = 128,
-       HEADS = 256, CLASS_WEIGHTS = 512, PENALIZED = 1024 };
+enum {
+    CLASSES = 1,
+    SHUFFLED = 2,
+    WEIGHED = 4,
+    OWN_LOSS = 8,
+    SCALED = 16,
+    RULED = 32,
+    MATRICES = 64,
+    SURGERY = 128,
+    HEADS = 256,
+    CLASS_WEIGHTS = 512,
+    PENALIZED = 1024
+};
 
 typedef struct scenario {
     const char *name;
@@ -103,7 +128,12 @@ static const scenario scenarios[] = {
     {.name = "sam", NET(normed), ADAM, .batch = 64, .average = "sam"},
     {.name = "asam, not finite", NET(derived), ADAM, .batch = 64, .average = "asam", .bad_row = 100},
     {.name = "accumulate", NET(normed), ADAM, .batch = 32, .average = "accumulate", .every = 2},
-    {.name = "accumulate, not finite", NET(plain), ADAM, .batch = 32, .average = "accumulate", .every = 3,
+    {.name = "accumulate, not finite",
+     NET(plain),
+     ADAM,
+     .batch = 32,
+     .average = "accumulate",
+     .every = 3,
      .bad_row = 40},
     {.name = "ema", NET(plain), ADAM, .batch = 64, .average = "ema"},
     {.name = "lookahead", NET(plain), ADAM, .batch = 32, .average = "lookahead", .every = 2},
@@ -114,25 +144,55 @@ static const scenario scenarios[] = {
     {.name = "rules", NET(plain), SGD, .what = RULED, .batch = 64},
     {.name = "own scale", NET(plain), SGD, .what = SCALED, .batch = 64, .bad_row = 100},
     {.name = "own loss", NET(normed), SGD, .what = OWN_LOSS | SHUFFLED, .batch = 64},
-    {.name = "muon", NET(normed), .optimizer = "muon", .what = MATRICES, .batch = 64,
+    {.name = "muon",
+     NET(normed),
+     .optimizer = "muon",
+     .what = MATRICES,
+     .batch = 64,
      .hypers = {0.02, 0.01, 0, 0.95, 3.4445, -4.775, 2.0315, 1e-7, 5, 0, 0.9, 0.999, 0.01}},
-    {.name = "soap", NET(plain), .optimizer = "soap", .what = MATRICES, .batch = 32,
+    {.name = "soap",
+     NET(plain),
+     .optimizer = "soap",
+     .what = MATRICES,
+     .batch = 32,
      .hypers = {0.02, 0.01, 0, 0.95, 0.95, 1e-8, 0.95, 2}},
     {.name = "lamb", NET(plain), .optimizer = "lamb", .hypers = {0.01, 0.01, 0, 0.9, 0.999, 1e-6}, .batch = 64},
-    {.name = "prodigy", NET(plain), .optimizer = "prodigy", .batch = 64,
+    {.name = "prodigy",
+     NET(plain),
+     .optimizer = "prodigy",
+     .batch = 64,
      .hypers = {1, 0, 0, 0.9, 0.999, 0.99, 1e-8, 1e-6, 1, INFINITY}},
-    {.name = "schedule-free", NET(normed), .optimizer = "schedule_free_adamw", .batch = 64,
+    {.name = "schedule-free",
+     NET(normed),
+     .optimizer = "schedule_free_adamw",
+     .batch = 64,
      .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 2, 0, 2}},
-    {.name = "schedule-free, rules", NET(plain), .optimizer = "schedule_free_sgd", .what = RULED, .batch = 32,
+    {.name = "schedule-free, rules",
+     NET(plain),
+     .optimizer = "schedule_free_sgd",
+     .what = RULED,
+     .batch = 32,
      .hypers = {0.1, 0, 0, 0.9, 3, 0, 2}},
     /* One matrix, of one panel: all threads but the last own nothing, and the first keeps the running numbers. */
-    {.name = "nadam, owners of nothing", NET(tiny), .optimizer = "nadam", .batch = 20,
+    {.name = "nadam, owners of nothing",
+     NET(tiny),
+     .optimizer = "nadam",
+     .batch = 20,
      .hypers = {0.01, 0, 0, 0.9, 0.999, 1e-8, 0.004}},
-    {.name = "schedule-free, owners of nothing", NET(tiny), .optimizer = "schedule_free_sgd", .batch = 20,
+    {.name = "schedule-free, owners of nothing",
+     NET(tiny),
+     .optimizer = "schedule_free_sgd",
+     .batch = 20,
      .hypers = {0.1, 0, 0, 0.9, 3, 0, 2}},
-    {.name = "prodigy, owners of nothing", NET(tiny), .optimizer = "prodigy", .batch = 20,
+    {.name = "prodigy, owners of nothing",
+     NET(tiny),
+     .optimizer = "prodigy",
+     .batch = 20,
      .hypers = {1, 0, 0, 0.9, 0.999, 0.99, 1e-8, 1e-6, 1, INFINITY}},
-    {.name = "lamb, owners of nothing", NET(tiny), .optimizer = "lamb", .hypers = {0.01, 0.01, 0, 0.9, 0.999, 1e-6},
+    {.name = "lamb, owners of nothing",
+     NET(tiny),
+     .optimizer = "lamb",
+     .hypers = {0.01, 0.01, 0, 0.9, 0.999, 1e-6},
      .batch = 20},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
@@ -190,22 +250,29 @@ typedef struct subject { /* a network in training */
 static gradcore_network *make_network(const scenario *c, int threads, const gradcore_allocator *allocator)
 {
     gradcore_network *n = NULL;
-    const gradcore_network_options options = {.size = sizeof options, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64,
-                                              .threads = threads, .allocator = allocator};
+    const gradcore_network_options options = {.size = sizeof options,
+                                              .inputs = INPUTS,
+                                              .dtype = GRADCORE_FLOAT64,
+                                              .threads = threads,
+                                              .allocator = allocator};
     CHECK_NOTE(gradcore_network_create(&options, c->layers, c->layer_count, &n, NULL) == GRADCORE_OK, "%s", c->name);
     CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
     return n;
 }
 
 static const double class_weights[OUTPUTS] = {1, 2, 0.5};
-static const gradcore_loss_options weighing = {.size = sizeof weighing, .parameters = {NAN, NAN, NAN, NAN},
-                                               .vector = class_weights, .vector_size = OUTPUTS};
+static const gradcore_loss_options weighing = {
+    .size = sizeof weighing, .parameters = {NAN, NAN, NAN, NAN}, .vector = class_weights, .vector_size = OUTPUTS};
 
 static subject make(const scenario *c, int threads)
 {
     subject s = {.net = make_network(c, threads, NULL), .about = {.size = sizeof s.about}};
-    gradcore_trainer_options options = {.size = sizeof options, .optimizer = c->optimizer, .clip = c->clip,
-                                        .nonfinite = c->nonfinite, .capacity = ROWS, .seed = 5,
+    gradcore_trainer_options options = {.size = sizeof options,
+                                        .optimizer = c->optimizer,
+                                        .clip = c->clip,
+                                        .nonfinite = c->nonfinite,
+                                        .capacity = ROWS,
+                                        .seed = 5,
                                         .loss = c->what & CLASSES ? "cross_entropy" : "mse"};
     options.flags = strcmp(c->optimizer, "sgd") == 0 ? GRADCORE_OPTIMIZER_MOMENTUM : 0;
     if (c->what & CLASS_WEIGHTS)
@@ -278,18 +345,24 @@ static uint64_t hash_of(const subject *s, uint64_t hash)
 static gradcore_status train_rows(subject *s, const scenario *c, const double *targets, intruder *who,
                                   gradcore_report *reports, gradcore_run *run, gradcore_error *error)
 {
-    gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = targets,
-                          .target_stride = OUTPUTS, .rows = ROWS};
+    gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = targets, .target_stride = OUTPUTS, .rows = ROWS};
     if (c->what & CLASSES)
         data.target = labels;
     if (c->what & HEADS)
         data.target = head_targets;
     if (c->what & WEIGHED)
         data.weight = weights;
-    *run = (gradcore_run){.size = sizeof *run, .data = &data, .end = ROWS, .batch = c->batch,
-                          .steps = (ROWS - 1) / c->batch + 1, .hypers = s->hypers[0], .reports = reports,
+    *run = (gradcore_run){.size = sizeof *run,
+                          .data = &data,
+                          .end = ROWS,
+                          .batch = c->batch,
+                          .steps = (ROWS - 1) / c->batch + 1,
+                          .hypers = s->hypers[0],
+                          .reports = reports,
                           .order = c->what & SHUFFLED ? order : NULL,
-                          .scale = c->what & SCALED ? &own_scale : NULL, .scale_context = who};
+                          .scale = c->what & SCALED ? &own_scale : NULL,
+                          .scale_context = who};
     return gradcore_trainer_run(s->trainer, run, error);
 }
 
@@ -310,7 +383,7 @@ static uint64_t result_of(const scenario *c, int threads, int epochs)
         const gradcore_status status = train_rows(&s, c, targets, NULL, reports, &run, &error);
         CHECK_NOTE(status == (raises ? GRADCORE_NONFINITE : GRADCORE_OK), "%s: %s", c->name, error.message);
         for (int64_t i = 0; i < run.done; i++) {
-            const double told[] = {reports[i].loss, reports[i].norm, reports[i].scale, reports[i].weight,
+            const double told[] = {reports[i].loss,    reports[i].norm,    reports[i].scale, reports[i].weight,
                                    reports[i].correct, reports[i].applied, reports[i].rows};
             hash = hash_numbers(hash, told, 7);
         }
@@ -318,7 +391,11 @@ static uint64_t result_of(const scenario *c, int threads, int epochs)
     }
     if (!(c->what & HEADS)) {
         gradcore_score score = {.size = sizeof score};
-        const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .rows = ROWS, .target_stride = OUTPUTS,
+        const gradcore_data data = {.size = sizeof data,
+                                    .x = x,
+                                    .x_stride = INPUTS,
+                                    .rows = ROWS,
+                                    .target_stride = OUTPUTS,
                                     .target = c->what & CLASSES ? (const void *)labels : y};
         CHECK(gradcore_network_evaluate(s.net, c->what & CLASSES ? "cross_entropy" : "mse", &data, &score, NULL)
               == GRADCORE_OK);
@@ -514,10 +591,20 @@ static void check_intrusion(const scenario *c, intruder one_time, const char *ar
                    error.message);
         make_data();
         memcpy(s.hypers, one.hypers, sizeof s.hypers);
-        const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target_stride = OUTPUTS,
-                                    .target = c->what & CLASSES ? (const void *)labels : y, .rows = ROWS};
-        gradcore_run step = {.size = sizeof step, .data = &data, .end = ROWS, .batch = c->batch, .steps = 1,
-                             .hypers = one.hypers[0], .reports = reports, .order = c->what & SHUFFLED ? order : NULL,
+        const gradcore_data data = {.size = sizeof data,
+                                    .x = x,
+                                    .x_stride = INPUTS,
+                                    .target_stride = OUTPUTS,
+                                    .target = c->what & CLASSES ? (const void *)labels : y,
+                                    .rows = ROWS};
+        gradcore_run step = {.size = sizeof step,
+                             .data = &data,
+                             .end = ROWS,
+                             .batch = c->batch,
+                             .steps = 1,
+                             .hypers = one.hypers[0],
+                             .reports = reports,
+                             .order = c->what & SHUFFLED ? order : NULL,
                              .scale = &own_scale};
         CHECK(gradcore_trainer_run(one.trainer, &step, NULL) == GRADCORE_OK);
         CHECK(hash_of(&s, 1) == hash_of(&one, 1)); /* the step that failed has changed nothing */
@@ -568,10 +655,10 @@ static void test_arrays_that_change(void)
 {
     const scenario in_order = {.name = "in order", NET(plain), ADAM, .what = CLASSES | SCALED, .batch = 50};
     const scenario shuffled = {.name = "shuffled", NET(wide), SGD, .what = CLASSES | SCALED | SHUFFLED, .batch = 50};
-    const scenario weighed = {.name = "class weights", NET(normed), ADAM, .batch = 50,
-                              .what = CLASSES | SCALED | CLASS_WEIGHTS | SHUFFLED};
-    const scenario real = {.name = "real targets", NET(plain), SGD, .what = SCALED | SHUFFLED, .batch = 50,
-                           .clip = "global_norm"};
+    const scenario weighed = {
+        .name = "class weights", NET(normed), ADAM, .batch = 50, .what = CLASSES | SCALED | CLASS_WEIGHTS | SHUFFLED};
+    const scenario real = {
+        .name = "real targets", NET(plain), SGD, .what = SCALED | SHUFFLED, .batch = 50, .clip = "global_norm"};
     const double bad[] = {2e9, -1, OUTPUTS, INT32_MIN};
     for (int i = 0; i < 4; i++) {
         check_intrusion(&in_order, (intruder){.label = labels + 70, .value = bad[i]}, "target[70]");

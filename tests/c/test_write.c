@@ -16,7 +16,7 @@ static const gradcore_layer normed[] = {
     LAYER(.kind = "dense", .units = OUTPUTS),
 };
 enum { WEIGHT, SECOND, PARAMETERS = 4 }; /* of both: the first weight, its bias or magnitude, weight, bias */
-static const int64_t sizes[PARAMETERS] = {MOST, HIDDEN, HIDDEN *OUTPUTS, OUTPUTS};
+static const int64_t sizes[PARAMETERS] = {MOST, HIDDEN, HIDDEN * OUTPUTS, OUTPUTS};
 
 static double x[ROWS * INPUTS], y[ROWS * OUTPUTS];
 static double values[PARAMETERS][MOST]; /* what is written */
@@ -43,8 +43,8 @@ typedef struct pair {
 
 static gradcore_network *network(const gradcore_layer *layers, size_t count, const char *isa)
 {
-    const gradcore_network_options o = {.size = sizeof o, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64, .isa = isa,
-                                        .threads = 1};
+    const gradcore_network_options o = {
+        .size = sizeof o, .inputs = INPUTS, .dtype = GRADCORE_FLOAT64, .isa = isa, .threads = 1};
     gradcore_network *n = NULL;
     CHECK(gradcore_network_create(&o, layers, count, &n, NULL) == GRADCORE_OK);
     CHECK(gradcore_network_initialize(n, 3, NULL) == GRADCORE_OK);
@@ -69,10 +69,15 @@ static void step(pair p, double lr)
 {
     double hypers[GRADCORE_HYPERS] = {0};
     gradcore_report report;
-    const gradcore_data data = {.size = sizeof data, .x = x, .x_stride = INPUTS, .target = y,
-                                .target_stride = OUTPUTS, .rows = ROWS};
-    gradcore_run run = {.size = sizeof run, .data = &data, .end = ROWS, .batch = ROWS, .steps = 1,
-                        .hypers = hypers, .reports = &report};
+    const gradcore_data data = {
+        .size = sizeof data, .x = x, .x_stride = INPUTS, .target = y, .target_stride = OUTPUTS, .rows = ROWS};
+    gradcore_run run = {.size = sizeof run,
+                        .data = &data,
+                        .end = ROWS,
+                        .batch = ROWS,
+                        .steps = 1,
+                        .hypers = hypers,
+                        .reports = &report};
     hypers[GRADCORE_LR] = lr;
     CHECK(gradcore_trainer_run(p.t, &run, NULL) == GRADCORE_OK && report.applied);
 }

@@ -39,16 +39,15 @@ GRADCORE_API gradcore_status gradcore_optimizer_step_on(int32_t threads, const c
                                                         gradcore_error *error);
 /* The same for one array, and numbers that are not kept. Slots that the optimizer never uses are not read. */
 GRADCORE_API gradcore_status gradcore_optimizer_update(const char *optimizer, int32_t dtype, uint32_t flags,
-                                                       uint64_t step, const double *hypers, int64_t n,
-                                                       void *w, const void *g, void *const *slots,
-                                                       gradcore_error *error);
+                                                       uint64_t step, const double *hypers, int64_t n, void *w,
+                                                       const void *g, void *const *slots, gradcore_error *error);
 
 /* C (m, n) = A (m, k) B (k, n) + bias (n, or NULL), threads 0: automatic. isa NULL: automatic. C may not
  * overlap A or B. a_row, a_col, b_row, b_col: strides in elements; C is row-major with stride ldc. */
-GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a,
-                                           int64_t a_row, int64_t a_col, const void *b, int64_t b_row,
-                                           int64_t b_col, const void *bias, void *c, int64_t ldc,
-                                           int32_t threads, const char *isa, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_gemm(int32_t dtype, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row,
+                                           int64_t a_col, const void *b, int64_t b_row, int64_t b_col, const void *bias,
+                                           void *c, int64_t ldc, int32_t threads, const char *isa,
+                                           gradcore_error *error);
 /* The same with more to it: C = f(A B + bias), f an activation with its alpha (NULL: the identity, alpha unused);
  * with `packed`, b is what gradcore_pack has made of B, whose strides are not read. size: sizeof(gradcore_product). */
 typedef struct gradcore_product {
@@ -99,21 +98,18 @@ typedef struct gradcore_dense {
 } gradcore_dense;
 GRADCORE_API gradcore_status gradcore_dense_backward(const gradcore_dense *dense, gradcore_error *error);
 /* y = f(x) over n contiguous elements; y may be x. */
-GRADCORE_API gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha,
-                                                         int64_t n, const void *x, void *y,
-                                                         gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_activation_forward(const char *name, int32_t dtype, double alpha, int64_t n,
+                                                         const void *x, void *y, gradcore_error *error);
 /* d_x = d_y f'(x) over n contiguous elements; d_x may be d_y. Needs x, whatever the training step keeps. */
-GRADCORE_API gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha,
-                                                          int64_t n, const void *x, const void *d_y,
-                                                          void *d_x, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_activation_backward(const char *name, int32_t dtype, double alpha, int64_t n,
+                                                          const void *x, const void *d_y, void *d_x,
+                                                          gradcore_error *error);
 /* losses (rows, unweighted) and d (rows, cols; NULL or the gradient of the mean) of contiguous z. */
-GRADCORE_API gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols,
-                                           const void *z, const void *target, double *losses, void *d,
-                                           gradcore_error *error);
-GRADCORE_API gradcore_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options,
-                                                int32_t dtype, int64_t rows, int64_t cols, const void *z,
-                                                const void *target, double *losses, void *d,
-                                                gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_loss(const char *name, int32_t dtype, int64_t rows, int64_t cols, const void *z,
+                                           const void *target, double *losses, void *d, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_loss_rows(const char *name, const gradcore_loss_options *options, int32_t dtype,
+                                                int64_t rows, int64_t cols, const void *z, const void *target,
+                                                double *losses, void *d, gradcore_error *error);
 
 /* The functions above share large arrays among threads; these take how many at most, 0 for as many as the work is
  * worth, and names as their index in gradcore_list. The bits do not depend on it. */
@@ -157,9 +153,8 @@ GRADCORE_API gradcore_status gradcore_loss_of(const gradcore_loss_call *call, gr
 
 /* kind: "uniform" [a, b), "normal" mean a, std b, "truncated_normal" (same, cut at 2 std, not rescaled),
  * "orthogonal" (gain a). out: (rows, cols) doubles, row-major. */
-GRADCORE_API gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows,
-                                           int64_t cols, double a, double b, double *out,
-                                           gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_fill(const char *kind, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols,
+                                           double a, double b, double *out, gradcore_error *error);
 /* The permutation of 0..n-1 that epoch `epoch` of seed `seed` trains in. */
 GRADCORE_API gradcore_status gradcore_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order,
                                               gradcore_error *error);

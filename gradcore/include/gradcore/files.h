@@ -28,14 +28,13 @@ GRADCORE_API gradcore_status gradcore_file_save(const char *path, const gradcore
 GRADCORE_API gradcore_status gradcore_file_open(const char *path, gradcore_file **out, gradcore_error *error);
 /* The same from and to memory: *bytes is malloc'ed for the caller's gradcore_free. */
 GRADCORE_API gradcore_status gradcore_file_encode(const gradcore_tensor *tensors, size_t n,
-                                                  const gradcore_pair *metadata, size_t n_metadata,
-                                                  void **bytes, size_t *size, gradcore_error *error);
+                                                  const gradcore_pair *metadata, size_t n_metadata, void **bytes,
+                                                  size_t *size, gradcore_error *error);
 GRADCORE_API gradcore_status gradcore_file_decode(const void *bytes, size_t size, gradcore_file **out,
                                                   gradcore_error *error);
 GRADCORE_API void gradcore_free(void *bytes);
 GRADCORE_API size_t gradcore_file_tensors(const gradcore_file *file);
-GRADCORE_API gradcore_status gradcore_file_tensor(const gradcore_file *file, size_t index,
-                                                  gradcore_tensor *out);
+GRADCORE_API gradcore_status gradcore_file_tensor(const gradcore_file *file, size_t index, gradcore_tensor *out);
 GRADCORE_API size_t gradcore_file_pairs(const gradcore_file *file);
 GRADCORE_API gradcore_status gradcore_file_pair(const gradcore_file *file, size_t index, gradcore_pair *out);
 GRADCORE_API void gradcore_file_close(gradcore_file *file);

@@ -184,13 +184,11 @@ GRADCORE_API gradcore_status gradcore_network_set_penalty(gradcore_network *netw
 GRADCORE_API gradcore_status gradcore_network_schedule_penalty(gradcore_network *network, int64_t index,
                                                                gradcore_error *error);
 /* The sum of all penalties at the present parameters. */
-GRADCORE_API gradcore_status gradcore_network_penalty(gradcore_network *network, double *value,
-                                                      gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_network_penalty(gradcore_network *network, double *value, gradcore_error *error);
 
 /* Evaluation mode. x (rows, inputs), y (rows, outputs); they may not overlap. */
-GRADCORE_API gradcore_status gradcore_network_predict(gradcore_network *network, const void *x,
-                                                      int64_t x_stride, int64_t rows, void *y,
-                                                      int64_t y_stride, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_network_predict(gradcore_network *network, const void *x, int64_t x_stride,
+                                                      int64_t rows, void *y, int64_t y_stride, gradcore_error *error);
 
 /* ---- Losses ---- */
 
@@ -223,7 +221,8 @@ typedef struct gradcore_data {
                                head has a loss: const gradcore_head_data [heads]; weight is NULL then */
     int64_t target_stride;
     const double *weight;   /* a row's weight, 0 to 1e100, or NULL: all 1. Losses are weighted means, / sum w,
-                               where a class weight of cross_entropy multiplies w; a batch whose weights are all 0 has loss and gradient 0. */
+                               where a class weight of cross_entropy multiplies w; a batch whose weights are all
+                               0 has loss and gradient 0. */
     int64_t rows;
 } gradcore_data;
 
@@ -247,22 +246,20 @@ GRADCORE_API gradcore_status gradcore_network_evaluate_loss(gradcore_network *ne
 
 typedef struct gradcore_pass gradcore_pass;
 /* capacity: the most rows that a forward may have. The network must outlive the pass. */
-GRADCORE_API gradcore_status gradcore_pass_create(gradcore_network *network, int64_t capacity,
-                                                  gradcore_pass **out, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_pass_create(gradcore_network *network, int64_t capacity, gradcore_pass **out,
+                                                  gradcore_error *error);
 GRADCORE_API void gradcore_pass_destroy(gradcore_pass *pass);
 /* y may be NULL. training: dropout is active, its masks keyed by (seed, step). */
-GRADCORE_API gradcore_status gradcore_pass_forward(gradcore_pass *pass, const void *x, int64_t x_stride,
-                                                   int64_t rows, int32_t training, uint64_t seed,
-                                                   uint64_t step, void *y, int64_t y_stride,
-                                                   gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_pass_forward(gradcore_pass *pass, const void *x, int64_t x_stride, int64_t rows,
+                                                   int32_t training, uint64_t seed, uint64_t step, void *y,
+                                                   int64_t y_stride, gradcore_error *error);
 /* See gradcore_trainer_set_rates; of the steps that forward is called with. Ends what forward kept. */
-GRADCORE_API gradcore_status gradcore_pass_set_rates(gradcore_pass *pass, uint64_t first, int64_t steps,
-                                                     int64_t layers, const double *rates, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_pass_set_rates(gradcore_pass *pass, uint64_t first, int64_t steps, int64_t layers,
+                                                     const double *rates, gradcore_error *error);
 /* d_out (rows, outputs) of the last forward; d_x (rows, inputs) may be NULL and may not overlap d_out. Fills
  * the gradients. May be called once a forward, with the weights that it used: it destroys what forward kept. */
-GRADCORE_API gradcore_status gradcore_pass_backward(gradcore_pass *pass, const void *d_out,
-                                                    int64_t d_out_stride, void *d_x, int64_t d_x_stride,
-                                                    gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_pass_backward(gradcore_pass *pass, const void *d_out, int64_t d_out_stride,
+                                                    void *d_x, int64_t d_x_stride, gradcore_error *error);
 /* Gradient of trainable parameter `index` of the last backward, contiguous row-major. */
 GRADCORE_API gradcore_status gradcore_pass_gradient(gradcore_pass *pass, int64_t index, void *dst,
                                                     gradcore_error *error);
@@ -380,36 +377,30 @@ typedef struct gradcore_rule {
                               * or contiguous row-major; copied */
 } gradcore_rule;
 
-GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network,
-                                                     const gradcore_trainer_options *options,
+GRADCORE_API gradcore_status gradcore_trainer_create(gradcore_network *network, const gradcore_trainer_options *options,
                                                      gradcore_trainer **out, gradcore_error *error);
 GRADCORE_API void gradcore_trainer_destroy(gradcore_trainer *trainer);
 /* Room for batches of so many rows, where it was made for fewer: all else of the trainer stays as it is, and with it
  * every bit of what follows. */
-GRADCORE_API gradcore_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows,
-                                                      gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gradcore_error *error);
 /* A slice of training steps in one call. Labels and row numbers are checked before the first step. */
-GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
-                                                  gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run, gradcore_error *error);
 /* The rules of this trainer, in the order in which they apply; replaces those it had. */
-GRADCORE_API gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,
-                                                        size_t n, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules, size_t n,
+                                                        gradcore_error *error);
 /* What the clip and the rules on gradients have done so far: ledger (parameters, 3): units seen, units scaled, sum of
  * the factors. Rules on the whole gradient count steps, example_norm rows, both for all parameters; the clip "value"
  * counts elements, the rule of that name nothing. */
-GRADCORE_API gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger,
-                                                     gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_ledger(gradcore_trainer *trainer, double *ledger, gradcore_error *error);
 /* Loss and gradients of one batch in training mode, as the next step would see them; no update. */
-GRADCORE_API gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer,
-                                                        const gradcore_data *batch, gradcore_report *report,
-                                                        gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_gradients(gradcore_trainer *trainer, const gradcore_data *batch,
+                                                        gradcore_report *report, gradcore_error *error);
 /* Gradient of the last gradients call or step, contiguous row-major. */
 GRADCORE_API gradcore_status gradcore_trainer_gradient(gradcore_trainer *trainer, int64_t index, void *dst,
                                                        gradcore_error *error);
 /* 2-norm of each trainable parameter's gradient at the last step or gradients call, and of the parameter
  * as it is now: norms (parameters, 2), 0 for those not trainable. */
-GRADCORE_API gradcore_status gradcore_trainer_norms(gradcore_trainer *trainer, double *norms,
-                                                    gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_norms(gradcore_trainer *trainer, double *norms, gradcore_error *error);
 
 /* gradcore_network_write to the trainer's network, or to another that was described alike, within what the trainer's
  * rules on parameters allow: masks at once, the others once it has applied an update; those leave frozen parameters
@@ -421,11 +412,10 @@ GRADCORE_API gradcore_status gradcore_trainer_write(gradcore_trainer *trainer, g
 /* State for checkpoints: slots of the optimizer (slot < count from _state_slots) and the counters. Read after the
  * weights were set from outside, it is the state that the next slice would begin with. */
 GRADCORE_API int32_t gradcore_trainer_state_slots(const gradcore_trainer *trainer);
-GRADCORE_API gradcore_status gradcore_trainer_state_read(gradcore_trainer *trainer, int32_t slot,
-                                                         int64_t index, void *dst, gradcore_error *error);
-GRADCORE_API gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot,
-                                                          int64_t index, const void *src,
-                                                          gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_state_read(gradcore_trainer *trainer, int32_t slot, int64_t index,
+                                                         void *dst, gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_state_write(gradcore_trainer *trainer, int32_t slot, int64_t index,
+                                                          const void *src, gradcore_error *error);
 /* The optimizer's running numbers (GRADCORE_RUNNING of them; 0 where it has none): state for checkpoints. Read before
  * the weights, it makes the masks true of those as the next slice would. */
 GRADCORE_API gradcore_status gradcore_trainer_running_read(gradcore_trainer *trainer, double *running,
@@ -437,10 +427,10 @@ GRADCORE_API gradcore_status gradcore_trainer_running_write(gradcore_trainer *tr
  * (lookahead: after `every` updates). Or "accumulate": an update takes the gradient of one batch of all rows of
  * `every` steps, which the progress counts as updates: their mean, weighted by what their losses were divided by. It
  * is one more state slot, the last so far; behind all slots, an accumulation with a loss for each head has one for each
- * of them, where their gradients wait if rows or classes have weights or labels are ignored, or with surgery. Or "sam" and "asam": the gradient
- * of an update is that of the same batch at the weights + rho g / |g|, adaptive: rho w^2 g / |w g|. */
-GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind,
-                                                          int64_t every, int64_t start, gradcore_error *error);
+ * of them, where their gradients wait if rows or classes have weights or labels are ignored, or with surgery. Or "sam"
+ * and "asam": the gradient of an update is that of the same batch at the weights + rho g / |g|, adaptive: rho w^2 g / |w g|. */
+GRADCORE_API gradcore_status gradcore_trainer_add_average(gradcore_trainer *trainer, const char *kind, int64_t every,
+                                                          int64_t start, gradcore_error *error);
 /* State for checkpoints of a trainer that accumulates, to be written after the progress: 1 + one number, or 1 + one for
  * each head. Whether gradients of heads wait apart, 0 or 1; the sum of what the losses of the batches that wait were
  * divided by, -1 if it is not known: then they count as many times the next batch. */
@@ -453,9 +443,8 @@ GRADCORE_API gradcore_status gradcore_trainer_accumulated_write(gradcore_trainer
  * running averages of batch_norm and the vectors of spectral_norm may be frozen too (lr_factor 1, weight_decay NaN);
  * they are where gamma and beta, or the weight, are frozen. A batch_norm whose averages are frozen normalises by them
  * in training. */
-GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index,
-                                                        double lr_factor, double weight_decay, int32_t frozen,
-                                                        gradcore_error *error);
+GRADCORE_API gradcore_status gradcore_trainer_set_group(gradcore_trainer *trainer, int64_t index, double lr_factor,
+                                                        double weight_decay, int32_t frozen, gradcore_error *error);
 /* Before the first step: the trainable parameters (mask: not 0) that muon or soap take as matrices; the others are
  * updated element by element. muon: matrices only. largest: soap's factors are of sides of up to that many. */
 GRADCORE_API gradcore_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask,
@@ -471,13 +460,11 @@ GRADCORE_API gradcore_status gradcore_trainer_factor_write(gradcore_trainer *tra
  * of the penalties that gradcore_network_schedule_penalty named. Copied, in place of the table before. At other steps
  * a layer has the rate of its description. */
 GRADCORE_API gradcore_status gradcore_trainer_set_rates(gradcore_trainer *trainer, uint64_t first, int64_t steps,
-                                                        int64_t layers, const double *rates,
-                                                        gradcore_error *error);
+                                                        int64_t layers, const double *rates, gradcore_error *error);
 /* step: steps tried, which keys dropout; updates: those applied, which the optimizer counts. */
-GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step,
-                                                uint64_t *updates);
-GRADCORE_API gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step,
-                                                           uint64_t updates, gradcore_error *error);
+GRADCORE_API void gradcore_trainer_get_progress(const gradcore_trainer *trainer, uint64_t *step, uint64_t *updates);
+GRADCORE_API gradcore_status gradcore_trainer_set_progress(gradcore_trainer *trainer, uint64_t step, uint64_t updates,
+                                                           gradcore_error *error);
 
 #include "arrays.h"
 #include "files.h"

@@ -29,10 +29,7 @@ GRC_SIMD vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 GRC_SIMD vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 GRC_SIMD vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 /* In so many words: GCC 12 lets the sums of a tile change registers from step to step, and spills one. */
-GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
-}
+GRC_SIMD void vf_accumulate(vf *sum, vf a, vf b) { __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b)); }
 GRC_SIMD vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 GRC_SIMD vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
@@ -73,8 +70,8 @@ GRC_SIMD void vf_turn(const float *p, size_t ld, vf out[4])
 {
     vf row[4];
     for (size_t r = 0; r < 4; r++)
-        row[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * ld)),
-                                      _mm_loadu_ps(p + (r + 4) * ld), 1);
+        row[r] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * ld)), _mm_loadu_ps(p + (r + 4) * ld), 1);
     vf ab_low = _mm256_unpacklo_ps(row[0], row[1]), ab_high = _mm256_unpackhi_ps(row[0], row[1]);
     vf cd_low = _mm256_unpacklo_ps(row[2], row[3]), cd_high = _mm256_unpackhi_ps(row[2], row[3]);
     out[0] = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
@@ -104,10 +101,7 @@ GRC_SIMD vd vd_mul(vd a, vd b) { return _mm256_mul_pd(a, b); }
 GRC_SIMD vd vd_div(vd a, vd b) { return _mm256_div_pd(a, b); }
 GRC_SIMD vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); }
 GRC_SIMD vd vd_fnma(vd a, vd b, vd c) { return _mm256_fnmadd_pd(a, b, c); }
-GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b)
-{
-    __asm__("vfmadd231pd %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
-}
+GRC_SIMD void vd_accumulate(vd *sum, vd a, vd b) { __asm__("vfmadd231pd %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b)); }
 GRC_SIMD vd vd_sqrt(vd a) { return _mm256_sqrt_pd(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return _mm256_min_pd(a, b); }
 GRC_SIMD vd vd_max(vd a, vd b) { return _mm256_max_pd(a, b); }
@@ -162,8 +156,8 @@ GRC_SIMD void vd_turn(const double *p, size_t ld, vd out[2])
 {
     vd row[2];
     for (size_t r = 0; r < 2; r++)
-        row[r] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + r * ld)),
-                                      _mm_loadu_pd(p + (r + 2) * ld), 1);
+        row[r] =
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + r * ld)), _mm_loadu_pd(p + (r + 2) * ld), 1);
     out[0] = _mm256_unpacklo_pd(row[0], row[1]);
     out[1] = _mm256_unpackhi_pd(row[0], row[1]);
 }

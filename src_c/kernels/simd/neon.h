@@ -16,18 +16,26 @@ GRC_SIMD void vf_store(float *p, vf a) { vst1q_f32(p, a); }
 GRC_SIMD vf vf_load_n(const float *p, size_t n)
 {
     vf a = vdupq_n_f32(0.0f);
-    if (n > 0) a = vsetq_lane_f32(p[0], a, 0);
-    if (n > 1) a = vsetq_lane_f32(p[1], a, 1);
-    if (n > 2) a = vsetq_lane_f32(p[2], a, 2);
-    if (n > 3) a = vsetq_lane_f32(p[3], a, 3);
+    if (n > 0)
+        a = vsetq_lane_f32(p[0], a, 0);
+    if (n > 1)
+        a = vsetq_lane_f32(p[1], a, 1);
+    if (n > 2)
+        a = vsetq_lane_f32(p[2], a, 2);
+    if (n > 3)
+        a = vsetq_lane_f32(p[3], a, 3);
     return a;
 }
 GRC_SIMD void vf_store_n(float *p, vf a, size_t n)
 {
-    if (n > 0) p[0] = vgetq_lane_f32(a, 0);
-    if (n > 1) p[1] = vgetq_lane_f32(a, 1);
-    if (n > 2) p[2] = vgetq_lane_f32(a, 2);
-    if (n > 3) p[3] = vgetq_lane_f32(a, 3);
+    if (n > 0)
+        p[0] = vgetq_lane_f32(a, 0);
+    if (n > 1)
+        p[1] = vgetq_lane_f32(a, 1);
+    if (n > 2)
+        p[2] = vgetq_lane_f32(a, 2);
+    if (n > 3)
+        p[3] = vgetq_lane_f32(a, 3);
 }
 GRC_SIMD vf vf_set1(float a) { return vdupq_n_f32(a); }
 GRC_SIMD vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
@@ -66,10 +74,7 @@ GRC_SIMD vf vf_select(vf_mask m, vf a, vf b) { return vbslq_f32(m, a, b); }
 GRC_SIMD vf vf_clear(vf_mask m, vf a) { return vbslq_f32(m, vdupq_n_f32(0), a); }
 GRC_SIMD vf vf_abs(vf a) { return vabsq_f32(a); }
 GRC_SIMD vf vf_neg(vf a) { return vnegq_f32(a); }
-GRC_SIMD vf vf_copysign(vf magnitude, vf sign)
-{
-    return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude);
-}
+GRC_SIMD vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude); }
 
 /* out[i] = elements p[r ld + i] of all WIDTH rows r: 16 bytes of columns, turned. */
 GRC_SIMD void vf_turn(const float *p, size_t ld, vf out[4])
@@ -94,14 +99,18 @@ GRC_SIMD void vd_store(double *p, vd a) { vst1q_f64(p, a); }
 GRC_SIMD vd vd_load_n(const double *p, size_t n)
 {
     vd a = vdupq_n_f64(0.0);
-    if (n > 0) a = vsetq_lane_f64(p[0], a, 0);
-    if (n > 1) a = vsetq_lane_f64(p[1], a, 1);
+    if (n > 0)
+        a = vsetq_lane_f64(p[0], a, 0);
+    if (n > 1)
+        a = vsetq_lane_f64(p[1], a, 1);
     return a;
 }
 GRC_SIMD void vd_store_n(double *p, vd a, size_t n)
 {
-    if (n > 0) p[0] = vgetq_lane_f64(a, 0);
-    if (n > 1) p[1] = vgetq_lane_f64(a, 1);
+    if (n > 0)
+        p[0] = vgetq_lane_f64(a, 0);
+    if (n > 1)
+        p[1] = vgetq_lane_f64(a, 1);
 }
 GRC_SIMD vd vd_set1(double a) { return vdupq_n_f64(a); }
 GRC_SIMD vd vd_add(vd a, vd b) { return vaddq_f64(a, b); }
@@ -140,10 +149,7 @@ GRC_SIMD vd vd_select(vd_mask m, vd a, vd b) { return vbslq_f64(m, a, b); }
 GRC_SIMD vd vd_clear(vd_mask m, vd a) { return vbslq_f64(m, vdupq_n_f64(0), a); }
 GRC_SIMD vd vd_abs(vd a) { return vabsq_f64(a); }
 GRC_SIMD vd vd_neg(vd a) { return vnegq_f64(a); }
-GRC_SIMD vd vd_copysign(vd magnitude, vd sign)
-{
-    return vbslq_f64(vdupq_n_u64(0x8000000000000000u), sign, magnitude);
-}
+GRC_SIMD vd vd_copysign(vd magnitude, vd sign) { return vbslq_f64(vdupq_n_u64(0x8000000000000000u), sign, magnitude); }
 
 GRC_SIMD void vd_turn(const double *p, size_t ld, vd out[2])
 {

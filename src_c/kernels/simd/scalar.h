@@ -21,7 +21,11 @@ typedef uint32_t vf_mask; /* all ones or zero */
 GRC_SIMD vf vf_load(const float *p) { return *p; }
 GRC_SIMD void vf_store(float *p, vf a) { *p = a; }
 GRC_SIMD vf vf_load_n(const float *p, size_t n) { return n ? *p : 0.0f; } /* n < WIDTH lanes, else 0 */
-GRC_SIMD void vf_store_n(float *p, vf a, size_t n) { if (n) *p = a; }
+GRC_SIMD void vf_store_n(float *p, vf a, size_t n)
+{
+    if (n)
+        *p = a;
+}
 GRC_SIMD vf vf_set1(float a) { return a; }
 GRC_SIMD vf vf_add(vf a, vf b) { return a + b; }
 GRC_SIMD vf vf_sub(vf a, vf b) { return a - b; }
@@ -34,8 +38,18 @@ GRC_SIMD vf vf_sqrt(vf a) { return sqrtf(a); }
 GRC_SIMD vf vf_min(vf a, vf b) { return a < b ? a : b; }
 GRC_SIMD vf vf_max(vf a, vf b) { return a > b ? a : b; }
 GRC_SIMD vf vf_round(vf a) { return rintf(a); } /* to nearest, ties to even */
-GRC_SIMD vf_int vf_bits(vf a) { vf_int i; memcpy(&i, &a, sizeof i); return i; }
-GRC_SIMD vf vf_from_bits(vf_int i) { vf a; memcpy(&a, &i, sizeof a); return a; }
+GRC_SIMD vf_int vf_bits(vf a)
+{
+    vf_int i;
+    memcpy(&i, &a, sizeof i);
+    return i;
+}
+GRC_SIMD vf vf_from_bits(vf_int i)
+{
+    vf a;
+    memcpy(&a, &i, sizeof a);
+    return a;
+}
 GRC_SIMD vf_int vf_to_int(vf a) { return (vf_int)a; } /* a integral and in range */
 GRC_SIMD vf vf_from_int(vf_int i) { return (vf)i; }   /* exact for |i| < 2^24 (f32), 2^51 (f64) */
 GRC_SIMD vf_int vf_iset1(int32_t i) { return i; }
@@ -78,7 +92,11 @@ typedef uint64_t vd_mask;
 GRC_SIMD vd vd_load(const double *p) { return *p; }
 GRC_SIMD void vd_store(double *p, vd a) { *p = a; }
 GRC_SIMD vd vd_load_n(const double *p, size_t n) { return n ? *p : 0.0; }
-GRC_SIMD void vd_store_n(double *p, vd a, size_t n) { if (n) *p = a; }
+GRC_SIMD void vd_store_n(double *p, vd a, size_t n)
+{
+    if (n)
+        *p = a;
+}
 GRC_SIMD vd vd_set1(double a) { return a; }
 GRC_SIMD vd vd_add(vd a, vd b) { return a + b; }
 GRC_SIMD vd vd_sub(vd a, vd b) { return a - b; }
@@ -91,8 +109,18 @@ GRC_SIMD vd vd_sqrt(vd a) { return sqrt(a); }
 GRC_SIMD vd vd_min(vd a, vd b) { return a < b ? a : b; }
 GRC_SIMD vd vd_max(vd a, vd b) { return a > b ? a : b; }
 GRC_SIMD vd vd_round(vd a) { return rint(a); }
-GRC_SIMD vd_int vd_bits(vd a) { vd_int i; memcpy(&i, &a, sizeof i); return i; }
-GRC_SIMD vd vd_from_bits(vd_int i) { vd a; memcpy(&a, &i, sizeof a); return a; }
+GRC_SIMD vd_int vd_bits(vd a)
+{
+    vd_int i;
+    memcpy(&i, &a, sizeof i);
+    return i;
+}
+GRC_SIMD vd vd_from_bits(vd_int i)
+{
+    vd a;
+    memcpy(&a, &i, sizeof a);
+    return a;
+}
 GRC_SIMD vd_int vd_to_int(vd a) { return (vd_int)a; } /* a integral, |a| < 2^51 */
 GRC_SIMD vd vd_from_int(vd_int i) { return (vd)i; }
 GRC_SIMD vd_int vd_iset1(int64_t i) { return i; }
