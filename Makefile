@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTHON ?= python3
-C_SOURCES = $(shell git ls-files 'src_c/*.c' 'src_c/*.h' 'src_c/*.inc' 'gradcore/include/*.h' 'tests/c/*' 'examples/c/*.c' 'bench/*.c')
+C_SOURCES = $(shell git ls-files '*.c' '*.h' 'src_c/*.inc' 'tests/c/*.inc')
 
 .PHONY: help dev build quick test slow lint format debug ci clean
 

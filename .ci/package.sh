@@ -5,13 +5,14 @@ stage_venv() {
     "$python" -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
     "$python" -m venv "$work/venv"
     "$work/venv/bin/pip" install -q --upgrade pip build
-    "$work/venv/bin/pip" install -q ruff mypy import-linter numpy
+    "$work/venv/bin/pip" install -q ruff mypy import-linter numpy clang-format==23.1.5
 }
 
 stage_lint() {
     "$work/venv/bin/ruff" check --output-format concise .
     "$work/venv/bin/mypy"
     "$work/venv/bin/lint-imports" --no-cache
+    git ls-files '*.c' '*.h' 'src_c/*.inc' 'tests/c/*.inc' | xargs "$work/venv/bin/clang-format" --dry-run -Werror
 }
 
 # sdist -> wheel, warnings being errors; what they hold, and how large.
