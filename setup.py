@@ -31,6 +31,10 @@ FLAGS = ["-O3", "-std=gnu11", "-g0", "-fPIC", "-fvisibility=hidden", "-ffp-contr
 OPENMP = ["-Xpreprocessor", "-fopenmp"] if MACOS else ["-fopenmp"]
 OPENMP_LINK = ["-lomp"] if MACOS else ["-fopenmp"]
 DIRECTIVES = ["boundscheck=False", "wraparound=False", "cdivision=True", "initializedcheck=False"]
+# The binding is made for size, but for what small calls go through and where the loops over elements are.
+SPEED = {"_core.arrays": "-O3"} | dict.fromkeys(
+    ["_core.kernels", "_core.network", "_core.products", "_core.trainer", "_core.updates"], "-O2"
+)
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
@@ -142,7 +146,7 @@ class Toolchain:
         else:
             script = self.folder / f"{name}.map"
             script.write_text(f"{{ global: {exported}; local: *; }};\n")
-            command += [f"-Wl,--version-script={script}", "-Wl,-z,relro,-z,now"]
+            command += [f"-Wl,--version-script={script}", "-Wl,-z,relro,-z,now", "-Wl,-s"]
         command += [*self.user_link, *(OPENMP_LINK if self.openmp else []), "-lm"]
         return self.make(output, command, names)
 
@@ -236,6 +240,7 @@ class BuildExtensions(build_ext):
         # Without the C line tracebacks mix up functions of one line number in a .pyx and a .pxd.
         flags += ["-DCYTHON_CLINE_IN_TRACEBACK=1", f"-fmacro-prefix-map={self.tools.folder}/="]
         flags.append("-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION")
+        flags += [SPEED.get(short(ext), "-Os"), "-fno-asynchronous-unwind-tables"]
         translated = self.tools.translate(short(ext), ext.sources[0], self.environment)
         flags += ["-Isrc_c", f"-I{self.tools.folder}"]
         return self.tools.compile(str(translated), flags, self.includes)
