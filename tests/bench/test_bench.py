@@ -358,7 +358,7 @@ QUICK = ("--quick", "--rounds", 1, "--turn", "0.001")
         pytest.param("contention", ("--only", "fit", "predict", "trainers", "--loads", "idle"), marks=SLOW),
         pytest.param("regret", ("--widths", "8", "--batches", "16", "--steps", "30"), marks=SLOW),
         pytest.param("scaling", ("--only", "threads", "batch", "grid", "--max-flops", "2e5"), marks=SLOW),
-        ("startup", ()),
+        pytest.param("startup", (), marks=SLOW),
     ],
 )
 def test_a_script_runs_and_its_results_can_be_read(capfd, tmp_path, suite, options):

@@ -284,6 +284,7 @@ def test_bars_of_zero_and_non_finite_values():
 # ---- bench: the scripts have tests of their own in test_bench.py ----
 
 
+@pytest.mark.slow
 def test_bench_hands_its_options_on(capsys, tmp_path):
     path = tmp_path / "r.jsonl"
     options = ("--full", "--only", "peak 64 wide", "--quick", "--contenders", "gradcore", "--jsonl", path)

@@ -190,6 +190,7 @@ def test_names_are_found_in_every_way(code):
     run_python(code)
 
 
+@pytest.mark.slow
 def test_every_module_can_be_the_first():
     """No module needs another one to be imported before it."""
     names = [module_name(path) for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"]

@@ -85,7 +85,7 @@ def assert_one_hash(hash_of, configurations):
 
 
 CASES = [(name, dtype) for name in NETS for dtype in ("float32", "float64")]
-SOME = in_turn(NETS)
+SOME = [pytest.param(*case, marks=pytest.mark.slow) if case[0] == "long" else case for case in in_turn(NETS)]
 GOLDEN = golden.table("fit", CASES, lambda *case: trained_hash(*case, None, None))
 
 

@@ -391,6 +391,7 @@ tasks = lambda: len(os.listdir("/proc/self/task"))
 """
 
 
+@pytest.mark.slow
 def test_more_callers_at_once_than_pools_are_kept_leave_few_threads():
     code = """
 want, wrong = net.predict(x).tobytes(), []
@@ -429,6 +430,7 @@ assert workers > 0
     run_python(WIDE.format(threads=3, rows=2000) + code, env={"OPENBLAS_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_a_pool_that_got_fewer_threads_than_asked_for_is_found_again():
     code = """

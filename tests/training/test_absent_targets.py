@@ -113,6 +113,7 @@ def test_with_heads_each_has_its_own_rows(value):
     assert score == pytest.approx(np.average(error[:, 0] ** 2, weights=WEIGHT[keep]), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_evaluation_of_many_rows_where_a_head_has_none_for_a_while():
     layers = [Dense(300_000), Heads({"a": Dense(1), "b": Dense(1)})]  # so that pieces are of 256 rows
     net = Network(layers, inputs=3, dtype="float64")

@@ -84,6 +84,7 @@ def test_a_million_steps_of_fit_keep_their_memory(epochs):
     run_python(f"EPOCHS = {epochs}\n" + RESIDENT + FITS, timeout=600, env=BY_THE_PAGE)
 
 
+@pytest.mark.slow
 def test_calls_by_hand_and_errors_keep_their_memory():
     run_python(RESIDENT + CALLS, timeout=300, env=BY_THE_PAGE)
 
