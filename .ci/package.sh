@@ -58,4 +58,6 @@ stage_plain_locale() {
 # What the README's command leaves out, but for what takes minutes to hours.
 stage_slow() {
     german "$work/user/bin/pytest" -q -p no:cacheprovider --slow -m slow
+    "$work/user/bin/pip" install -q cython setuptools # with which an outside module is built on the package
+    "$work/user/bin/pytest" -q -p no:cacheprovider tests/house/test_binding.py
 }
