@@ -105,7 +105,7 @@ class Configuration:
         self.labels = draw.random() < 0.4 and not self.heads and self.method != "LevenbergMarquardt"
         self.layers = self._layers()
         self.loss = self._loss()
-        self.name = self.method or classes()[seed % len(classes())]
+        self.name = self.method or draw.choice(classes())
         self.wrappers = [] if self.method else draw.sample([*WRAPPERS], draw.choice([0, 0, 1, 1, 1, 2, 2, 3]))
         if self.name.startswith("ScheduleFree") and draw.random() < 0.8:
             self.wrappers = [one for one in self.wrappers if one in ("Accumulate", "SAM", "ASAM")]
@@ -614,7 +614,7 @@ def check(seed, folder):
 def block(seeds, folder):
     """Most of them are trained; others are refused as what is not to be had, and nothing fails."""
     found = Counter(check(seed, folder) for seed in seeds)
-    assert found["trained"] > len(seeds) / 2, found
+    assert found["trained"] > 0.75 * len(seeds), found
 
 
 @pytest.mark.parametrize(
