@@ -40,7 +40,7 @@ def test_constraints_hold_after_every_update(dtype, outputs):
         (clipping.Box(-0.1, 0.2), lambda w: np.clip(w, -0.1, 0.2)),
         (clipping.NonNegative(), lambda w: np.maximum(w, 0)),
     ],
-    ids=repr,
+    ids=["MaxNorm", "UnitNorm", "Box", "NonNegative"],
 )
 @pytest.mark.parametrize("outputs", [1, 2, 24])
 def test_a_constraint_does_what_the_oracle_does(constraint, oracle, outputs):

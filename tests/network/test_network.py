@@ -121,7 +121,7 @@ def test_predict_takes_any_layout(dtype, layout):
     np.arange(1, 9, dtype=np.int8).reshape(2, 4), np.arange(1, 9, dtype=np.float16).reshape(2, 4),
     np.arange(1, 9, dtype=np.longdouble).reshape(2, 4), np.arange(1, 9, dtype=">u2").reshape(2, 4),
     np.ma.masked_array(np.arange(1.0, 9).reshape(2, 4)), memoryview(np.arange(1.0, 9).reshape(2, 4)),
-], ids=str)  # fmt: skip
+], ids=lambda value: str(getattr(value, "dtype", type(value).__name__)))  # fmt: skip
 def test_predict_takes_any_array_like(value):
     net = make("float64")
     assert exact.same_bits(net.predict(value), net.predict(np.arange(1.0, 9).reshape(2, 4)))

@@ -113,7 +113,7 @@ def call(function, described, /, *arguments, **options):
         raise AssertionError(f"{described}: {type(error).__name__}: {error}") from error
 
 
-@pytest.mark.parametrize("kind", classes())
+@pytest.mark.parametrize("kind", list(classes()))
 def test_no_argument_of_a_class_gets_another_error(kind):
     chosen = valid_call(kind)
     if "abstract" in kind.__dict__:
