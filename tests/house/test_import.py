@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradcore
 import pytest
-from support import run_python
+from support import run_each, run_python
 
 PACKAGE = Path(gradcore.__file__).parent
 
@@ -141,9 +141,8 @@ def test_type_checkers_see_what_the_interpreter_finds(path):
     assert stub_names(path) == set(importlib.import_module(module_name(path)).__all__)
 
 
-@pytest.mark.parametrize("path", FRONTS, ids=module_name)
-def test_every_public_name_is_found_and_listed(path):
-    run_python(f"""
+def test_every_public_name_is_found_and_listed():
+    run_each(f"""
 import {module_name(path)} as module
 assert [name for name in dir(module) if not name.startswith("__")] == sorted(module.__all__)
 for name in module.__all__:
@@ -156,7 +155,7 @@ except AttributeError as error:
     assert "no_such_name" in str(error) and module.__name__ in str(error)
 else:
     raise SystemExit("no error")
-""")
+""" for path in FRONTS)  # fmt: skip
 
 
 PUBLIC = """callbacks clipping datasets errors health history initializers kernels layers losses network
@@ -173,9 +172,8 @@ def test_completion_shows_what_users_need(name):
     assert [shown for shown in dir(gradcore) if not shown.startswith("__")] == sorted(gradcore.__all__)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_names_are_found_in_every_way():
+    run_each([
         "from gradcore import *; Network; optimizers.Adam; schedules.Cosine; search.range_test",
         "import gradcore.schedules; gradcore.schedules.Cosine; gradcore.optimizers.LBFGS",
         "import gradcore; gradcore.optimizers.adam.Adam; gradcore.layers.Dense; gradcore.losses.Huber",
@@ -184,10 +182,7 @@ def test_completion_shows_what_users_need(name):
         "import gradcore, pickle; pickle.loads(pickle.dumps(gradcore.optimizers.Adam(lr=0.1)))",
         "import pickle; pickle.loads(b'cgradcore.optimizers.adam\\nAdam\\n.')()",
         "import gradcore; assert gradcore.__version__ == gradcore.build_info()['version']",
-    ],
-)
-def test_names_are_found_in_every_way(code):
-    run_python(code)
+    ])  # fmt: skip
 
 
 @pytest.mark.slow
@@ -195,16 +190,7 @@ def test_every_module_can_be_the_first():
     """No module needs another one to be imported before it."""
     names = [module_name(path) for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"]
     assert len(names) > 80
-    run_python(f"""
-import os
-import numpy
-for name in {names}:
-    child = os.fork()
-    if not child:
-        __import__(name)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0, name
-""")
+    run_each(f"import {name}" for name in names)
 
 
 def test_modules_import_each_other_in_one_direction():

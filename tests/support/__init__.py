@@ -33,6 +33,23 @@ def run_python(code, *, timeout=120, env=None, check=True):
     return done
 
 
+def run_each(codes):
+    """Runs each piece of code in an interpreter of its own that has imported NumPy: a fork of a fresh one."""
+    run_python(f"""
+import os, sys, traceback, numpy
+for code in {list(codes)!r}:
+    child = os.fork()
+    if not child:
+        try:
+            exec(code, {{"__name__": "__main__"}})
+        except BaseException:
+            sys.exit(f"{{code}}\\n{{traceback.format_exc()}}")
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
+""")
+
+
 @contextlib.contextmanager
 def started(*arguments, stdout=subprocess.PIPE):
     """A running interpreter with these arguments, killed on the way out.
@@ -64,14 +81,15 @@ def digest(arrays):
     return sha.hexdigest()[:16]
 
 
-def ways(threads=(1, 2, 3)):
+def ways(threads=(1, 2, 3), scalar=True):
     """Pairs of a number of threads and an instruction set: every one of either, in different company.
 
-    Who does a part knows nothing of the kernels that compute it, so that all pairs would show no more.
+    Who does a part knows nothing of the kernels that compute it, so that all pairs would show no more. The
+    scalar kernels take thirty times as long as the others; they may be left out.
     """
     from gradcore import _core  # here, as bench has helpers of this folder without gradcore
 
-    sets = _core.names("isa")[::-1]
+    sets = [isa for isa in _core.names("isa")[::-1] if scalar or isa != "scalar"] or ["scalar"]
     count = max(len(threads), len(sets))
     return [(threads[i % len(threads)], sets[i % len(sets)]) for i in range(count)]
 
