@@ -122,7 +122,7 @@ def test_bits_do_not_depend_on_threads_or_instruction_sets(dtype, clip, constrai
     widths = (300, 260, 70)
     first = train(clip, constraint, dtype, widths, threads=1)
     assert not first.history.skipped[-1]
-    for threads, isa in ways()[1:]:
+    for threads, isa in ways((3, 2), scalar=dtype == "float64"):
         other = train(clip, constraint, dtype, widths, threads=threads, isa=isa)
         assert_same(other.net.parameters(), first.net.parameters())
         assert other.history.clip_scale[-1] == pytest.approx(first.history.clip_scale[-1], nan_ok=True)

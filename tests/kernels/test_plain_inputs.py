@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gradcore import Dense, Network, ShapeError, Standardize, Trainer, _core, losses, optimizers
 from gradcore.network import inputs
-from support import assert_same
+from support import assert_same, in_turn
 
 TYPES = """
     bool int8 uint8 int16 uint16 int32 uint32 int64 uint64
@@ -196,8 +196,7 @@ TARGETS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("net_type", ["float32", "float64"])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(("name", "net_type"), in_turn(LOSSES))
 def test_a_step_takes_every_target_alike(name, net_type):
     loss, outputs = LOSSES[name]
     x = values_of(np.dtype(net_type), (4, 3))

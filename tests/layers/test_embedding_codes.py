@@ -110,6 +110,7 @@ def test_with_heads():
             call()
 
 
+@pytest.mark.slow
 def test_a_large_code_is_written_out_and_the_largest_is_taken():
     net = Network([Embedding({0: (2**24, 1)})], inputs=1)
     net.predict([[2**24 - 1]])

@@ -25,7 +25,7 @@ from gradcore import (
     optimizers,
 )
 from oracle import exact
-from support import assert_same, cases, digest, exact_labels, exact_uniform, ways
+from support import assert_same, cases, digest, exact_labels, exact_uniform, in_turn, ways
 from support.optimizer_cases import classes, rates
 
 THREADS = {"float32": (1, 3), "float64": (8, 2)}
@@ -70,8 +70,13 @@ GOLDEN = golden.table("optimizers", CASES, lambda *case: trained_hash(*case, Non
 
 @pytest.mark.parametrize("name", classes())
 def test_threads_and_instruction_sets_give_the_golden_hash(dtype, name):
-    found = {way: trained_hash(name, dtype, *way) for way in ways(THREADS[dtype])}
+    found = {way: trained_hash(name, dtype, *way) for way in ways(THREADS[dtype], scalar=False)}
     assert set(found.values()) == {GOLDEN[name, dtype]}, found
+
+
+@pytest.mark.parametrize(("name", "dtype"), in_turn(classes()))
+def test_the_scalar_kernels_give_the_golden_hash(name, dtype):
+    assert trained_hash(name, dtype, 3, "scalar") == GOLDEN[name, dtype]
 
 
 @pytest.mark.parametrize("name", classes())

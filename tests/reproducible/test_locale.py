@@ -125,6 +125,7 @@ def run_in(name, folder, code, *arguments):
     return run_python(code, env=variables)
 
 
+@pytest.mark.slow
 def test_no_bit_no_message_and_no_byte_of_a_file_depends_on_it(locales, tmp_path):
     def work(name):
         (tmp_path / name).mkdir()
@@ -139,6 +140,7 @@ def test_no_bit_no_message_and_no_byte_of_a_file_depends_on_it(locales, tmp_path
         assert done.stdout.splitlines() == plain.stdout.splitlines(), name
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_and_writes_points(locales, tmp_path):
     lines = ["size,price"] + [f"{i / 16},{3.5 * i / 16 - 0.25}" for i in range(64)]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
@@ -154,6 +156,7 @@ def test_the_command_line_reads_and_writes_points(locales, tmp_path):
         assert said[name] == said["C"], name
 
 
+@pytest.mark.slow
 def test_the_threads_that_a_locale_was_set_for_keep_it(locales):
     """A message of the core leaves the host's locale as it was, in its own thread and in others."""
     code = """

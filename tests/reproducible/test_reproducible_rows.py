@@ -10,7 +10,7 @@ import gradcore
 import numpy as np
 import pytest
 from gradcore import Trainer, _core, clipping, losses, optimizers
-from support import cases, digest, exact_labels, exact_uniform, ways
+from support import cases, digest, exact_labels, exact_uniform, in_turn, ways
 from support.clip_problem import statistics
 
 THREADS = {"float32": (1, 3), "float64": (8, 2)}
@@ -144,5 +144,11 @@ GOLDEN = golden.table(
 @pytest.mark.parametrize(("family", "name"), CASES)
 @pytest.mark.quick
 def test_threads_and_instruction_sets_give_the_golden_hash(dtype, family, name):
-    found = {way: trained_hash(family, name, dtype, *way) for way in ways(THREADS[dtype])}
+    found = {way: trained_hash(family, name, dtype, *way) for way in ways(THREADS[dtype], scalar=False)}
     assert set(found.values()) == {GOLDEN[family, name, dtype]}, found
+
+
+@pytest.mark.parametrize(("case", "dtype"), in_turn(CASES))
+@pytest.mark.quick
+def test_the_scalar_kernels_give_the_golden_hash(case, dtype):
+    assert trained_hash(*case, dtype, 3, "scalar") == GOLDEN[*case, dtype]
