@@ -29,10 +29,10 @@ quick: build
 	$(BIN)/pytest -q -m quick
 
 test: build
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
 
 slow: build
-	$(BIN)/pytest -q --slow
+	$(BIN)/pytest -q -n auto --slow
 
 lint:
 	$(BIN)/ruff check --output-format concise .

@@ -45,19 +45,19 @@ stage_demo() {
 
 # The README's command, under a locale whose numbers have a comma.
 stage_tests() {
-    german "$work/user/bin/pytest" -q -p no:cacheprovider
+    german "$work/user/bin/pytest" -n auto -q -p no:cacheprovider
 }
 
 # The plain locale: whatever has golden hashes or writes files.
 stage_plain_locale() {
     local files
     files=$(grep -lE 'golden|GOLDEN|sha256|digest\(' tests/*/test_*.py)
-    LC_ALL=C "$work/user/bin/pytest" -q -p no:cacheprovider $files tests/files tests/reproducible/test_locale.py
+    LC_ALL=C "$work/user/bin/pytest" -n auto -q -p no:cacheprovider $files tests/files tests/reproducible/test_locale.py
 }
 
 # What the README's command leaves out, but for what takes minutes to hours.
 stage_slow() {
-    german "$work/user/bin/pytest" -q -p no:cacheprovider --slow -m slow
+    german "$work/user/bin/pytest" -n auto -q -p no:cacheprovider --slow -m slow
     "$work/user/bin/pip" install -q cython setuptools # with which an outside module is built on the package
     "$work/user/bin/pytest" -q -p no:cacheprovider tests/house/test_binding.py
 }
