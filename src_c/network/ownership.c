@@ -4,6 +4,8 @@
 grc_region grc_region_of(size_t rows, size_t panels, int t, int count)
 {
     GRC_ASSERT(0 <= t && t < count);
+    if (count == 1)
+        return (grc_region){0, rows, 0, panels}; /* small networks notice the divisions below */
     const size_t all = (size_t)count, mine = (size_t)t;
     const size_t chunks = (rows + GRC_CHUNK_ROWS - 1) / GRC_CHUNK_ROWS;
     /* The largest share decides, compared as a fraction of the whole. */
