@@ -303,6 +303,9 @@ cdef extern from "gradcore/gradcore.h" nogil:
                                             gradcore_trainer **out, gradcore_error *error)
     void gradcore_trainer_destroy(gradcore_trainer *trainer)
     gradcore_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gradcore_error *error)
+    gradcore_status gradcore_network_branch(gradcore_network *network, gradcore_network **out, gradcore_error *error)
+    gradcore_status gradcore_trainer_branch(gradcore_trainer *trainer, gradcore_network **network,
+                                            gradcore_trainer **twin, gradcore_error *error)
     gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run,
                                          gradcore_error *error)
     gradcore_status gradcore_trainer_set_rules(gradcore_trainer *trainer, const gradcore_rule *rules,

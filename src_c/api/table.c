@@ -88,6 +88,8 @@ static const gradcore_api api = {
     .pack = &gradcore_pack,
     .dense_backward = &gradcore_dense_backward,
     .trainer_reserve = &gradcore_trainer_reserve,
+    .network_branch = &gradcore_network_branch,
+    .trainer_branch = &gradcore_trainer_branch,
 };
 
 const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor)

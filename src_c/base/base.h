@@ -42,6 +42,13 @@ GRC_PRINTF(3, 4) grc_status grc_fail(gradcore_error *error, grc_status status, c
 extern const gradcore_allocator grc_default_allocator;
 /* Zeroed, 64-byte aligned; NULL when there is no memory. */
 void *grc_allocate(const gradcore_allocator *allocator, size_t size);
+/* A copy of a block; NULL when there is no memory. */
+void *grc_copy(const gradcore_allocator *allocator, const void *block, size_t size);
+/* Where `at`, in a block that begins at `from`, lies in its copy at `to`; NULL is not in it. */
+static inline void *grc_moved(const void *from, void *to, const void *at)
+{
+    return at ? (char *)to + ((const char *)at - (const char *)from) : NULL;
+}
 void grc_release(const gradcore_allocator *allocator, void *pointer, size_t size);
 
 /* With base NULL it measures, with the allocation it assigns. overflow sticks. */

@@ -68,6 +68,12 @@ void *grc_allocate(const gradcore_allocator *allocator, size_t size)
     return p;
 }
 
+void *grc_copy(const gradcore_allocator *allocator, const void *block, size_t size)
+{
+    void *p = allocator->allocate(allocator->context, size, GRC_PANEL_BYTES);
+    return p ? memcpy(p, block, size) : NULL;
+}
+
 void grc_release(const gradcore_allocator *allocator, void *pointer, size_t size)
 {
     if (pointer)

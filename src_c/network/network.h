@@ -73,7 +73,7 @@ struct gradcore_network {
     void *w;                  /* the parameter vector */
     void *tables;             /* one allocation for the arrays above */
     size_t tables_size, w_size;
-    grc_lock lock;            /* of the parameters */
+    grc_lock lock;            /* of the parameters; it and what follows is a twin's own */
     atomic_uint_fast64_t version; /* of w: passes compare it with that of their transposed copies */
     grc_spare *_Atomic spare; /* one idle prediction workspace, or NULL */
 };
@@ -88,6 +88,11 @@ void grc_unlock_write(gradcore_network *n);
 int grc_lock_remake(gradcore_network *n);
 void grc_remade(gradcore_network *n);
 grc_status grc_network_refused(const gradcore_network *n, gradcore_error *error);
+
+/* ---- network.c ---- */
+
+/* A twin of a network that the caller has: nothing that it owns is shared. */
+grc_status grc_network_twin(const gradcore_network *n, gradcore_network **out, gradcore_error *error);
 
 /* ---- where things lie ---- */
 

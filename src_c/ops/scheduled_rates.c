@@ -75,6 +75,16 @@ void grc_release_rates(grc_rates *r, const gradcore_network *n)
     *r = (grc_rates){.first = r->first, .columns = r->columns};
 }
 
+grc_status grc_copy_rates(grc_rates *r, const grc_rates *from, const gradcore_network *n, gradcore_error *error)
+{
+    *r = *from;
+    if (from->table && !(r->table = grc_copy(&n->allocator, from->table, from->room * sizeof(double)))) {
+        *r = (grc_rates){0};
+        return grc_fail(error, GRADCORE_NO_MEMORY, "rates: expected memory for %zu steps, got none", from->steps);
+    }
+    return GRADCORE_OK;
+}
+
 grc_status grc_set_rates(grc_rates *r, const gradcore_network *n, uint64_t first, int64_t steps, int64_t columns,
                          const double *rates, gradcore_error *error)
 {

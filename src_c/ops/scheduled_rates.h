@@ -16,6 +16,7 @@ typedef struct grc_rates {
 /* Replaces the table, all or nothing; a copy is kept. */
 grc_status grc_set_rates(grc_rates *r, const gradcore_network *n, uint64_t first, int64_t steps, int64_t columns,
                          const double *rates, gradcore_error *error);
+grc_status grc_copy_rates(grc_rates *r, const grc_rates *from, const gradcore_network *n, gradcore_error *error);
 void grc_release_rates(grc_rates *r, const gradcore_network *n);
 /* What the op draws with at a step: the table's where it has that step, else `constant`. */
 double grc_rate_of(const grc_op *op, const grc_rates *r, uint64_t step, double constant);

@@ -128,6 +128,20 @@ grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, 
     return options && options->vector ? keep_vector(l, options->vector, dtype, error) : GRADCORE_OK;
 }
 
+grc_status grc_loss_copy(grc_loss *l, const grc_loss *from, const gradcore_allocator *allocator, gradcore_error *error)
+{
+    *l = *from;
+    l->allocator = allocator;
+    if (!from->block)
+        return GRADCORE_OK;
+    if (!(l->block = grc_copy(allocator, from->block, from->block_size)))
+        return grc_fail(error, GRADCORE_NO_MEMORY, "loss: expected %zu bytes for its options, got none",
+                        from->block_size);
+    l->vector = grc_moved(from->block, l->block, from->vector);
+    l->args.weight = grc_moved(from->block, l->block, from->args.weight);
+    return GRADCORE_OK;
+}
+
 void grc_loss_close(grc_loss *l)
 {
     grc_release(l->allocator, l->block, l->block_size);

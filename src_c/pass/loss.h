@@ -30,6 +30,8 @@ grc_status grc_loss_open(grc_loss *l, const gradcore_allocator *allocator, const
 /* The same by its row of tables.h. */
 grc_status grc_loss_open_kind(grc_loss *l, const gradcore_allocator *allocator, int kind,
                               const gradcore_loss_options *options, int dtype, size_t outputs, gradcore_error *error);
+/* The options of `from`, in memory of their own. */
+grc_status grc_loss_copy(grc_loss *l, const grc_loss *from, const gradcore_allocator *allocator, gradcore_error *error);
 grc_status grc_loss_unknown(const char *name, gradcore_error *error);
 void grc_loss_close(grc_loss *l);
 /* Is the divisor of a batch just the sum of its row weights? */

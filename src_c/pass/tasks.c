@@ -83,6 +83,20 @@ grc_status grc_open_tasks(const gradcore_network *n, const gradcore_trainer_opti
     return o->heads || o->head_count ? open_heads(n, o, tasks, error) : open_one(n, o, tasks, error);
 }
 
+grc_status grc_copy_tasks(const gradcore_network *n, const grc_task *from, int count, grc_task **out,
+                          gradcore_error *error)
+{
+    grc_status status = GRADCORE_OK;
+    grc_task *tasks = *out = grc_copy(&n->allocator, from, size_of(count));
+    if (!tasks)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "trainer: expected memory for its losses, got none");
+    for (int i = 0; i < count; i++)
+        tasks[i].loss = (grc_loss){.kind = GRC_NONE, .allocator = &n->allocator};
+    for (int i = 0; i < count && status == GRADCORE_OK; i++)
+        status = grc_loss_copy(&tasks[i].loss, &from[i].loss, &n->allocator, error);
+    return status;
+}
+
 void grc_close_tasks(const gradcore_network *n, grc_task *tasks, int count)
 {
     for (int i = 0; i < count; i++)

@@ -26,6 +26,9 @@ typedef struct grc_task {
 /* Opens the losses of a trainer's options. After failure, too, *tasks are closed in the end. */
 grc_status grc_open_tasks(const gradcore_network *n, const gradcore_trainer_options *o, grc_task **tasks, int *count,
                           gradcore_error *error);
+/* The same losses, for a network that is a twin of theirs. Closed in the end after failure, too. */
+grc_status grc_copy_tasks(const gradcore_network *n, const grc_task *from, int count, grc_task **out,
+                          gradcore_error *error);
 void grc_close_tasks(const gradcore_network *n, grc_task *tasks, int count);
 size_t grc_target_bytes(const grc_task *task, const gradcore_network *n); /* of a row */
 

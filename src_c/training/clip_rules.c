@@ -217,6 +217,28 @@ static grc_status reserve_rows(const gradcore_trainer *trainer, struct grc_clipp
     return GRADCORE_OK;
 }
 
+grc_status grc_clipping_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error)
+{
+    const struct grc_clipping *old = from->clipping;
+    if (!old)
+        return GRADCORE_OK;
+    struct grc_clipping *c = trainer->clipping = grc_copy(&trainer->net->allocator, old, old->size);
+    if (!c)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "rules: expected memory for them, got none");
+    c->tasks = grc_moved(old, c, old->tasks);
+    c->partial = grc_moved(old, c, old->partial);
+    c->tallies = grc_moved(old, c, old->tallies);
+    c->masks = grc_moved(old, c, old->masks);
+    c->keeps = grc_moved(old, c, old->keeps);
+    for (size_t i = 0; i < c->rule_count; i++) {
+        c->rules[i].mask = grc_moved(old, c, old->rules[i].mask);
+        c->rules[i].keep = grc_moved(old, c, old->rules[i].keep);
+    }
+    c->row_factor = NULL;
+    c->row_count = 0;
+    return reserve_rows(trainer, c, old->row_count, error);
+}
+
 grc_status grc_clipping_reserve(gradcore_trainer *trainer, size_t rows, gradcore_error *error)
 {
     return reserve_rows(trainer, trainer->clipping, rows, error);

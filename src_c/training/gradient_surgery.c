@@ -60,6 +60,16 @@ grc_status grc_surgery_create(gradcore_trainer *trainer, int projects, gradcore_
     return GRADCORE_OK;
 }
 
+grc_status grc_surgery_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error)
+{
+    if (!from->surgery)
+        return GRADCORE_OK;
+    const grc_status status = grc_surgery_create(trainer, from->surgery->projects, error);
+    if (status == GRADCORE_OK)
+        memcpy(trainer->surgery->block, from->surgery->block, from->surgery->block_size);
+    return status;
+}
+
 int grc_projects(const gradcore_trainer *trainer)
 {
     return trainer->surgery && trainer->surgery->projects;

@@ -7,6 +7,8 @@
 
 /* projects: surgery; else each head's gradient is just kept apart. */
 grc_status grc_surgery_create(gradcore_trainer *trainer, int projects, gradcore_error *error);
+/* That of `from`, whose twin the trainer is. */
+grc_status grc_surgery_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error);
 void grc_surgery_destroy(gradcore_trainer *trainer);
 int grc_projects(const gradcore_trainer *trainer);
 /* Element `offset` of the gradient of a head, counted from 0. */

@@ -1,5 +1,6 @@
 /* The matrices of a trainer whose optimizer takes them as wholes: which they are, their memory and state. */
 #include <math.h>
+#include <string.h>
 
 #include "../optimizers/matrix.h"
 #include "matrices.h"
@@ -10,6 +11,7 @@ typedef struct grc_matrices {
     void *block;
     size_t block_size, sides, sides_size; /* bytes of the block where the state of soap lies */
     void *kept;          /* a copy of it, touched only by a careful update */
+    size_t largest;      /* order of a side's gram matrix */
 } grc_matrices;
 
 int grc_is_matrix(const gradcore_trainer *trainer, int parameter)
@@ -94,6 +96,7 @@ static grc_status make(const gradcore_trainer *trainer, const uint8_t *mask, siz
     if (s)
         s->of = grc_allocate(allocator, bytes);
     if (s && s->of && packed) {
+        s->largest = largest;
         for (int i = 0; i < trainer->net->parameter_count; i++)
             if (mask[i])
                 describe(trainer, &trainer->net->parameters[i], &s->of[i]);
@@ -116,6 +119,24 @@ static grc_status make(const gradcore_trainer *trainer, const uint8_t *mask, siz
     }
     *out = s;
     return GRADCORE_OK;
+}
+
+grc_status grc_matrices_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error)
+{
+    const gradcore_network *n = trainer->net;
+    const grc_matrices *old = from->matrices;
+    if (!old)
+        return GRADCORE_OK;
+    uint8_t *mask = grc_allocate(&n->allocator, (size_t)n->parameter_count + 1);
+    if (!mask)
+        return grc_fail(error, GRADCORE_NO_MEMORY, "matrices: expected memory for them, got none");
+    for (int i = 0; i < n->parameter_count; i++)
+        mask[i] = old->of[i].rows > 0;
+    const grc_status status = make(trainer, mask, old->largest, &trainer->matrices, error);
+    grc_release(&n->allocator, mask, (size_t)n->parameter_count + 1);
+    if (status == GRADCORE_OK && old->sides_size)
+        memcpy((char *)trainer->matrices->block + old->sides, (const char *)old->block + old->sides, old->sides_size);
+    return status;
 }
 
 grc_status gradcore_trainer_set_matrices(gradcore_trainer *trainer, const uint8_t *mask, int64_t largest,

@@ -13,6 +13,8 @@ void grc_keep_factors(const gradcore_trainer *trainer, int restore, int t, int c
 int grc_factors_are_finite(const gradcore_trainer *trainer, int t, int count);
 /* To where the plan has the gradients and slots now. */
 void grc_matrices_follow(const gradcore_trainer *trainer);
+/* Those of `from`, whose twin the trainer is, with their state. */
+grc_status grc_matrices_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error);
 void grc_matrices_destroy(gradcore_trainer *trainer);
 
 #endif

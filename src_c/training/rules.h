@@ -75,6 +75,8 @@ int grc_find_rule(const char *name); /* its kind, or GRC_NONE */
 const grc_rule *grc_row_rule(const gradcore_trainer *trainer); /* or NULL */
 int grc_clip_is_scheduled(const gradcore_trainer *trainer); /* a rule takes its limit from the hypers */
 void grc_clipping_destroy(gradcore_trainer *trainer);
+/* The rules of `from`, whose twin the trainer is, and all that they have done. */
+grc_status grc_clipping_copy(gradcore_trainer *trainer, const gradcore_trainer *from, gradcore_error *error);
 /* Room for the factors of so many rows; all else stays. */
 grc_status grc_clipping_reserve(gradcore_trainer *trainer, size_t rows, gradcore_error *error);
 /* Enters what the step's rules on gradients did into the trainer's ledger, and into `run` where that is not NULL:

@@ -93,6 +93,8 @@ typedef struct gradcore_api {
     __typeof__(gradcore_pack) *pack;
     __typeof__(gradcore_dense_backward) *dense_backward;
     __typeof__(gradcore_trainer_reserve) *trainer_reserve;
+    __typeof__(gradcore_network_branch) *network_branch;
+    __typeof__(gradcore_trainer_branch) *trainer_branch;
 } gradcore_api;
 /* NULL where this library is of another major version, or older than the minor one asked for. */
 GRADCORE_API const gradcore_api *gradcore_get_api(uint32_t major, uint32_t minor);

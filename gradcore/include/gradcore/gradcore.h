@@ -134,6 +134,9 @@ typedef struct gradcore_network_options {
 GRADCORE_API gradcore_status gradcore_network_create(const gradcore_network_options *options,
                                                      const gradcore_layer *layers, size_t layer_count,
                                                      gradcore_network **out, gradcore_error *error);
+/* A twin: the same layers, parameters and numbers of threads in memory of its own, to be destroyed like others. */
+GRADCORE_API gradcore_status gradcore_network_branch(gradcore_network *network, gradcore_network **out,
+                                                     gradcore_error *error);
 /* The caller sees to it that nothing uses the network any more. NULL is fine. */
 GRADCORE_API void gradcore_network_destroy(gradcore_network *network);
 
@@ -383,6 +386,11 @@ GRADCORE_API void gradcore_trainer_destroy(gradcore_trainer *trainer);
 /* Room for batches of so many rows, where it was made for fewer: all else of the trainer stays as it is, and with it
  * every bit of what follows. */
 GRADCORE_API gradcore_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gradcore_error *error);
+/* A twin of a trainer and one of its network, in memory of their own, to be destroyed like others: what the two train
+ * and what their twins train are different things from then on, with the same bits if it is the same. Where the loss
+ * is a function, both call it with the same context. */
+GRADCORE_API gradcore_status gradcore_trainer_branch(gradcore_trainer *trainer, gradcore_network **network,
+                                                     gradcore_trainer **twin, gradcore_error *error);
 /* A slice of training steps in one call. Labels and row numbers are checked before the first step. */
 GRADCORE_API gradcore_status gradcore_trainer_run(gradcore_trainer *trainer, gradcore_run *run, gradcore_error *error);
 /* The rules of this trainer, in the order in which they apply; replaces those it had. */
