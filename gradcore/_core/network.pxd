@@ -27,6 +27,7 @@ cdef class CoreNetwork:
     cdef unsigned long runner
     cdef object __weakref__
 
+    cdef CoreNetwork twin(self, gradcore_network *handle)
     cdef int require(self) except -1
     cdef bint foreign(self) noexcept
     cdef int may_change(self) except -1

@@ -155,6 +155,27 @@ cdef class CoreNetwork:
         self.parameters = [self.parameter_dict(i) for i in range(info.parameters)]
         self.heads = heads_of(handle)
 
+    # A twin of the core's own around `handle`, which is one of this network's.
+    cdef CoreNetwork twin(self, gradcore_network *handle):
+        cdef CoreNetwork twin = CoreNetwork.__new__(CoreNetwork)
+        twin.handle, twin.typenum, twin.dtype = handle, self.typenum, self.dtype
+        twin.inputs, twin.outputs, twin.elements = self.inputs, self.outputs, self.elements
+        twin.parameter_count, twin.layer_count = self.parameter_count, self.layer_count
+        twin.threads, twin.isa = self.threads, self.isa
+        twin.parameters, twin.heads = self.parameters, self.heads
+        return twin
+
+    def branch(self):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_network *handle = NULL
+        self.require()
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_network_branch(self.handle, &handle, &error)
+        check(status, &error)
+        return self.twin(handle)
+
     def __dealloc__(self):
         gradcore_network_destroy(self.handle)
 

@@ -37,6 +37,7 @@ class CoreTrainer:
         surgery: bool = False,
     ) -> None: ...
     def reserve(self, rows: int) -> None: ...  # room for larger batches; all else stays as it is
+    def branch(self) -> tuple[CoreNetwork, CoreTrainer]: ...  # twins; the rule of set_scale stays behind
     # With heads, a target is an iterable of one array for each, and a weight None or an iterable of weights.
     def conflicts(self) -> NDArray[np.float64]: ...  # (heads, heads, 3), see gradcore_trainer_conflicts
     def train_step(

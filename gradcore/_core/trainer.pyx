@@ -204,6 +204,26 @@ cdef class CoreTrainer:
         check(status, &error)
         self.capacity = max(self.capacity, c_rows)
 
+    # Twins: (CoreNetwork, CoreTrainer). The rule of set_scale, a function with a state, is not taken along.
+    def branch(self):
+        cdef gradcore_error error
+        cdef gradcore_status status
+        cdef gradcore_network *network = NULL
+        cdef gradcore_trainer *handle = NULL
+        cdef CoreTrainer twin = CoreTrainer.__new__(CoreTrainer)
+        self.require()
+        error.message[0] = 0
+        with nogil:
+            status = gradcore_trainer_branch(self.handle, &network, &handle, &error)
+        check(status, &error)
+        twin.handle = handle
+        twin.network = self.network.twin(network)
+        twin.columns, twin.loss_function = self.columns, self.loss_function
+        twin.head_columns, twin.capacity, twin.slots = self.head_columns, self.capacity, self.slots
+        twin.head_means, twin.accumulates = self.head_means, self.accumulates
+        twin.report, twin.reported = self.report, self.reported
+        return twin.network, twin
+
     # Like check, but what the rule of set_scale raised comes first.
     cdef int finish(self, gradcore_status status, gradcore_error *error) except -1:
         if status == GRADCORE_STATE and self.scale_error is not None:

@@ -119,6 +119,12 @@ class Plan:
     statistic: Statistic | None = None
     scales: bool = False  # a step's report says by how much
 
+    def read_statistic(self, state: dict[str, Any]) -> None:
+        """Let the rule made from statistics, which stands alone, go on from where `state` says."""
+        rule = self.clip[0] if isinstance(self.clip, tuple) else self.clip
+        assert rule is not None
+        self.statistic = rule.statistic(state)
+
 
 def plan(clip: object, constraint: object, to: Parameters) -> Plan:
     """Check the rules of a trainer against each other and its network."""

@@ -133,6 +133,14 @@ class Compiled:
         options = self.asked_threads, self.asked_isa, self.flush_denormals
         return Compiled(layers, self.inputs, self.seed, self.dtype, *options)
 
+    def twin(self, core: _core.CoreNetwork) -> Compiled:
+        """The same around a twin of the core."""
+        made = Compiled.__new__(Compiled)
+        made.__dict__.update(self.__dict__)
+        made.core, made.turns, made.keeper = core, Turns(), None
+        made.classes, made.metadata = dict(self.classes), dict(self.metadata)
+        return made
+
     def _look(self) -> None:
         """See what small calls may leave out, after a change of scaling."""
         bare = self.centre is None and not self.tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Hypers:
         width: int = _core.HYPERS,
         plateaus: dict[str, PlateauState] | None = None,
     ) -> None:
+        self._columns = columns
         self._constant = np.zeros(width)
         self._scheduled: list[tuple[Column, Schedule]] = []
         self._listeners: list[Listener] = []
@@ -47,6 +49,14 @@ class Hypers:
         self._one = self._constant.copy()
         self.constant = None if self._scheduled else self._one  # the row of all steps, if it never changes
         self._many = self._constant.reshape(1, -1).copy()
+
+    def twin(self, plateaus: dict[str, PlateauState] | None = None) -> Hypers:
+        """One that stands where this stands, and goes on by itself; with those of `plateaus`, if given."""
+        if self.constant is not None:
+            return self
+        made = Hypers(self._columns, len(self._constant), plateaus)
+        made.plateaus.update({name: replace(state) for name, state in self.plateaus.items()})
+        return made
 
     def row(self, step: int) -> NDArray[np.float64]:
         """(columns,) for one step; valid until the next call."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _core
-from ..clipping.base import Clip
 from ..errors import FormatError
 from ..losses.base import Loss
 from ..network import files, stored
@@ -172,8 +171,8 @@ def _restored(
             trainer, state = make(network, **{**arguments, **changed})
     with files.reading():
         same = state.plan.clip == clip
-        if isinstance(state.plan.clip, Clip) and state.plan.statistic is not None and same:
-            state.plan.statistic = state.plan.clip.statistic(about["clip_state"])
+        if state.plan.statistic is not None and same:
+            state.plan.read_statistic(about["clip_state"])
         _read_progress(state, about, tensors, changes.any)
         _read_history(state, about)
         if about.get("averaged_norms") is not None:

@@ -45,7 +45,7 @@ def _made(state: TrainingState, capacity: int, target: Any) -> _core.CoreTrainer
         seed=state.seed,
     )
     core.set_rules(state.plan.rules, state.kept())
-    core.set_scale(_scale(state.plan, state.hypers))
+    core.set_scale(scale_rule(state.plan, state.hypers))
     for average in state.optimizer.averages():
         core.add_average(average.kind, average.every, average.start)
     for index, group in state.groups:
@@ -55,7 +55,8 @@ def _made(state: TrainingState, capacity: int, target: Any) -> _core.CoreTrainer
     return core
 
 
-def _scale(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
+def scale_rule(plan: Plan, hypers: Hypers) -> Callable[[float, int], float] | None:
+    """The factor of a step by a rule made from statistics, for the core to ask for."""
     if plan.statistic is None:
         return None
     scheduled = any(callable(column.value) for column in plan.columns)

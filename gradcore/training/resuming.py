@@ -101,6 +101,7 @@ def _difference(old: FitState, new: FitState, data: Data) -> str:
         monitors = (f"monitor {m!r}" if m else "no rule" for m in (old.terms.monitor, new.terms.monitor))
         before_, now_ = monitors
         return f"early_stopping: expected {before_} {as_before}, got {now_}"
+    identify(old)
     if old.terms.contents:
         found = contents(data)
         for name, digest in old.terms.contents.items():

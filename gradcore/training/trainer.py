@@ -246,6 +246,32 @@ class Trainer:
         arrays = batches.batch(state, X, y, sample_weight)
         return score(state.model, state.loss, *arrays, lambda: None)
 
+    def branch(self) -> Trainer:
+        """An independent twin that stands where this trainer stands, its network included.
+
+        It goes on with the same bits as this one would, and what either does the other does not see: to try
+        something, such as another rate, without a risk. Unlike ``copy.deepcopy`` it takes no way through a
+        file: it costs less than two steps and some microseconds, and functions (losses, schedules, layers)
+        are shared.
+
+        Inside a fit, in a callback, the twin is one whose fit was interrupted there: `fit` with the same
+        arguments finishes it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Trainer, optimizers
+        >>> trainer = Trainer(Network([Dense(1)], inputs=2), "mse", optimizers.SGD(0.1))
+        >>> twin = trainer.branch()
+        >>> twin.step(np.eye(2), [1, 2]) == trainer.step(np.eye(2), [1, 2])
+        True
+        """
+        from .branching import branch
+
+        twin = type(self).__new__(type(self))
+        twin._state = branch(self._state)
+        return twin
+
     def clip_ledger(self) -> dict[str, dict[str, float]]:
         """What the rules on gradients have done since this trainer was made or loaded, by parameter.
 

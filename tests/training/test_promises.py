@@ -501,15 +501,15 @@ def set_masks(run):
 
 
 def reloaded(run, **changes):
-    """The trainer from a file or a pickle, with other threads."""
+    """The trainer from a file or a pickle, with other threads, or its twin."""
     kind = run.draw.random()
-    if kind < 0.6 or changes:
+    if kind < 0.4 or changes:
         path = run.folder / f"{run.configuration.seed}"
         run.trainer.save(path)
         return Trainer.load(path, threads=run.draw.randrange(1, 4), **changes)
-    if kind < 0.8:
+    if kind < 0.5:
         return pickle.loads(pickle.dumps(run.trainer))
-    return copy.deepcopy(run.trainer)
+    return copy.deepcopy(run.trainer) if kind < 0.6 else run.trainer.branch()
 
 
 def same_trainers(run, other):
