@@ -227,7 +227,7 @@ class FullBatchLoop(Loop):
         fit.sums.add(reports, 1, time.perf_counter() - started)
         fit.position = fit.rows
         self.advance(1)
-        self.report(reports)
+        self.report(reports, stacklevel=5)
         self.check()
 
     def gradient_norm(self) -> float:

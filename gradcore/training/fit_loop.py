@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from .hooks import call, check_callbacks
 from .interrupts import Interrupt
 from .progress import progress_for
 from .resuming import choose, identify
+from .skips import Skips
 from .state import Run, TrainingState
 
 SLICE_SECONDS = 0.03  # aimed at; Ctrl-C is heard between slices
@@ -100,6 +100,7 @@ def fit(
                         fit.ended = fit.ended or answer is True
                     state.history.complete(row)
                 interrupted()
+            loop.skips.end(stacklevel=3)
             if not loop.restore_best(monitor):
                 loop.refresh_norms()
             loop.refresh_average()
@@ -165,7 +166,7 @@ class Loop:
         self._every = [hook.every_steps for hook in hooks if getattr(hook, "every_steps", None)]
         self._reports = np.zeros(0, _core.REPORT_DTYPE)
         self._slices = any(getattr(hook, "on_slice", None) is not None for hook in hooks)
-        self._warned = False
+        self.skips = Skips()
 
     def begin_epoch(self, rule: EarlyStopping | None, monitor: str) -> None:
         """Call the callbacks, and keep the parameters that the epoch begins with where it measures those."""
@@ -312,16 +313,9 @@ class Loop:
         wanted = count * SLICE_SECONDS / max(seconds, 1e-6)
         self._pace = max(1, min(int(wanted), 4 * self._pace, MAX_SLICE))
 
-    def report(self, reports: NDArray[np.void]) -> None:
-        """After a slice: warn once of updates that were skipped, and call the callbacks."""
-        if not self._warned and self.fit.sums.skipped:
-            self._warned = True
-            warnings.warn(
-                f"step {self.state.steps}: the loss or a gradient was not finite; such updates are skipped "
-                "(history.skipped counts them)",
-                RuntimeWarning,
-                stacklevel=6,
-            )
+    def report(self, reports: NDArray[np.void], stacklevel: int = 6) -> None:
+        """After a slice: warn of updates that were skipped, and call the callbacks."""
+        self.skips.see(reports["applied"], self.state.steps - len(reports), stacklevel)
         if self._slices:
             call(self.hooks, "on_slice", self.trainer, reports)
 

@@ -118,3 +118,85 @@ def test_an_update_that_would_overflow_is_skipped_too(optimizer):
         assert math.isfinite(trainer.step(x, y))
         assert np.isfinite(net.parameters()["0.weight"]).all()
     assert trainer.steps == 6
+
+
+# ---- Fits that do nothing but skip ----
+
+
+def spoil(x, y, rows):
+    x[rows], y[rows] = 1e38, -1e38
+
+
+def messages(found):
+    return [str(one.message) for one in found if one.category is RuntimeWarning]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 24])
+def test_a_fit_that_skips_every_update_says_so(batch):
+    x, y = data(24)
+    spoil(x, y, slice(None))
+    trainer = make()
+    before = trainer.net.parameters()
+    with pytest.warns(RuntimeWarning) as found:
+        history = trainer.fit(x, y, epochs=2, batch_size=batch, progress=False)
+    steps = 2 * (24 // batch)
+    assert trainer.skipped == sum(history.skipped) == steps and len(history) == 2
+    assert_same(trainer.net.parameters(), before)
+    first, told = messages(found)
+    assert first.startswith("step 1: ") and "not finite" in first
+    if steps < 20:
+        assert told.startswith(f"fit: all {steps} updates of this fit had a loss or a gradient that was not")
+    else:
+        assert told.startswith("step 20: all 20 updates of this fit had")
+    assert "learning rate" in told
+
+
+def test_the_only_update_is_no_plural():
+    x, y = data(24)
+    spoil(x, y, slice(None))
+    with pytest.warns(RuntimeWarning, match="^fit: the only update of this fit had"):
+        make().fit(x, y, epochs=1, batch_size=24, progress=False)
+
+
+@pytest.mark.parametrize("bad", [19, 20, 21])
+@pytest.mark.parametrize("before", [0, 7])
+def test_twenty_in_a_row_are_said_at_the_twentieth(bad, before):
+    """Whatever the slices are: the number of the step is that of the step."""
+    rows = before + bad + 5
+    x, y = data(rows)
+    spoil(x, y, slice(before, before + bad))
+    trainer = make()
+    with pytest.warns(RuntimeWarning) as found:
+        trainer.fit(x, y, epochs=1, batch_size=1, shuffle=False, progress=False)
+    first, *rest = messages(found)
+    assert first.startswith(f"step {before + 1}: ")
+    assert len(rest) == (bad >= 20)
+    if rest:
+        what = "the last 20 updates were all skipped" if before else "all 20 updates of this fit"
+        assert rest[0].startswith(f"step {before + 20}: {what}")
+    assert trainer.skipped == bad
+
+
+def test_rows_of_skipped_updates_go_on_over_epochs_and_end_with_an_update():
+    x, y = data(8)
+    spoil(x, y, slice(1, None))
+    trainer = make()
+    with pytest.warns(RuntimeWarning) as found:
+        trainer.fit(x, y, epochs=9, batch_size=1, shuffle=False, progress=False)
+    assert len(messages(found)) == 1 and trainer.skipped == 63
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.SGD(0.01), optimizers.LBFGS()], ids=str)
+def test_it_is_said_of_the_line_that_calls_fit(optimizer):
+    x, y = data(8)
+    trainer = Trainer(Network([Dense(2)], inputs=4, seed=1, dtype="float64"), "mse", optimizer)
+    trainer.net.set_parameters({"0.bias": [1e200, 0.0]})
+    with pytest.warns(RuntimeWarning) as found:
+        trainer.fit(x, y, epochs=1, progress=False)
+    said = [one for one in found if one.category is RuntimeWarning]
+    assert len(said) == 2 and {one.filename for one in said} == {__file__}
+
+
+def test_a_sound_fit_says_nothing(recwarn):
+    make().fit(*data(24), epochs=30, batch_size=1, progress=False)
+    assert not messages(recwarn)
