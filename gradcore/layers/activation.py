@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,11 @@ from ..validation.checks import choice, compact_repr, number
 from ..validation.intervals import Interval, of_activation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._core import LayerSpec
+    from ..validation.arrays import Array
 from .base import Layer
 
 __all__ = ["Activation"]
@@ -56,6 +60,12 @@ class Activation(Layer):
         if self.alpha is not None:
             spec["alpha"] = self.alpha
         yield spec
+
+    def flat(self, x: Array, own: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+        """Which outputs lie on a flat side of the function; None for the identity."""
+        from .flat import is_flat
+
+        return None if self.name == "identity" else is_flat(self.name, self.alpha, x)
 
     def reach(self, given: Interval) -> Interval:
         """What the function returns there."""

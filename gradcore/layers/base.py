@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import ArgumentError, DTypeError
@@ -13,7 +13,11 @@ from ..validation.checks import Abstract, number, shown
 from ..validation.intervals import ANY, Interval
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._core import LayerSpec
+    from ..validation.arrays import Array
 
 
 __all__ = ["Layer"]
@@ -50,6 +54,14 @@ class Layer(Abstract):
     def rate_of_a_step(self) -> tuple[str, Scalar, Range]:
         """Name, value and range of what a schedule may change from step to step; a number where none does."""
         return "", 0.0, SHARE
+
+    def flat(self, x: Array, own: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+        """Which outputs lie on a flat side of the elementwise function that makes them; None without one.
+
+        See flat.py. x (rows, width) is the layer's input; `own` are its parameters by the last part of their
+        names, the weight being what multiplies x.
+        """
+        return None
 
     def codes(self) -> list[int]:
         """The columns of the input that hold codes, which are no quantities."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,11 @@ from ..validation.checks import choice, compact_repr, flag, integer, number, sho
 from ..validation.intervals import ANY, Interval
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._core import LayerSpec
+    from ..validation.arrays import Array
 from .activation import Activation
 from .base import Layer
 
@@ -118,8 +122,19 @@ class Dense(Layer):
 
     def reach(self, given: Interval) -> Interval:
         """What its activation returns."""
+        function = self._function()
+        return ANY if function is None else function.reach(ANY)
+
+    def flat(self, x: Array, own: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+        """Which outputs lie on a flat side of its activation."""
+        function = self._function()
+        if function is None:
+            return None
+        return function.flat(_core.gemm(x, own["weight"], own.get("bias"), None), {})
+
+    def _function(self) -> Activation | None:
         own = self.activation
-        return ANY if own is None else (Activation(own) if isinstance(own, str) else own).reach(ANY)
+        return Activation(own) if isinstance(own, str) else own
 
     def matrices(self, width: int, position: str) -> Iterator[tuple[str, tuple[int, int]]]:
         """Name and shape of its weight."""

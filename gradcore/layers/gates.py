@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from .. import _core
 from ..errors import ArgumentError, ShapeError
@@ -17,7 +19,10 @@ from .activation import Activation
 from .base import Layer
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._core import LayerSpec
+    from ..validation.arrays import Array
 
 __all__ = ["GLU", "Maxout", "PReLU"]
 
@@ -61,9 +66,15 @@ class GLU(Layer):
 
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
-        gate = self.gate if isinstance(self.gate, Activation) else Activation(self.gate)
-        (spec,) = gate.specs()
+        (spec,) = self._function().specs()
         yield {**spec, "kind": "glu"}
+
+    def _function(self) -> Activation:
+        return self.gate if isinstance(self.gate, Activation) else Activation(self.gate)
+
+    def flat(self, x: Array, own: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+        """Which gates lie on a flat side of f, open or shut."""
+        return self._function().flat(x[:, x.shape[1] // 2 :], {})
 
     def width_after(self, width: int, position: str) -> int:
         """Half of the columns; raises where they are odd."""
@@ -176,3 +187,12 @@ class PReLU(Layer):
     def specs(self) -> Iterator[LayerSpec]:
         """The rows that the core compiles."""
         yield {"kind": "prelu", "units": int(self.shared), "alpha": self.initial}
+
+    def flat(self, x: Array, own: Mapping[str, Array]) -> NDArray[np.bool_]:
+        """Which outputs lie on a side whose slope is small beside the other's."""
+        from .flat import SHARE
+
+        slope = np.abs(own["alpha"])
+        one, share = slope.dtype.type(1), slope.dtype.type(SHARE)  # a slope of 0.01 is not below that
+        flat: NDArray[np.bool_] = np.where(x <= 0, slope, one) < share * np.maximum(slope, one)
+        return flat

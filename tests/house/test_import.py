@@ -24,8 +24,9 @@ LATER = set(
     argparse asyncio concurrent.futures csv ctypes.util email gzip hashlib http json matplotlib
     multiprocessing pandas pathlib scipy sklearn sqlite3 string tempfile torch tqdm unittest xml
     gradcore.callbacks gradcore.clipping.gradients gradcore.datasets gradcore.health gradcore.kernels
-    gradcore.layers.dropout gradcore.layers.gates gradcore.layers.norms gradcore.losses.classification
-    gradcore.losses.custom gradcore.losses.penalties gradcore.losses.per_head gradcore.initializers.structured
+    gradcore.layers.dropout gradcore.layers.flat gradcore.layers.gates gradcore.layers.norms
+    gradcore.losses.classification gradcore.losses.custom gradcore.losses.penalties gradcore.losses.per_head
+    gradcore.initializers.structured
     gradcore.layers.residual gradcore.network.curvature gradcore.network.describe
     gradcore.network.files gradcore.network.folding gradcore.network.refreshing gradcore.network.stored
     gradcore.network.summary
