@@ -562,6 +562,36 @@ static gradcore_status run(gradcore_trainer *t, const gradcore_data *d, const in
     return gradcore_trainer_run(t, &r, &error);
 }
 
+/* Of every step of a slice, before the first is taken. */
+static void test_hypers(void)
+{
+    gradcore_network *n = network();
+    gradcore_trainer *t = trainer(n, "sgd");
+    gradcore_data d = data();
+    double hypers[ROWS][GRADCORE_HYPERS] = {{0}};
+    gradcore_report reports[ROWS];
+    uint64_t step, updates;
+    for (int bad = 0; bad < ROWS; bad++) {
+        for (int i = 0; i < ROWS; i++)
+            hypers[i][GRADCORE_LR] = i == bad ? (double)NAN : 0.1;
+        gradcore_run r = {.size = sizeof r,
+                          .data = &d,
+                          .end = ROWS,
+                          .batch = 1,
+                          .steps = ROWS,
+                          .hypers = hypers[0],
+                          .reports = reports};
+        REFUSED(INVALID, "lr", gradcore_trainer_run(t, &r, &error));
+        r.steps = bad;
+        if (bad > 0)
+            ACCEPTED(gradcore_trainer_run(t, &r, &error));
+        gradcore_trainer_get_progress(t, &step, &updates);
+        CHECK(step == (uint64_t)(bad * (bad + 1) / 2) && updates == step);
+    }
+    gradcore_trainer_destroy(t);
+    gradcore_network_destroy(n);
+}
+
 static void test_slices(void)
 {
     gradcore_network *n = network();
@@ -764,6 +794,7 @@ int main(void)
     test_evaluation();
     test_passes();
     test_making_trainers();
+    test_hypers();
     test_slices();
     test_state();
     test_rules();

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 
 import gradcore
@@ -363,6 +364,26 @@ def test_the_editor_of_these_tests_keeps_a_file_valid(saved, tmp_path):
 texts = st.text(min_size=1, max_size=20)
 kinds = st.sampled_from(["f4", "f8", "i4", "i8", "u1", "u8"])
 shapes = st.lists(st.integers(0, 5), max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("byte", "found"), [(b"\0", "byte 0x00"), (b"\x1f", "byte 0x1f"), (b"~", "'~'"), (b"\x7f", "byte 0x7f")]
+)
+def test_what_is_found_instead_of_a_colon_is_named(byte, found):
+    with pytest.raises(errors.FormatError, match=f"expected ':', found {re.escape(found)}$"):
+        _core.decode(container(b'{"a"' + byte + b":1}"))
+
+
+def test_headers_are_as_short_as_their_alignment_allows():
+    """64 bytes, for tensors that are read where they lie in a mapped file."""
+    lengths = set()
+    for size in range(1, 80):
+        data = _core.encode([("a" * size, np.ones(3, np.float32))], {})
+        (length,) = struct.unpack("<Q", data[:8])
+        text = data[8 : 8 + length]
+        assert (8 + length) % 64 == 0 and length - len(text.rstrip()) < 64
+        lengths.add(len(text.rstrip()) % 64)
+    assert 56 in lengths  # one that needs no filling
 
 
 @settings(max_examples=60, deadline=None)

@@ -51,7 +51,7 @@ _TABLE: list[tuple[str, str]] = [
     ("base/rng.c", "test_reference test_reproducible test_noise test_initial_values"),
     ("training/sharpness_aware.c", "test_sam"),
     ("optimizers/soap.c", "test_matrices test_optimizer_styles"),
-    ("pass/forward_backward.c", "test_reproducible test_reproducible_layers test_penalties test_gradients"),
+    ("pass/forward_backward.c", "test_reproducible_layers test_penalties test_gradients test_reproducible"),
     ("pass/forward_backward.c", "test_clipping"),
     ("training/gradient_surgery.c", "test_heads test_heads_reproducible test_heads_bad_input"),
     ("training/losses.c", "test_heads test_heads_reproducible test_losses test_loss_options"),

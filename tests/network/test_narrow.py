@@ -34,6 +34,15 @@ def test_a_narrow_layer_without_bias(isa, dtype):
     assert exact.same_bits(network.predict(x), exact.gemm(x, network.parameters()["0.weight"]))
 
 
+@pytest.mark.parametrize("fan_in", [3, 256, 300])
+def test_a_sum_of_negative_zeros_is_one(fan_in, isa, dtype):
+    """A chain begins with the bias, and a block after the first with +0."""
+    network = dense(fan_in, 2, isa, dtype)
+    network.set_parameters({"0.weight": np.full((fan_in, 2), -0.0), "0.bias": [-0.0, 0.0]})
+    sign = np.signbit(network.predict(np.ones((5, fan_in))))
+    assert (sign == [fan_in <= 256, False]).all()
+
+
 @pytest.mark.parametrize("fan_in", [1, 7, 8, 9, 16, 17, 40])
 def test_gradients_of_a_narrow_layer_are_those_of_the_same_columns_of_a_wide_one(fan_in, isa, dtype):
     x, d = cases.normal((300, fan_in), dtype, "x", fan_in), cases.normal((300, 2), dtype, "d", fan_in)
