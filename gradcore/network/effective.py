@@ -185,7 +185,7 @@ def masked_parameters(
         elif name in masks:
             found.setdefault(name, values[name])
             if name.endswith(".weight") and is_rescaled(layer):
-                found |= _iterated(np.where(mask, values[name], 0), values[f"{position}.left"], position)
+                found |= iterated(np.where(mask, values[name], 0), values[f"{position}.left"], position)
     for name in found.keys() & masks.keys():  # a magnitude may have a mask of its own beside its weight's
         found[name] = np.where(masks[name], found[name], 0)
     return found
@@ -204,7 +204,7 @@ def _masked_columns(model: Compiled, name: str, values: Values, mask: Array) -> 
     return {name: kept.astype(weight.dtype), magnitude: lengths.astype(weight.dtype)}
 
 
-def _iterated(weight: Array, left: Array, position: str) -> dict[str, Array]:
+def iterated(weight: Array, left: Array, position: str) -> dict[str, Array]:
     """Both vectors of the largest singular value, by power iteration from the left one."""
     exact, u = weight.astype(np.float64), left.astype(np.float64)
     if not _product(u[None, :], exact).any():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from .. import _core
 from ..clipping.base import Plan
@@ -27,7 +29,7 @@ def reserve(state: TrainingState, rows: int, target: Any = None) -> _core.CoreTr
     new = _made(state, operator.index(rows if old is None else max(rows, old.capacity)), target)
     if old is not None:
         state.ledger, state.conflicts = state.ledger + old.ledger(), all_conflicts(state)
-        _move(old, new, state.model.infos)
+        move(old, new, state.model.infos)
     state.core, state.soft = new, soft
     return new
 
@@ -75,15 +77,42 @@ def factors(core: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) 
     return [(i, side) for i in range(len(parameters)) for side in (0, 1) if core.factor_order(i, side)]
 
 
-def _move(old: _core.CoreTrainer, new: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> None:
+def move(old: _core.CoreTrainer, new: _core.CoreTrainer, parameters: Sequence[_core.ParameterInfo]) -> None:
     """The optimizer's state and counters of `old` to `new`, which was made for the same parameters."""
     new.set_progress(old.step, old.updates)
-    for index, side in factors(old, parameters):
-        new.factor_write(index, side, old.factor_read(index, side))
+    places = {index: index for index, info in enumerate(parameters) if info["trainable"]}
+    move_numbers(old, new)
+    move_factors(old, new, places)
+    for slot in range(old.slots):
+        move_slot(old, new, slot, slot, places)
+
+
+def move_numbers(old: _core.CoreTrainer, new: _core.CoreTrainer) -> None:
+    """What an optimizer keeps beside its arrays, and what the gradients that wait were divided by."""
     new.running_write(old.running_read())
     if old.accumulates:
         new.accumulated_write(old.accumulated_read())
-    for slot in range(old.slots):
-        for index, info in enumerate(parameters):
-            if info["trainable"]:
-                new.state_write(slot, index, old.state_read(slot, index))
+
+
+def move_factors(old: _core.CoreTrainer, new: _core.CoreTrainer, places: Mapping[int, int]) -> None:
+    """The factors of matrices; `places` has the old place of a parameter by its new one."""
+    for index, before in places.items():
+        for side in (0, 1):
+            if old.factor_order(before, side):
+                new.factor_write(index, side, old.factor_read(before, side))
+
+
+def move_slot(
+    old: _core.CoreTrainer,
+    new: _core.CoreTrainer,
+    before: int,
+    slot: int,
+    places: Mapping[int, int],
+    factor: float = 1.0,
+) -> None:
+    """One array of state, times a factor, from the slot `before`, for the parameters in `places`."""
+    for index, at in places.items():
+        value = old.state_read(before, at)
+        if factor != 1.0:
+            value = (value.astype(np.float64) * factor).astype(value.dtype)
+        new.state_write(slot, index, value)

@@ -15,7 +15,7 @@ from ..optimizers.base import LEARNED, FirstOrder, Group
 from ..optimizers.interface import AnyOptimizer
 from ..validation.checks import shown, texts
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "form"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Changes:
             raise DTypeError(f"optimizer: expected one of gradcore.optimizers, got {shown(found)}")
         if self.frozen is not None:
             found = _with_frozen(found, self.frozen, model)
-        for what, kept, wanted in zip(_STATE, _state(saved, model), _state(found, model), strict=True):
+        for what, kept, wanted in zip(_STATE, form(saved, model), form(found, model), strict=True):
             if kept != wanted:
                 raise ArgumentError(
                     f"optimizer: expected one with the state of the one in the file, {saved!r}, got "
@@ -57,7 +57,7 @@ class Changes:
 _STATE = ("its rule", "what it keeps of each parameter", "the averages around it", "matrices that it takes")
 
 
-def _state(optimizer: AnyOptimizer, model: Compiled) -> tuple[Any, ...]:
+def form(optimizer: AnyOptimizer, model: Compiled) -> tuple[Any, ...]:
     """What decides how the state of an optimizer looks, in the order of `_STATE`."""
     shapes = {info["name"]: info["shape"] for info in model.infos if info["trainable"]}
     roles = {info["name"]: info["role"] for info in model.infos}
