@@ -116,6 +116,8 @@ def _content(state: TrainingState) -> tuple[files.Tensors, dict[str, str]]:
     if state.norms is not None:
         about["averaged_norms"] = state.norms[0]
         tensors += [(f"averaged.{name}", value) for name, value in state.norms[1].items()]
+    if state.forgotten:
+        about["forgotten"] = state.forgotten
     if core is not None and core.accumulates:
         about["accumulated"] = core.accumulated_read().tolist()
     if state.plan.statistic is not None:
@@ -214,6 +216,7 @@ def _read_progress(
         core.running_write(np.array(about.get("running", [0.0] * _core.RUNNING), np.float64))
         if changed and state.plan.constraint is not None:  # what is no longer frozen is bound by it
             state.write({at: model.read(info["name"]) for at, info in enumerate(model.infos)})
+    state.forgotten = integer(about.get("forgotten", 0), "forgotten")
     model.keeper = state.weak
     state.epochs = integer(about["epochs"], "epochs")
     _read_plateaus(state, about.get("plateaus", {}), changed)

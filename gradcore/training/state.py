@@ -67,6 +67,8 @@ class TrainingState:
         What cores for other targets have counted of rules on gradients, and of heads that disagree.
     averages : bool
         Whether there are averaged weights: beside the network, or in it.
+    forgotten : int
+        Updates of before the optimizer's state began anew, which the core does not count.
     norms : tuple, optional
         The running averages of BatchNorm for the averaged weights, after so many updates.
     run : Run, optional
@@ -104,6 +106,7 @@ class TrainingState:
         self.fit: FitState | None = None
         self.fitting = Turn()
         self.epochs = 0
+        self.forgotten = 0
         self.masks: dict[str, Array] = {}
         self.ledger = np.zeros((len(model.infos), 3))
         self.conflicts: Array | None = None
@@ -118,6 +121,11 @@ class TrainingState:
     def steps(self) -> int:
         """Updates tried so far, those that were skipped included."""
         return 0 if self.core is None else self.core.step
+
+    @property
+    def skipped(self) -> int:
+        """Those that were skipped."""
+        return 0 if self.core is None else self.core.step - self.core.updates - self.forgotten
 
     @property
     def listeners(self) -> list[Hypers]:

@@ -24,6 +24,7 @@ from .history import History
 from .state import TrainingState
 
 if TYPE_CHECKING:
+    from ..layers.base import Layer
     from ..losses.custom import LossFunction
     from .early_stopping import EarlyStopping
 
@@ -148,8 +149,7 @@ class Trainer:
     @property
     def skipped(self) -> int:
         """Updates that were skipped so far because something was not finite."""
-        core = self._state.core
-        return 0 if core is None else core.step - core.updates
+        return self._state.skipped
 
     @property
     def learning_rate(self) -> float:
@@ -507,6 +507,95 @@ class Trainer:
         """Forget that a fit was interrupted: no fit() goes on with it. Parameters stay as they are."""
         self._state.model.core.require_free()
         self._state.fit = None
+
+    def edited(
+        self,
+        *,
+        optimizer: AnyOptimizer | EllipsisType = ...,
+        clip: Clip | Sequence[Clip] | EllipsisType | None = ...,
+        constraint: Constraint | Sequence[Constraint] | EllipsisType | None = ...,
+        loss: Loss | str | LossFunction | Mapping[str, Loss | str] | EllipsisType = ...,
+        layers: Sequence[Layer] | EllipsisType = ...,
+        parameters: Mapping[str, ArrayLike] | None = None,
+        positions: Mapping[str, str | None] | None = None,
+    ) -> Trainer:
+        """A new trainer that goes on from here on a copy of the network, changed as the arguments say.
+
+        This trainer and its network stay as they are. Kept are steps, epochs, history, seed, masks,
+        parameters, running averages, the scaling of a Standardize, names of columns and classes; losses and
+        schedules that are functions are shared. Without arguments the new trainer goes on bit for bit as this
+        one would.
+
+        Parameters
+        ----------
+        optimizer : Optimizer, optional
+            Its state is kept where the new one keeps the same things: the same rule, or one with the same
+            moments (Adam, AdamW, RAdam, LAMB, Yogi and AdEMAMix among each other); so are averages around it
+            of the same kind, while new ones begin at the weights as they are. Otherwise the state begins
+            anew, with averages. Schedules go on from the step in every case.
+        clip : Clip, list of Clip or None, optional
+            None: no rule. Statistics of `AutoClip` and `ZClip`, and the ledger, are kept where the rule is
+            equal.
+        constraint : Constraint, list of Constraint or None, optional
+            None: no rule. Weights are within a new one at once, if there has been an update.
+        loss : Loss, str, callable or dict, optional
+            Moments are kept.
+        layers : sequence of Layer, optional
+            For the same inputs. The old and the new layers are aligned: equal ones in their order, as in a
+            longest common subsequence, those inside `Residual` and `Heads` too, whether a block is around
+            them now or was before; then what stands in the place of one of the same class. Of several equal
+            ones the first is meant. A parameter is kept, with its moments and mask, where layer, role and
+            shape are the same; all others begin as in ``Network(layers, ...)`` with the network's seed.
+            A Dense that gains or loses `weight_norm` or `spectral_norm` keeps the weight that multiplies x.
+            With another number of outputs, or other heads, `loss` has to be given as well.
+        parameters : dict of name to array-like, optional
+            Written last, as `Network.set_parameters` does, under the new names; masks and constraints hold.
+        positions : dict of new position to old position or None, optional
+            Which layers are the same, against the alignment: ``{"1": None, "2": "1"}``; None: a new one. What
+            is said of a block holds for what is inside.
+
+        Returns
+        -------
+        Trainer
+
+        Raises
+        ------
+        ArgumentError, DTypeError, ShapeError
+            If something does not suit: a loss that cannot have these outputs, an optimizer that refuses the
+            network, patterns of groups or of rules that mean other layers now, an `SWA` that would have to
+            have begun.
+
+        Notes
+        -----
+        The core counts updates once for all parameters. Where some of them are new, optimizers of Adam's kind
+        (Adam, AdamW, RAdam, LAMB, AdEMAMix, Adamax, AdaBelief) go on with the count ``1 / (1 - beta1)`` at
+        most, and kept moments are scaled so that they are the same when they are corrected: no step of a new
+        parameter is then more than some 13 % too long. Rules without such corrections need none of this; with
+        all others the whole state begins anew.
+
+        A fit that was interrupted goes on in the new trainer, as in a copy, if optimizer, clip, constraint or
+        parameters alone are changed and the optimizer keeps the same things; else it is forgotten there, and
+        so is the memory of the methods that work on the whole data set. Gradients that wait in `Accumulate`
+        are dropped in these cases.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gradcore import Dense, Network, Residual, Trainer, optimizers
+        >>> net = Network([Dense(2, "tanh"), Dense(1)], inputs=2)
+        >>> trainer = Trainer(net, "mse", optimizers.Adam(0.1))
+        >>> loss = trainer.step(np.eye(2), [1, 2])
+        >>> block = Residual(Dense(2, "relu"), gain=0.0)
+        >>> deeper = trainer.edited(layers=[net.layers[0], block, net.layers[1]])
+        >>> deeper.steps, np.array_equal(deeper.net.predict(np.eye(2)), net.predict(np.eye(2)))
+        (1, True)
+        >>> trainer.edited(optimizer=optimizers.Adam(0.01)).learning_rate
+        0.01
+        """
+        from .editing import Edit, edited
+
+        edit = Edit(optimizer, clip, constraint, loss, layers, parameters, positions)
+        return edited(Trainer._made, self._state, edit)
 
     # ---- Checkpoints ----
 

@@ -205,6 +205,15 @@ METHODS = {  # by "Class.method": an object, and arguments that it takes
     "Trainer.conflicts": (lambda: surgeon(), {}),
     "Trainer.masks": (trainer, {}),
     "Trainer.set_masks": (trainer, {"masks": {"1.bias": [True, False]}}),
+    "Trainer.edited": (
+        trainer,
+        {"optimizer": optimizers.SGD(0.1), "clip": None, "constraint": None, "loss": "mse",
+         "layers": [Dense(4, "relu"), Dense(2)], "parameters": {"1.bias": [1.0, 2.0]}, "positions": None},
+    ),
+    "Trainer.edited of heads": (
+        heads,
+        {"loss": ..., "layers": [Dense(4), Heads({"a": Dense(2), "b": Dense(1)})], "positions": {"1": "1"}},
+    ),
     "Trainer.save": (trainer, {"path": "trainer"}),
     "Trainer.load": (
         lambda: saved_trainer(),
