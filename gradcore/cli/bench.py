@@ -18,6 +18,7 @@ MODULES = {
     "contention": "contention",
     "regret": "regret",
     "startup": "startup",
+    "health": "health",
     "compare": "harness",
     "plot": "plot",
 }

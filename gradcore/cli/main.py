@@ -297,8 +297,8 @@ def _bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "options",
         nargs="*",
         metavar="SUITE",
-        help="kernels, training, scaling, contention, regret, startup (default: all of them), compare or "
-        "plot, then its options, which SUITE --help lists; --quick runs all in two minutes",
+        help="kernels, training, scaling, contention, regret, startup (default: all of these), health, "
+        "compare or plot, then its options, which SUITE --help lists; --quick runs all in two minutes",
     )
 
 

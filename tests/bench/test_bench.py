@@ -162,9 +162,14 @@ def test_compare_refuses_what_is_no_result(capsys, results, tmp_path):
         (["scaling", "--max-flops", "-1"], "--max-flops: expected a number > 0"),
         (["scaling", "--threads", "0"], "--threads: expected a whole number >= 1"),
         (["startup", "--contenders", "abacus"], "--contenders: invalid choice"),
+        (["health", "--check", "0"], "--check: expected a whole number >= 1"),
+        (["health", "labels", "--minutes", "0"], "--minutes: expected a number > 0"),
         (["compare", "a"], "the following arguments are required: new"),
         (["--fast"], "unrecognized arguments: --fast"),
-        (["abacus"], "bench: expected one of kernels, training, scaling, contention, regret, startup"),
+        (
+            ["abacus"],
+            "bench: expected one of kernels, training, scaling, contention, regret, startup, health",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, message):
@@ -176,7 +181,7 @@ def test_wrong_usage_is_one_line(capsys, arguments, message):
 SUITES = ("kernels", "training", "scaling", "contention", "regret", "startup")
 
 
-@pytest.mark.parametrize("suite", [*SUITES, "compare", "plot"])
+@pytest.mark.parametrize("suite", [*SUITES, "health", "compare", "plot"])
 def test_help_of_every_suite_ends_with_an_example(capsys, suite):
     status, out, _ = bench(capsys, suite, "--help")
     assert status == 0 and f"example: gradcore bench {suite}" in out
