@@ -106,7 +106,7 @@ def _checked(
 
 
 def _check_pair(position: str, before: str, old: Compiled, new: Compiled) -> None:
-    mine, theirs = _shapes(new, position), _shapes(old, before)
+    mine, theirs = _shapes(new).get(position, {}), _shapes(old).get(before, {})
     if mine and not _shared(mine, theirs):
         a, b = ({name: shape for name, (_, shape) in one.items()} for one in (mine, theirs))
         raise ArgumentError(
@@ -121,11 +121,12 @@ def _check_pair(position: str, before: str, old: Compiled, new: Compiled) -> Non
 def _items(model: Compiled) -> list[_Item]:
     """All layers, those inside others before them; without the tables of embeddings."""
     result: list[_Item] = []
+    shapes = _shapes(model)
 
     def add(layer: Layer, position: str) -> None:
         for own, inner in _inside(layer, position):
             add(inner, own)
-        result.append(_Item(position, layer, _shapes(model, position)))
+        result.append(_Item(position, layer, shapes.get(position, {})))
 
     for index, layer in enumerate(model.layers):
         add(layer, str(index))
@@ -144,16 +145,15 @@ def _inside(layer: Layer, position: str) -> list[tuple[str, Layer]]:
     return []
 
 
-def _shapes(model: Compiled, position: str) -> Shapes:
-    """Of the parameters of one layer, without those inside it; of an embedding with its tables."""
-    layer = model.places[position]
-    codes = layer.codes() if isinstance(layer, Embedding) else []
-    owners = {position: "", **{f"{position}.{column}": f"{column}." for column in codes}}
-    result = {}
+def _shapes(model: Compiled) -> dict[str, Shapes]:
+    """Of the parameters of each layer, without those inside it; of an embedding with its tables."""
+    result: dict[str, Shapes] = {}
     for index, info in enumerate(model.infos):
         owner, _, own = info["name"].rpartition(".")
-        if owner in owners:
-            result[owners[owner] + own] = _form(model, index)
+        if isinstance(model.places[owner], Embedding):
+            owner, _, column = owner.rpartition(".")
+            own = f"{column}.{own}"
+        result.setdefault(owner, {})[own] = _form(model, index)
     return result
 
 
@@ -193,7 +193,9 @@ def _head_of(item: _Item) -> str | None:
 
 def _subsequence(new: Sequence[_Item], old: Sequence[_Item]) -> dict[str, str]:
     """The heaviest common subsequence; of several, the one with the first layers."""
-    scores = [[_score(a, b) for b in old] for a in new]
+    (kinds, mine), (others, theirs) = _numbered(new), _numbered(old)
+    table = [[_score(a, b) for b in others] for a in kinds]
+    scores = [[table[a][b] for b in theirs] for a in mine]
     best = [[0] * (len(old) + 1) for _ in range(len(new) + 1)]
     for i in range(len(new) - 1, -1, -1):
         for j in range(len(old) - 1, -1, -1):
@@ -209,6 +211,22 @@ def _subsequence(new: Sequence[_Item], old: Sequence[_Item]) -> dict[str, str]:
         else:
             i += 1
     return found
+
+
+def _numbered(items: Sequence[_Item]) -> tuple[list[_Item], list[int]]:
+    """Those that differ in more than their position, and the number of each among them."""
+    kinds: list[_Item] = []
+    numbers = []
+    for item in items:
+        alike = (at for at, kind in enumerate(kinds) if _is_alike(kind, item))
+        numbers.append(next(alike, len(kinds)))
+        if numbers[-1] == len(kinds):
+            kinds.append(item)
+    return kinds, numbers
+
+
+def _is_alike(a: _Item, b: _Item) -> bool:
+    return type(a.layer) is type(b.layer) and a.shapes == b.shapes and _bare(a.layer) == _bare(b.layer)
 
 
 def _score(new: _Item, old: _Item) -> int:

@@ -220,19 +220,27 @@ def _keeps_state(old: TrainingState, new: TrainingState, found: Mapping[str, str
 def _check_settings(old: TrainingState, new: TrainingState, edit: Edit, places: Mapping[int, int]) -> None:
     """Refuse patterns and positions that were written for the old layers and say something else now."""
     before, now = dict(old.groups), dict(new.groups)
+    names = {
+        at: (new.model.infos[at]["name"], old.model.infos[place]["name"]) for at, place in places.items()
+    }
     for at, place in places.items():
-        name, was = new.model.infos[at]["name"], old.model.infos[place]["name"]
         if edit.optimizer is ... and repr(before.get(place)) != repr(now.get(at)):
+            name, was = names[at]
             raise ArgumentError(
                 f"optimizer: expected one whose groups suit the new positions: {name}, which was {was}, "
                 "would have other settings; give optimizer= as well"
             )
-        for what, given, rules in (
-            ("clip", edit.clip, old.plan.clip),
-            ("constraint", edit.constraint, old.plan.constraint),
-        ):
-            for rule in [] if given is not ... else rules if isinstance(rules, tuple) else [rules]:
-                if rule is not None and rule.applies(old.model)[place] != rule.applies(new.model)[at]:
+    for what, given, rules in (
+        ("clip", edit.clip, old.plan.clip),
+        ("constraint", edit.constraint, old.plan.constraint),
+    ):
+        for rule in () if given is not ... else rules if isinstance(rules, tuple) else (rules,):
+            if rule is None:
+                continue
+            applied, applies = rule.applies(old.model), rule.applies(new.model)
+            for at, place in places.items():
+                if applied[place] != applies[at]:
+                    name, was = names[at]
                     raise ArgumentError(
                         f"{what}: expected a rule that suits the new positions: {rule!r} is about other "
                         f"layers where {was} is {name}; give {what}= as well"

@@ -563,7 +563,7 @@ class Trainer:
         ArgumentError, DTypeError, ShapeError
             If something does not suit: a loss that cannot have these outputs, an optimizer that refuses the
             network, patterns of groups or of rules that mean other layers now, an `SWA` that would have to
-            have begun.
+            have begun, parameters that are kept and not finite.
 
         Notes
         -----
