@@ -29,7 +29,7 @@ class Fault:
     causes: tuple[str, ...]  # any of them is right
     suits: Callable[[Case], bool]
     prepare: Change | None = None
-    shown: bool = False  # data and configuration show it before the first step
+    shown: bool = False  # data, configuration and a pass of the first rows show it before the first step
     layer: Callable[[Plan, np.random.Generator], int] | None = None  # the Dense at fault, where one is
     search: bool = True  # whether its level makes it mild or gross
 
@@ -213,13 +213,13 @@ def linear_stack(plan: Plan, level: float, rng: np.random.Generator) -> None:
     plan.activation = "identity"
 
 
-@fault("capacity", suits=lambda c: curved(c) and plain_style(c), shown=True)
+@fault("capacity", suits=lambda c: curved(c) and plain_style(c))
 def too_narrow(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """A hidden layer of a few units is all there is."""
     plan.depth, plan.width = 1, max(1, round(6 - 5 * level))
 
 
-@fault("dropout_too_strong", suits=lambda c: plain_style(c) or normed(c), shown=True)
+@fault("dropout_too_strong", suits=lambda c: plain_style(c) or normed(c))
 def much_dropout(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """Most of every layer is dropped."""
     plan.dropout = 1 - span(level, 0.5, 0.02)
@@ -300,32 +300,32 @@ def endless_warmup(plan: Plan, level: float, rng: np.random.Generator) -> None:
     plan.schedule = schedule
 
 
-@fault("eps_too_large", suits=lambda c: ample(c) and c.optimizer in HAVE_EPS, shown=True)
+@fault("eps_too_large", suits=lambda c: ample(c) and c.optimizer in HAVE_EPS)
 def large_eps(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """eps is larger than any gradient."""
     plan.settings["eps"] = span(level, 0.1, 3000.0)
 
 
-@fault("decay_too_strong", suits=lambda c: ample(c) and c.optimizer != "lion", shown=True)
+@fault("decay_too_strong", suits=lambda c: ample(c) and c.optimizer != "lion")
 def strong_decay(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """Weight decay outweighs the loss."""
     usual = (1.0, 100.0) if plan.optimizer == "adamw" else (0.01, 0.5)
     plan.settings["weight_decay"] = span(level, *usual)
 
 
-@fault("clip_too_tight", suits=lambda c: ample(c) and c.optimizer not in SCALE_FREE, shown=False)
+@fault("clip_too_tight", suits=lambda c: ample(c) and c.optimizer not in SCALE_FREE, shown=True)
 def tight_norm(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """The norm of all gradients is clipped far below what it is."""
     plan.clip = clipping.GlobalNorm(span(level, 0.3, 1e-5))
 
 
-@fault("clip_too_tight", suits=lambda c: ample(c) and c.optimizer not in SCALE_FREE, shown=False)
+@fault("clip_too_tight", suits=lambda c: ample(c) and c.optimizer not in SCALE_FREE, shown=True)
 def tight_value(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """Every element of the gradients is clipped far below what it is."""
     plan.clip = clipping.ByValue(span(level, 0.02, 1e-6))
 
 
-@fault("batch_too_small", suits=ample, shown=True)
+@fault("batch_too_small", suits=ample)
 def tiny_batches(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """Batches of one or two rows at a rate for large ones."""
     factor = plan.batch / (1 if plan.style != "batchnorm" else 2)
