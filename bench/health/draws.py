@@ -30,8 +30,8 @@ def base(rng: np.random.Generator, kind: str) -> Case:
     style = str(rng.choice(STYLES))
     shallow = [1, 2, 2, 3, 3, 4]
     middle = [3, 4, 5, 6, 8, 10]
-    depth = int(rng.choice({"plain": shallow, "batchnorm": middle}.get(style, [*middle, 16, 24])))
-    width = int(rng.choice([8, 12, 16, 24, 32, 32, 48, 64, 96, 128] if depth <= 6 else [12, 16, 24, 32]))
+    depth = int(rng.choice({"plain": shallow, "batchnorm": middle}.get(style, [*middle, *middle, 16, 24])))
+    width = int(rng.choice([8, 12, 16, 24, 32, 32, 48, 64, 96, 128] if depth <= 4 else [12, 16, 24, 32]))
     if depth <= 2 and rng.random() < 0.1:
         width = int(rng.choice([256, 512]))
     options = ACTIVATIONS if depth <= 2 or style != "plain" else CARRY
@@ -43,7 +43,7 @@ def base(rng: np.random.Generator, kind: str) -> Case:
     loss = usual[0] if rng.random() < 0.75 else str(rng.choice(usual))
     rows = int(rng.choice([300, 400, 600, 800]))
     batch = int(rng.choice([16, 32, 32, 64]))
-    steps = int(rng.choice([800, 1200, 2000]) if width < 200 else 400)
+    steps = int(rng.choice([400, 600, 900] if width < 90 and depth <= 6 else [300, 400]))
     lr = float(f"{low * (high / low) ** rng.random():.3g}")
     if depth > 6:
         lr = float(f"{lr * 0.5:.3g}")

@@ -20,6 +20,7 @@ from .plans import Plan
 from .training import Remedy, train
 
 GAIN, MILD, BETTER = 0.1, 0.25, 0.02
+CLEARLY = 0.06  # a remedy that is so much better in the mean of two runs or more is tried no further
 EQUAL = 0.02  # the mean of a mended case may be so much below its twin's
 RATES = (0.03, 0.1, 0.3, 3.0, 10.0, 30.0)
 SEARCH = 6  # levels to try for a mild fault
@@ -178,7 +179,9 @@ def verify_sound(case: Case) -> Label | Dropped:
             if total + left <= limit:
                 break
             total += train(case, run, remedy=remedy).score
-            if total > limit:
+            done = run + 1
+            clearly = done > 1 and total > sum(scores[:done]) + done * CLEARLY
+            if total > limit or clearly:
                 return Dropped(case, name)
         else:
             mean = (total - sum(scores)) / RUNS

@@ -207,6 +207,13 @@ def test_a_remedy_that_is_better_drops_a_sound_run(scores, remedy):
     assert verify.verify(CASE) == verify.Dropped(CASE, remedy)
 
 
+def test_trainings_that_can_no_longer_matter_are_not_made(scores):
+    scores |= {name: [0.99] for name in verify.REMEDIES} | {"rate": [0.99], "run": [0.985] * RUNS}
+    assert verify.verify(CASE).label == "sound"  # nothing can be better by more than 0.02
+    scores |= {"run": [0.5] * RUNS, "rate": [0.99] * 2, "rate x 0.3": [0.99] * 2}
+    assert verify.verify(CASE).reason == "rate x 0.3"  # a third run would be an IndexError
+
+
 def test_what_goes_on_begins_behind_the_last_whole_line(tmp_path, monkeypatch):
     path = tmp_path / "labels.jsonl"
     found = iter([verify.Dropped(CASE, "always"), verify.Label(CASE, "sound", (0.9,) * RUNS), None])
