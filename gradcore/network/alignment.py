@@ -3,7 +3,7 @@
 Both are taken as flat sequences, those inside a `Residual` before the block itself, so that a layer that
 moves into a block, or out of it, stays the same. A longest common subsequence decides, by weight: equal
 layers before others of the same class with parameters of the same shapes, and these before layers that share
-only some.
+only some. Layers without parameters come last: there is nothing to keep.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..layers.residual import Residual
 from ..validation.checks import shown
 from .compiled import Compiled
 
-_EQUAL, _ALIKE, _SOME = 1_000_000, 1_000, 1
+_EQUAL, _ALIKE, _SOME, _BARE, _BARE_CLASS = 10**9, 10**6, 10**3, 2, 1
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # role and shape, by the name behind the position
 
 
@@ -232,10 +232,11 @@ def _is_alike(a: _Item, b: _Item) -> bool:
 def _score(new: _Item, old: _Item) -> int:
     if type(new.layer) is not type(old.layer):
         return 0
+    is_equal = _bare(new.layer) == _bare(old.layer)
+    if not new.shapes and not old.shapes:
+        return _BARE if is_equal else _BARE_CLASS
     if new.shapes == old.shapes:
-        if _bare(new.layer) == _bare(old.layer):
-            return _EQUAL if new.shapes or not isinstance(new.layer, Residual | Heads) else _SOME
-        return _ALIKE if new.shapes else _SOME
+        return _EQUAL if is_equal else _ALIKE
     return _SOME if _shared(new.shapes, old.shapes) else 0
 
 

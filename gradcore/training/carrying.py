@@ -178,9 +178,8 @@ def _count(plan: Carriage, count: int, most: int) -> int:
     means = [averages[index] for index in plan.averages if averages[index].kind == "swa"]
     if (fresh or goal < count) and any(mean.start < count for mean in means):
         return 0
-    period = math.lcm(*(a.every for a in averages if a.kind == "lookahead"))
-    goal += (count - goal) % period
-    return max(goal if goal <= min(count, most) else goal - period, 0)
+    rhythm = (goal - count) % math.lcm(*(a.every for a in averages if a.kind == "lookahead"))
+    return goal - rhythm if goal > rhythm else goal
 
 
 def _fresh(plan: Carriage) -> bool:

@@ -582,6 +582,13 @@ def test_options_that_change_no_shape(kept):
     assert found._state.core.updates == 5
 
 
+def test_layers_with_parameters_come_before_those_without(kept):
+    trainer = kept(steps(make(layers=[Dense(6, "tanh"), Dropout(0.1), Activation("relu"), Dense(2)])))
+    found = trainer.edited(layers=[Activation("relu"), Dropout(0.1), Dense(6, "gelu"), Dense(2)])
+    for name, value in found.net.parameters().items():
+        assert exact.same_bits(value, trainer.net.parameters()[name.replace("2.", "0.")]), name
+
+
 @pytest.mark.parametrize("count", [4, 30])
 def test_moments_beside_new_ones_are_the_same_once_corrected(count, kept):
     trainer = kept(steps(make(O.AdamW(0.02)), count))
