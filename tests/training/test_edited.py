@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import threading
 import warnings
 
 import numpy as np
@@ -899,3 +900,21 @@ def test_branches_and_rules_in_a_list(kept):
     for twin in (found.branch(), found.branch().edited()):
         assert (twin.steps, twin.skipped) == (6, 1)
         assert_same(state(steps(twin, 3)), state(steps(found.branch(), 3)))
+
+
+def test_beside_a_fit_in_another_thread():
+    x, y = data()
+    trainer, alone = make(O.EMA(O.Adam(0.02))), make(O.EMA(O.Adam(0.02)))
+    options = {"epochs": 100, "batch_size": 5, "progress": False}
+    thread = threading.Thread(target=lambda: trainer.fit(x, y, **options))
+    thread.start()
+    found = []
+    while thread.is_alive() and len(found) < 8:
+        found.append(trainer.edited(layers=[STACK[0], Residual(Dense(6), gain=0.0), *STACK[1:]]))
+    thread.join()
+    alone.fit(x, y, **options)
+    assert_same(trainer.net.parameters(), alone.net.parameters())
+    for one in found:
+        assert len(one.history) == one._state.epochs
+        assert 0 <= one.steps - 5 * one._state.epochs <= 5
+        steps(one, 1)
