@@ -200,6 +200,7 @@ METHODS = {  # by "Class.method": an object, and arguments that it takes
         {**FIT, "y": B, "sample_weight": None, "class_weight": {"a": "balanced"}, "validation": 0.5},
     ),
     "Trainer.abandon_fit": (trainer, {}),
+    "Trainer.branch": (trainer, {}),
     "Trainer.averaged": (trainer, {}),
     "Trainer.clip_ledger": (trainer, {}),
     "Trainer.conflicts": (lambda: surgeon(), {}),
