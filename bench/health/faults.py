@@ -553,20 +553,30 @@ def rare_class(plan: Plan, level: float, rng: np.random.Generator) -> None:
 
 
 def kept_small(plan: Plan, level: float, rng: np.random.Generator) -> None:
-    """Few rows, and a training that ends before they are learned by heart."""
-    data, rows = plan.data, round(span(level, 200, 50))
+    """Few rows, columns of noise, noise in the targets; and a training that is held back."""
+    data, rows = plan.data, round(span(level, 250, 120))
+    noise = np.random.default_rng([plan.case.seed, 8, plan.run])
     data.x, data.y = data.x[:rows], data.y[:rows]
-    wrong = np.random.default_rng([plan.case.seed, 8, plan.run]).random(rows) < 0.1 + 0.2 * level
+    data.x, data.held_x = (
+        np.concatenate([x, noise.standard_normal((len(x), 10 + round(20 * level)), np.float32)], axis=1)
+        for x in (data.x, data.held_x)
+    )
     if data.classes:
+        wrong = noise.random(rows) < 0.1 + 0.15 * level
         data.y[wrong] = (data.y[wrong] + 1) % data.classes
     else:
-        data.y[wrong] *= -1
-    plan.batch = min(plan.batch, 16)
-    plan.dropout, plan.width, plan.epochs = 0.3, max(plan.width, 64), 15
+        data.y += np.float32(0.5 + level) * noise.standard_normal(data.y.shape, np.float32)
+    plan.optimizer, plan.lr, plan.loss = "adamw", 3e-3, "cross_entropy" if data.classes else "mse"
+    plan.settings = {"weight_decay": 1.0}
+    plan.depth, plan.width, plan.batch, plan.epochs, plan.dropout = 1, 32, 16, 20, 0.3
 
 
-@fault("overfitting", prepare=kept_small,
-       suits=lambda c: c.style == "plain" and learnable(c) and c.data not in ("mixed", "prices"))  # fmt: skip
+@fault(
+    "overfitting",
+    prepare=kept_small,
+    suits=lambda c: c.style == "plain" and c.data in ("friedman", "plane", "ripples", "texts"),
+)
 def learned_by_heart(plan: Plan, level: float, rng: np.random.Generator) -> None:
     """A large network trains on few rows until it knows each, its noise included."""
-    plan.dropout, plan.width, plan.epochs = 0.0, 256, 150
+    plan.settings = {"weight_decay": 0.0}
+    plan.depth, plan.width, plan.epochs, plan.dropout = 2, 256, 150, 0.0

@@ -29,6 +29,7 @@ from .verify import Dropped, Label, make_mild, verify
 
 FILE = Path(__file__).with_name("labels.jsonl")
 GROSS, MILD, EACH_ODD, PLAIN = 9, 6, 9, 220  # labels to find: of a fault, of an oddity, without either
+RARE = 2.5  # mild ones are looked for so much more often
 NAMES = [field.name for field in fields(Case)]
 
 
@@ -111,7 +112,8 @@ def wanted(labels: Labels) -> dict[tuple[str, str], float]:
     for (kind, strength), goal in goals.items():
         left = goal - have[kind, strength]
         if left > 0:
-            weights[kind, strength] = left * (kept[kind] + 2) / (kept[kind] + lost[kind] + 4)
+            hope = (kept[kind] + 2) / (kept[kind] + lost[kind] + 4)
+            weights[kind, strength] = left * hope * (RARE if strength == "mild" else 1.0)
     return weights
 
 
