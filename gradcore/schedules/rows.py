@@ -31,7 +31,7 @@ class Hypers:
         width: int = _core.HYPERS,
         plateaus: dict[str, PlateauState] | None = None,
     ) -> None:
-        self._columns = columns
+        self._columns = columns if any(callable(column.value) for column in columns) else ()  # for a twin
         self._constant = np.zeros(width)
         self._scheduled: list[tuple[Column, Schedule]] = []
         self._listeners: list[Listener] = []

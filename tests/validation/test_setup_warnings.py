@@ -379,5 +379,6 @@ def test_targets_near_the_largest_number_bring_this_warning_alone(scale):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         trainer.fit(x, scale * np.linspace(-1, 1, 8), epochs=1, batch_size=8, progress=False)
-    size, skipped = [str(each.message) for each in seen]
+    size, skipped, nothing = [str(each.message) for each in seen]
     assert "the size that outputs begin with" in size and "not finite" in skipped
+    assert "nothing was trained" in nothing
