@@ -1,7 +1,7 @@
 """Builds the C core and the extension modules; everything else stands in pyproject.toml.
 
-The C core is compiled once: into the shared library gradcore/libgradcore-1.so, which the modules of _core and
-any C program link, and into an archive, from which _testing takes the kernels that the library hides.
+The C core is compiled once: into the shared library gradcore/libgradcore-1.so, which the modules and any C
+program link, and into an archive that stays in build/, for the C tests.
 Every .pyx in gradcore/ is a module.
 Objects are kept in build/ and rebuilt when their source, a header they include or their command changed.
 
@@ -211,6 +211,7 @@ class BuildExtensions(build_ext):
         write_constants(self.tools.folder / "constants.h")
         self.compile_all()
         name = ["-Wl,-install_name,@rpath/" + LIBRARY] if MACOS else [f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs"]
+        self.tools.archive(self.objects)
         self.library = self.tools.link(LIBRARY, self.objects, "gradcore_*", name)
         super().build_extensions()
         library = Path(self.build_lib, "gradcore", LIBRARY)
@@ -246,12 +247,9 @@ class BuildExtensions(build_ext):
         return self.tools.compile(str(translated), flags, self.includes)
 
     def build_extension(self, ext: Extension) -> None:
-        if ext.name.endswith("_testing"):
-            inputs, extra = [self.tools.archive(self.objects)], []
-        else:
-            origin = "@loader_path" if MACOS else "$ORIGIN"
-            up = os.path.relpath("gradcore", Path(ext.sources[0]).parent)
-            inputs, extra = [self.library], [f"-Wl,-rpath,{origin}/{up}"]
+        origin = "@loader_path" if MACOS else "$ORIGIN"
+        up = os.path.relpath("gradcore", Path(ext.sources[0]).parent)
+        inputs, extra = [self.library], [f"-Wl,-rpath,{origin}/{up}"]
         exported = "PyInit_" + ext.name.rpartition(".")[2]
         built = self.tools.link(f"{short(ext)}.so", [self.modules[ext.name], *inputs], exported, extra)
         self.place(built, Path(self.get_ext_fullpath(ext.name)))

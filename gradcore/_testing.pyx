@@ -1,6 +1,6 @@
 """Every kernel of every instruction set, for tests and benchmarks; _testing.pyi documents it.
 
-Linked from the same objects as libgradcore, whose kernels are hidden.
+They are those of libgradcore itself, which hides them from others: see src_c/api/inside.h.
 """
 
 cimport numpy as cnp
@@ -17,9 +17,7 @@ cnp.import_array()
 
 cdef extern from *:
     """
-    #include "kernels/kernels.h"
-    #include "base/rng.h"
-    #include "optimizers/scalars.h"
+    #include "api/inside.h"
     #include "training/trainer.h"
 
     #define TESTING_NAME(name, ...) #name,
@@ -31,17 +29,9 @@ cdef extern from *:
 
     static const grc_kernels *testing_table(const char *isa)
     {
-        static const grc_kernels *const tables[] = {
-            grc_kernels_scalar,
-    #if defined(__x86_64__)
-            grc_kernels_avx2, grc_kernels_avx512,
-    #elif defined(__aarch64__)
-            grc_kernels_neon,
-    #endif
-        };
-        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-            if (strcmp(tables[i][0].name, isa) == 0)
-                return tables[i];
+        for (const grc_kernels *const *table = gradcore_inside()->tables; *table; table++)
+            if (strcmp((*table)->name, isa) == 0)
+                return *table;
         return NULL;
     }
 
@@ -77,11 +67,12 @@ cdef extern from *:
     /* Of what weight and spectral normalisation derive from the parameters. */
     static double testing_derived(const gradcore_network *n)
     {
+        const grc_inside *in = gradcore_inside();
         double most = 0;
         for (int i = 0; i < n->op_count; i++) {
             const grc_op *op = &n->ops[i];
             const grc_rescale *own = op->own;
-            if (op->class != &grc_op_weight_norm && op->class != &grc_op_spectral_norm)
+            if (op->class != in->weight_norm && op->class != in->spectral_norm)
                 continue;
             most = fmax(most, testing_beyond(n, grc_at(n, n->w, own->scale), 1, own->fan_out, NULL));
             most = fmax(most, testing_beyond(n, grc_at(n, n->w, own->inverse_square), 1, own->fan_out, NULL));
@@ -148,8 +139,11 @@ cdef extern from *:
         uint64_t step
         uint32_t flags
         double running[4]
-    void grc_opt_prepare(int optimizer, grc_opt_args *args)
-    void grc_opt_finish(int optimizer, grc_opt_args *args, const double *sum)
+    ctypedef struct grc_inside:
+        void (*opt_prepare)(int optimizer, grc_opt_args *args)
+        void (*opt_finish)(int optimizer, grc_opt_args *args, const double *sum)
+        void (*philox)(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
+    const grc_inside *gradcore_inside()
 
     ctypedef struct grc_norm:
         size_t rows, cols, ld
@@ -232,7 +226,6 @@ cdef extern from *:
                                void *by_slope, size_t ld)
 
     const grc_kernels *testing_table(const char *isa)
-    void grc_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block, uint32_t *out)
 
 
 cdef dict ACTIVATIONS = {testing_activations[i].decode(): i for i in range(GRC_ACT_COUNT)}
@@ -251,7 +244,7 @@ def isas():
 
 def philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t block):
     cdef uint32_t words[4]
-    grc_philox(seed, stream, step, block, words)
+    gradcore_inside().philox(seed, stream, step, block, words)
     return words[0], words[1], words[2], words[3]
 
 
@@ -345,10 +338,10 @@ cdef class Kernels:
             args.p[<int>j] = value
         for j, value in enumerate(running[:GRC_OPT_RUNNING]):
             args.running[<int>j] = value
-        grc_opt_prepare(i, &args)
+        gradcore_inside().opt_prepare(i, &args)
         if self.t.opt_measure[i] is not NULL:
             self.t.opt_measure[i](n, at(w), at(g), slots, &args, sums)
-            grc_opt_finish(i, &args, sums)
+            gradcore_inside().opt_finish(i, &args, sums)
         self.t.opt[i](n, at(w), at(g), slots, &args)
 
     def blend(self, size_t n, double rate, src, dst):

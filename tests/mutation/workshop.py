@@ -26,7 +26,7 @@ from pathlib import Path
 # With GRC_STRESS a random thread is late at every barrier, so that a missing one is noticed.
 FLAGS = "-O1 -fexpensive-optimizations -DGRC_STRESS"
 _SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
-_PRODUCTS = ("libgradcore-1.so", "_testing.so")  # what has code of the core in it
+_PRODUCTS = ("libgradcore-1.so",)  # what has code of the core in it
 _MEMORY, _FILE = 24 << 30, 4 << 30  # bytes that a test may map, and write to one file
 _IDLE = 20.0  # seconds without any work after which a program is stuck
 
@@ -175,15 +175,13 @@ class Workshop:
         product = self.mutant / name
         if not product.exists():
             told = {str(path): str(self._fresh(path)) for path in self._changed}
-            if name == "_testing.so":
-                told[str(Path(self.built, "libgradcore.a"))] = str(self._link("libgradcore.a"))
             told[str(Path(self.built, name))] = str(product)
             words = shlex.split((self.tree / f"{self.built}/{name}.command").read_text())
             self._must([told.get(word, word) for word in words])
         return product
 
     def install(self, folder: Path) -> None:
-        """Puts the library and the testing module of a folder (`original`, `mutant`) into the package."""
+        """Puts the library of a folder (`original`, `mutant`) into the package."""
         for name, placed in self.products.items():
             if folder == self.mutant:
                 self._link(name)
