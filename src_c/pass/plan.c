@@ -176,6 +176,19 @@ grc_status grc_plan_create(gradcore_network *n, int mode, size_t capacity, unsig
     return GRADCORE_OK;
 }
 
+void grc_plan_carry(const grc_plan *from, grc_plan *to)
+{
+    const gradcore_network *n = to->view.net;
+    const size_t vector = n->vector * n->item, chunks = from->chunk_first[n->parameter_count];
+    for (int i = 0; i < GRC_SLOTS; i++)
+        if (from->slots[i])
+            memcpy(to->slots[i], from->slots[i], vector);
+    memcpy(to->grad, from->grad, vector);
+    memcpy(to->chunk_norm, from->chunk_norm, chunks * sizeof *to->chunk_norm);
+    to->view.seed = from->view.seed;
+    to->version = UINT64_MAX; /* transposed copies are made anew */
+}
+
 void grc_plan_destroy(grc_plan *plan)
 {
     if (!plan)

@@ -48,6 +48,8 @@ typedef struct grc_plan {
 /* measures: with chunk_sum. target_bytes: of one row's target. */
 grc_status grc_plan_create(gradcore_network *n, int mode, size_t capacity, unsigned slot_mask, int measures,
                            size_t target_bytes, grc_plan **out, gradcore_error *error);
+/* What one plan has of a trainer's state, to another for the same layers: slots, gradients, their norms, the seed. */
+void grc_plan_carry(const grc_plan *from, grc_plan *to);
 void grc_plan_destroy(grc_plan *plan);
 /* Are the weight gradients of this batch made block by block (plan->partial)? Same bits either way. */
 int grc_uses_partials(const grc_plan *plan);

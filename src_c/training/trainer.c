@@ -126,20 +126,12 @@ void gradcore_trainer_destroy(gradcore_trainer *trainer)
 /* ---- room for larger batches ---- */
 
 /* What a plan has of the trainer's state, to one with other room for rows. */
-static void move_state(gradcore_trainer *trainer, grc_plan *from, grc_plan *to)
+static void move_state(grc_plan *from, grc_plan *to)
 {
-    const gradcore_network *n = trainer->net;
-    const size_t vector = n->vector * n->item, chunks = from->chunk_first[n->parameter_count];
-    for (int i = 0; i < GRC_SLOTS; i++)
-        if (from->slots[i])
-            memcpy(to->slots[i], from->slots[i], vector);
-    memcpy(to->grad, from->grad, vector);
-    memcpy(to->chunk_norm, from->chunk_norm, chunks * sizeof *to->chunk_norm);
+    grc_plan_carry(from, to);
     to->view.rates = from->view.rates;
     from->view.rates = (grc_rates){0};
-    to->view.seed = from->view.seed;
     to->view.held = from->view.held;
-    to->version = UINT64_MAX; /* transposed copies are made anew */
 }
 
 grc_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gradcore_error *error)
@@ -158,7 +150,7 @@ grc_status gradcore_trainer_reserve(gradcore_trainer *trainer, int64_t rows, gra
         if (status == GRADCORE_OK)
             status = grc_make_room(trainer, plan, error);
         if (status == GRADCORE_OK) {
-            move_state(trainer, old, plan);
+            move_state(old, plan);
             trainer->plan = plan;
             grc_matrices_follow(trainer);
         }

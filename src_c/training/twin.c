@@ -11,7 +11,6 @@ static grc_status copy_plan(const gradcore_trainer *from, gradcore_trainer *to, 
 {
     const grc_plan *old = from->plan;
     const gradcore_network *n = to->net;
-    const size_t vector = n->vector * n->item, chunks = old->chunk_first[n->parameter_count];
     grc_status status = grc_plan_create(to->net, GRC_PLAN_TRAIN, old->view.capacity, old->slot_mask, old->measures,
                                         grc_target_bytes(to->tasks, n), &to->plan, error);
     if (status == GRADCORE_OK)
@@ -20,15 +19,9 @@ static grc_status copy_plan(const gradcore_trainer *from, gradcore_trainer *to, 
         status = grc_make_room(to, to->plan, error);
     if (status != GRADCORE_OK)
         return status;
-    for (int i = 0; i < GRC_SLOTS; i++)
-        if (old->slots[i])
-            memcpy(to->plan->slots[i], old->slots[i], vector);
-    memcpy(to->plan->grad, old->grad, vector);
-    memcpy(to->plan->chunk_norm, old->chunk_norm, chunks * sizeof *old->chunk_norm);
-    to->plan->view.seed = old->view.seed;
+    grc_plan_carry(old, to->plan);
     to->plan->view.step = old->view.step;
     to->plan->view.held = to->held;
-    to->plan->version = UINT64_MAX; /* transposed copies are made anew */
     return GRADCORE_OK;
 }
 
